@@ -1,0 +1,39 @@
+import { Type, type Static } from '@sinclair/typebox'
+import {
+  loadEnv,
+  port,
+  positiveInteger,
+  postgresUrl,
+  redisUrl,
+  stringList,
+  word,
+  type EnvSource,
+} from '@persona-ingest/runtime'
+
+/** What `dev` itself reads; everything else that is set reaches the apps as it is. */
+export const envSchema = Type.Object({
+  DATABASE_URL: Type.Optional(postgresUrl()),
+  REDIS_URL: Type.Optional(redisUrl()),
+  PERSONA_WEBHOOK_SECRETS: stringList(),
+  PERSONA_SANDBOX_WEBHOOK_SECRETS: stringList(),
+  // The development secret stands in public: nobody but this machine may knock.
+  HOST: word('127.0.0.1'),
+  PORT: port(8080),
+  METRICS_PORT: port(9464),
+  DRAIN_TIMEOUT_MS: positiveInteger(20_000),
+  /** Where the data of the servers lies, from the root of the repository. */
+  DEV_FOLDER: Type.String({ default: '.dev', expects: 'a path' }),
+})
+
+export type DevEnv = Readonly<Static<typeof envSchema>>
+
+/** Reads the environment. Throws an `EnvironmentError` with every fault by name, without values. */
+export function readEnv(source: EnvSource = process.env): DevEnv {
+  return loadEnv(envSchema, source)
+}
+
+/** The environment of an app: this process's own, with some variables replaced, also where a file gave them. */
+export function appEnv(replaced: Readonly<Record<string, string>>, source: EnvSource = process.env): EnvSource {
+  const files = Object.keys(replaced).map((name) => [`${name}_FILE`, undefined] as const)
+  return { NODE_ENV: 'development', ...source, ...Object.fromEntries(files), ...replaced }
+}

@@ -1,0 +1,7 @@
+import { exitOnInvalidEnv } from '@persona-ingest/runtime'
+import { readEnv } from './env.ts'
+import { runDev } from './run-dev.ts'
+import { say } from './say.ts'
+
+const env = exitOnInvalidEnv(() => readEnv())
+process.exit(await runDev(env, say))

@@ -1,0 +1,64 @@
+import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
+import { QueueUnavailableError, type Delivery, type Producer } from '@persona-ingest/queue'
+import { withDeadline } from '@persona-ingest/runtime'
+import { IngressError } from '../errors.ts'
+import type { IngressMetrics } from '../metrics.ts'
+import type { Backlog } from './backlog.ts'
+import type { Patience } from './patience.ts'
+
+export type AcceptDeps = {
+  readonly producer: Pick<Producer, 'enqueue'>
+  readonly backlog: Pick<Backlog, 'refuseOverLimit'>
+  readonly metrics: Pick<IngressMetrics, 'enqueues'>
+  readonly patience: Patience
+}
+
+/** What came over the port: its reasons are those of the envelope, not just any text. */
+export type AuthenticDelivery =
+  | Extract<Delivery, { kind: 'event' }>
+  | (Extract<Delivery, { kind: 'quarantined' }> & { readonly reason: QuarantineReason })
+
+/** Turns authentic bytes into what is enqueued: a usable event, or bytes to be kept with the reason. */
+export function deliveryOf(received: {
+  body: Uint8Array
+  environment: Environment
+  receivedAtMs: number
+  requestId: string
+  traceParent?: string | undefined
+}): AuthenticDelivery {
+  const envelope = readEnvelope(received.body, received.receivedAtMs)
+  return envelope.ok
+    ? { kind: 'event', eventId: envelope.eventId, ...received }
+    : { kind: 'quarantined', reason: envelope.reason, eventId: envelope.eventId, ...received }
+}
+
+async function enqueue(delivery: Delivery, { producer, metrics, patience }: AcceptDeps): Promise<void> {
+  const stop = metrics.enqueues.startTimer()
+  try {
+    await producer.enqueue(delivery)
+    stop({ result: 'confirmed' })
+    patience.noteConfirmed()
+  } catch (error) {
+    const fault = error instanceof QueueUnavailableError ? error.code : 'UNKNOWN'
+    stop({ result: fault })
+    if (fault === 'QUEUE_TOO_SLOW') patience.noteTooSlow()
+    // Whatever went wrong, it is not stored: the provider must send it again.
+    throw new IngressError('QUEUE_UNAVAILABLE', error)
+  }
+}
+
+/**
+ * Puts an authentic delivery into the queue; resolves once it is durable.
+ *
+ * `readingMs`: how long its body took to be read. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
+ * otherwise, when the patience is over at the latest.
+ */
+export async function acceptDelivery(
+  { delivery, readingMs }: { delivery: Delivery; readingMs: number },
+  deps: AcceptDeps,
+): Promise<void> {
+  const accepting = deps.backlog.refuseOverLimit().then(async () => enqueue(delivery, deps))
+  await withDeadline(accepting, deps.patience.forDelivery(readingMs), () => {
+    throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
+  })
+}

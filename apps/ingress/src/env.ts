@@ -1,0 +1,92 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { isBlocklistPattern } from '@persona-ingest/persona'
+import {
+  addressList,
+  encryptionKeys,
+  flag,
+  integerOrOff,
+  isTracingWanted,
+  keyFaults,
+  loadEnv,
+  logLevel,
+  port,
+  positiveInteger,
+  redisUrl,
+  stringList,
+  trustProxy,
+  word,
+  type EnvSource,
+} from '@persona-ingest/runtime'
+
+/** Every variable that the ingress reads; the contract, section 3, says what each means. */
+export const envSchema = Type.Object({
+  REDIS_URL: redisUrl(),
+  QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
+  PERSONA_WEBHOOK_SECRETS: stringList(),
+  PERSONA_SANDBOX_WEBHOOK_SECRETS: stringList(),
+  SIGNATURE_TOLERANCE_SECONDS: positiveInteger(518_400),
+  IP_ALLOWLIST: addressList(),
+  TRUST_PROXY: trustProxy(),
+  BODY_LIMIT_BYTES: positiveInteger(2_097_152),
+  ATTRIBUTE_BLOCKLIST: stringList(),
+  DROP_FILE_TOKENS: flag(false),
+  MAX_BACKLOG: integerOrOff(),
+  HOST: word('0.0.0.0'),
+  PORT: port(8080),
+  METRICS_PORT: port(9464),
+  DRAIN_TIMEOUT_MS: positiveInteger(20_000),
+  LOG_LEVEL: logLevel(),
+  NODE_ENV: Type.Optional(word('development')),
+})
+
+export type IngressEnv = Readonly<Static<typeof envSchema>>
+
+/** What development secrets begin with. They stand in public, so none of them may guard production. */
+export const DEVELOPMENT_SECRET = 'wbhsec_development_only'
+
+const SECRET_LISTS = ['PERSONA_WEBHOOK_SECRETS', 'PERSONA_SANDBOX_WEBHOOK_SECRETS'] as const
+
+function secretFaults(env: Partial<IngressEnv>): string[] {
+  const [production, sandbox] = SECRET_LISTS.map((name) => env[name])
+  if (production === undefined || sandbox === undefined) return []
+  const faults = SECRET_LISTS.filter(
+    (name) => env.NODE_ENV === 'production' && env[name]?.some((secret) => secret.startsWith(DEVELOPMENT_SECRET)),
+  ).map((name) => `${name}: development secret in production`)
+  if (production.length + sandbox.length === 0) {
+    faults.push(`${SECRET_LISTS[0]}: missing, at least one of it and ${SECRET_LISTS[1]} is required`)
+  }
+  // The list that matches tells the environment of an event: a secret in both would tell two.
+  if (production.some((secret) => sandbox.includes(secret))) {
+    faults.push(`${SECRET_LISTS[1]}: holds a secret that ${SECRET_LISTS[0]} holds too`)
+  }
+  return faults
+}
+
+function portFaults(env: Partial<IngressEnv>): string[] {
+  return env.PORT !== 0 && env.PORT !== undefined && env.PORT === env.METRICS_PORT
+    ? ['METRICS_PORT: expected another port than PORT']
+    : []
+}
+
+function blocklistFaults({ ATTRIBUTE_BLOCKLIST: patterns = [] }: Partial<IngressEnv>): string[] {
+  return patterns.every(isBlocklistPattern)
+    ? []
+    : [
+        'ATTRIBUTE_BLOCKLIST: expected keys such as name-*, or paths such as /data/attributes/fields/name-*?type=inquiry',
+      ]
+}
+
+/** Reads the environment. Throws an `EnvironmentError` with every fault by name, without values. */
+export function readEnv(source: EnvSource = process.env): IngressEnv {
+  return loadEnv(envSchema, source, (valid) => [
+    ...secretFaults(valid),
+    ...portFaults(valid),
+    ...blocklistFaults(valid),
+    ...keyFaults('QUEUE_ENCRYPTION_KEYS', valid.QUEUE_ENCRYPTION_KEYS),
+  ])
+}
+
+/** Whether the standard variables of OpenTelemetry ask for traces. */
+export function wantsTraces(source: EnvSource = process.env): boolean {
+  return isTracingWanted(source)
+}

@@ -1,0 +1,115 @@
+import { CodedError } from '@persona-ingest/runtime'
+
+type ErrorRow = {
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+  readonly retryAfter?: number
+}
+
+/**
+ * Every error that the public port answers with. Codes are stable; a retired one stays here as a comment and is never
+ * used again. `docs/errors.md` lists the same codes, and a test compares the two. Texts are constant: nothing of a
+ * request is ever put into them. `retryAfter` is in seconds.
+ */
+export const errors = {
+  REQUEST_MALFORMED: {
+    status: 400,
+    title: 'Malformed request',
+    detail: 'The request is not valid HTTP, or its URL cannot be decoded.',
+  },
+  REQUEST_INCOMPLETE: {
+    status: 400,
+    title: 'Incomplete request',
+    detail: 'The body ended before its announced length.',
+  },
+  SIGNATURE_MISSING: {
+    status: 401,
+    title: 'Signature missing',
+    detail: 'The Persona-Signature header is required.',
+  },
+  SIGNATURE_MALFORMED: {
+    status: 401,
+    title: 'Signature malformed',
+    detail: 'Expected groups of t=<unix seconds>,v1=<hex of HMAC-SHA256>, separated by blanks.',
+  },
+  SIGNATURE_MISMATCH: {
+    status: 401,
+    title: 'Signature mismatch',
+    detail: 'No group of the Persona-Signature header matches the body with any configured secret.',
+  },
+  SIGNATURE_TOO_OLD: {
+    status: 401,
+    title: 'Signature too old',
+    detail: 'The signature matches, but its time is older than this service tolerates.',
+  },
+  SIGNATURE_IN_FUTURE: {
+    status: 401,
+    title: 'Signature in the future',
+    detail: "The signature matches, but its time is ahead of this service's clock.",
+  },
+  ADDRESS_NOT_ALLOWED: {
+    status: 403,
+    title: 'Address not allowed',
+    detail: 'Deliveries are taken from listed addresses only.',
+  },
+  NOT_FOUND: { status: 404, title: 'Not found', detail: 'There is nothing at this path.' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    title: 'Method not allowed',
+    detail: 'This path does not take this method; the Allow header names those it takes.',
+  },
+  REQUEST_TIMEOUT: { status: 408, title: 'Request timeout', detail: 'The request did not arrive completely in time.' },
+  BODY_TOO_LARGE: { status: 413, title: 'Body too large', detail: 'The body is over the limit of this service.' },
+  CONTENT_TYPE_UNSUPPORTED: {
+    status: 415,
+    title: 'Content type unsupported',
+    detail: 'Expected the content type application/json or application/vnd.api+json.',
+  },
+  HEADERS_TOO_LARGE: {
+    status: 431,
+    title: 'Headers too large',
+    detail: 'The headers are over the limit of this service.',
+  },
+  INTERNAL_ERROR: { status: 500, title: 'Internal error', detail: 'The request failed; it may be sent again.' },
+  QUEUE_UNAVAILABLE: {
+    status: 503,
+    title: 'Queue unavailable',
+    detail: 'The event could not be stored durably in time; send it again later.',
+    retryAfter: 5,
+  },
+  BACKLOG_EXCEEDED: {
+    status: 503,
+    title: 'Backlog exceeded',
+    detail: 'Too many events wait to be processed; send it again later.',
+    retryAfter: 30,
+  },
+  BODY_BUDGET_EXCEEDED: {
+    status: 503,
+    title: 'Body budget exceeded',
+    detail: 'Too many large bodies are being read at once; send it again later.',
+    retryAfter: 3,
+  },
+  DRAINING: {
+    status: 503,
+    title: 'Draining',
+    detail: 'This process is about to end; send it again.',
+    retryAfter: 1,
+  },
+} as const satisfies Record<string, ErrorRow>
+
+export type IngressErrorCode = keyof typeof errors
+
+/** An answer of the error table, thrown. `cause` is for the log only. */
+export class IngressError extends CodedError<IngressErrorCode> {
+  override readonly name = 'IngressError'
+
+  constructor(code: IngressErrorCode, cause?: unknown) {
+    super(code, errors[code].detail, cause === undefined ? undefined : { cause })
+  }
+}
+
+/** The table's row, wide enough to ask for what only some rows have. */
+export function errorRow(code: IngressErrorCode): ErrorRow {
+  return errors[code]
+}

@@ -1,0 +1,25 @@
+import { createProducer, type Producer } from '@persona-ingest/queue'
+import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
+import type { IngressEnv } from './env.ts'
+
+/** A count of the backlog (0.5 s at most) comes before it; both fit into a delivery's patience. */
+const ENQUEUE_DEADLINE_MS = 2000
+const TROUBLE_EVERY_MS = 10_000
+
+/** Opens the queue for enqueues. Redis may be away: it says so, at most every 10 s per kind of trouble, and goes on. */
+export function openProducer(
+  env: Pick<IngressEnv, 'REDIS_URL' | 'QUEUE_ENCRYPTION_KEYS'> & { isTraced: boolean },
+  logger: Logger,
+): Producer {
+  const trouble = new RepeatedLine<string>({
+    everyMs: TROUBLE_EVERY_MS,
+    write: (fault, count) => logger.warn({ fault, count }, 'Redis connection in trouble, trying again'),
+  })
+  return createProducer({
+    redisUrl: env.REDIS_URL,
+    enqueueDeadlineMs: ENQUEUE_DEADLINE_MS,
+    encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
+    isTraced: env.isTraced,
+    onError: (error) => trouble.note(describeError(error).code ?? 'CONNECTION_LOST'),
+  })
+}

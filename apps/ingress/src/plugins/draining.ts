@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import type { Readiness } from '@persona-ingest/runtime'
+import { HeldDeliveries } from '../delivery/held-deliveries.ts'
+
+/** How long clients in the middle of a request may go on, at most, once nothing of theirs can be accepted any more. */
+const CLOSE_GRACE_MS = 2000
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly readiness: Readiness
+    readonly heldDeliveries: HeldDeliveries
+    /** Refuses further deliveries, waits for the held ones (the port still answers), then closes the server. */
+    drain(): Promise<void>
+  }
+}
+
+/**
+ * Closes the server. Node.js stops its own time limits here, so a client that sends nothing, or never ends its body,
+ * would hold the process until the drain's deadline: after a grace its connection is cut. No delivery of such a client
+ * has been accepted.
+ */
+async function closeServer(app: FastifyInstance, graceMs: number): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), graceMs)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(cut)
+  }
+}
+
+type DrainingOptions = { readonly readiness: Readiness; readonly drainTimeoutMs: number }
+
+async function draining(app: FastifyInstance, { readiness, drainTimeoutMs }: DrainingOptions): Promise<void> {
+  const heldDeliveries = new HeldDeliveries()
+  app.decorate('readiness', readiness)
+  app.decorate('heldDeliveries', heldDeliveries)
+  app.decorate('drain', async () => {
+    readiness.drain()
+    // Fastify's close() stops listening first; the port has to answer while deliveries are held.
+    await heldDeliveries.none()
+    await closeServer(app, Math.min(CLOSE_GRACE_MS, drainTimeoutMs / 4))
+  })
+  // Sends clients and load balancers elsewhere with their next request.
+  app.addHook('onSend', async (_request, reply) => {
+    if (readiness.isDraining) reply.header('connection', 'close')
+  })
+}
+
+export default fastifyPlugin(draining, { name: 'draining', fastify: '5.x' })

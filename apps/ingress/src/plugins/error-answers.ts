@@ -1,0 +1,71 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { QueueUnavailableError } from '@persona-ingest/queue'
+import { ERROR_MEDIA_TYPE, errorDocument } from '../error-document.ts'
+import { errorRow, IngressError, type IngressErrorCode } from '../errors.ts'
+
+/** The methods that each path takes, for `Allow`; also the list of what the public port shows. */
+const METHODS_BY_PATH: Readonly<Record<string, string>> = {
+  '/webhooks/persona': 'POST',
+  '/livez': 'GET, HEAD',
+  '/readyz': 'GET, HEAD',
+}
+
+/** Fastify's and Node.js' own errors, in our words. */
+const CODES: Readonly<Record<string, IngressErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'CONTENT_TYPE_UNSUPPORTED',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'REQUEST_INCOMPLETE',
+  ECONNRESET: 'REQUEST_INCOMPLETE',
+}
+
+type Failure = Partial<Pick<FastifyError, 'code' | 'statusCode' | 'cause'>>
+
+function codeOf(error: Failure): IngressErrorCode {
+  if (error instanceof IngressError) return error.code
+  const known = CODES[error.code ?? '']
+  if (known !== undefined) return known
+  const isClients = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
+  return isClients ? 'REQUEST_MALFORMED' : 'INTERNAL_ERROR'
+}
+
+/** An outage is told by the delivery's own line; what nobody thought of needs the whole error. */
+function isUnexpected(error: Failure, code: IngressErrorCode): boolean {
+  return code === 'INTERNAL_ERROR' || (error.cause !== undefined && !(error.cause instanceof QueueUnavailableError))
+}
+
+function noteOnDelivery(error: Failure, code: IngressErrorCode, request: FastifyRequest): void {
+  if (!request.delivery) return
+  request.delivery.reason = code
+  if (error.cause instanceof QueueUnavailableError) request.delivery.fault = error.cause.code
+}
+
+/** Answers with a row of the error table, and remembers the code for the delivery's log line. */
+export function answerError(error: Failure, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const code = codeOf(error)
+  const { status, retryAfter } = errorRow(code)
+  if (isUnexpected(error, code)) request.log.error({ err: error }, 'request failed')
+  noteOnDelivery(error, code, request)
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
+  // Fastify closes at once, while the rest of the body is on its way: the client would see a reset instead of the
+  // answer. Left open, Node.js reads and drops the rest, for as long as the request timeout lets it.
+  if (code === 'BODY_TOO_LARGE') reply.removeHeader('connection')
+  return reply.code(status).type(ERROR_MEDIA_TYPE).send(errorDocument(code))
+}
+
+async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  if (!request.is404) return
+  const allowed = METHODS_BY_PATH[request.url.split('?', 1)[0] ?? '']
+  if (allowed === undefined) throw new IngressError('NOT_FOUND')
+  reply.header('allow', allowed)
+  throw new IngressError('METHOD_NOT_ALLOWED')
+}
+
+async function errorAnswers(app: FastifyInstance): Promise<void> {
+  app.setErrorHandler(answerError)
+  // As the first hook, before a body is looked at: an unknown path is 404, whatever comes with it.
+  app.addHook('onRequest', refuseUnknownRoute)
+  app.setNotFoundHandler((request, reply) => answerError(new IngressError('NOT_FOUND'), request, reply))
+}
+
+export default fastifyPlugin(errorAnswers, { name: 'error-answers', fastify: '5.x' })

@@ -1,0 +1,1 @@
+export { envSchema, readEnv } from './env.ts'

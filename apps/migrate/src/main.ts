@@ -1,0 +1,14 @@
+import { createLogger, exitOnInvalidEnv } from '@persona-ingest/runtime'
+import { readEnv } from './env.ts'
+import { explainFailure, migratePatiently } from './migrate-patiently.ts'
+
+const env = exitOnInvalidEnv(() => readEnv())
+const logger = createLogger({ app: 'migrate', level: env.LOG_LEVEL })
+
+try {
+  const applied = await migratePatiently(env.DATABASE_URL, logger)
+  logger.info({ applied }, applied.length === 0 ? 'database is up to date' : 'database migrated')
+} catch (error) {
+  process.stderr.write(`migration failed: ${explainFailure(error)}\n`)
+  process.exitCode = 1
+}

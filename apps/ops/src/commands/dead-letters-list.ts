@@ -1,0 +1,54 @@
+import { deadLetterStates, listDeadLetters, type DeadLetterPage, type DeadLetterState } from '@persona-ingest/database'
+import { Option, type Command } from 'commander'
+import { printJson } from '../json-document.ts'
+import type { OpsDeps } from '../ops-deps.ts'
+import { deadLetterId, jsonOption, limitOption } from '../option-values.ts'
+import type { Output } from '../output.ts'
+import { printTable } from '../table.ts'
+import { withDatabase } from '../with-database.ts'
+
+type Options = {
+  readonly state: DeadLetterState | 'all'
+  readonly reason?: string
+  readonly limit: number
+  readonly before?: string
+  readonly json?: true
+}
+
+function printLetters(output: Output, { deadLetters, next }: DeadLetterPage): void {
+  if (deadLetters.length === 0) return output.note('no dead letters')
+  printTable(
+    output,
+    ['id', 'state', 'reason', 'event_id', 'environment', 'attempts', 'body_bytes', 'received_at', 'failed_at'],
+    deadLetters.map((row) => [
+      row.id,
+      row.state,
+      row.reason,
+      row.event_id,
+      row.environment,
+      row.attempts,
+      row.body_bytes,
+      row.received_at,
+      row.failed_at,
+    ]),
+  )
+  if (next !== null) output.note(`more: --before ${next}`)
+}
+
+/** `dead-letters list`: a page of dead letters without their bodies, the newest first. */
+export function addDeadLettersList(deadLetters: Command, deps: OpsDeps): void {
+  deadLetters
+    .command('list')
+    .description('list dead letters, the newest first')
+    .addOption(new Option('--state <state>', 'only this state').choices([...deadLetterStates, 'all']).default('open'))
+    .option('--reason <code>', 'only this reason, such as INVALID_JSON')
+    .addOption(limitOption())
+    .option('--before <id>', 'only letters older than this one', deadLetterId)
+    .addOption(jsonOption())
+    .action(async ({ json, state, ...options }: Options) => {
+      const filter = { ...options, state: state === 'all' ? undefined : state }
+      const page = await withDatabase(deps, async (prisma) => await listDeadLetters(prisma, filter))
+      if (json) return printJson(deps.output, { dead_letters: page.deadLetters, next: page.next })
+      printLetters(deps.output, page)
+    })
+}

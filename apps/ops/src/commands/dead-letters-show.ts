@@ -1,0 +1,43 @@
+import { findDeadLetter } from '@persona-ingest/database'
+import { Option, type Command } from 'commander'
+import { CommandFailure } from '../command-failure.ts'
+import { documentLines, printJson } from '../json-document.ts'
+import type { OpsDeps } from '../ops-deps.ts'
+import { deadLetterId, jsonOption, revealOption } from '../option-values.ts'
+import type { Output } from '../output.ts'
+import { printRawBytes } from '../raw-bytes.ts'
+import { shownLetter, type ShownLetter } from '../shown-letter.ts'
+import { printHeading, printPairs } from '../table.ts'
+import { withDatabase } from '../with-database.ts'
+
+type Options = { readonly json?: true; readonly reveal?: true; readonly raw?: true }
+
+function printLetter(output: Output, { body, meaning, advice, ...columns }: ShownLetter): void {
+  printPairs(output, Object.entries(columns))
+  printHeading(output, 'what is wrong')
+  output.write(`${meaning}\n`)
+  printHeading(output, 'what to do')
+  output.write(`${advice}\n`)
+  printHeading(output, 'body')
+  if (body === null) output.write('not shown: no JSON, or nested too deeply; --raw writes its bytes\n')
+  else printPairs(output, documentLines(body))
+}
+
+/** `dead-letters show`: a dead letter, what its reason means and what to do about it; or its body's bytes. */
+export function addDeadLettersShow(deadLetters: Command, deps: OpsDeps): void {
+  deadLetters
+    .command('show')
+    .description('show a dead letter, what is wrong with it and what to do')
+    .argument('<id>', 'id of the dead letter, a whole number', deadLetterId)
+    .addOption(revealOption())
+    .addOption(new Option('--raw', 'write the bytes of its body, not masked').conflicts('json'))
+    .addOption(jsonOption())
+    .action(async (id: string, { raw, reveal, json }: Options) => {
+      const row = await withDatabase(deps, async (prisma) => await findDeadLetter(prisma, id))
+      if (row === null) throw new CommandFailure(`dead letter not found: ${id}`)
+      if (raw) return printRawBytes(deps.output, row.body)
+      const letter = shownLetter(row, reveal === true)
+      if (json) return printJson(deps.output, letter)
+      printLetter(deps.output, letter)
+    })
+}

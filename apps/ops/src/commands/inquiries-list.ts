@@ -1,0 +1,70 @@
+import { listInquiries, type InquiryCursor, type InquiryPage, type VerificationSummary } from '@persona-ingest/database'
+import type { Environment } from '@persona-ingest/persona'
+import type { Command } from 'commander'
+import { printJson } from '../json-document.ts'
+import { maskRow } from '../masking.ts'
+import type { OpsDeps } from '../ops-deps.ts'
+import { environmentOption, inquiryCursor, jsonOption, limitOption, revealOption } from '../option-values.ts'
+import type { Output } from '../output.ts'
+import { printTable } from '../table.ts'
+import { withDatabase } from '../with-database.ts'
+
+type Options = {
+  readonly status?: string
+  readonly environment?: Environment
+  readonly referenceId?: string
+  readonly account?: string
+  readonly limit: number
+  readonly before?: InquiryCursor
+  readonly json?: true
+  readonly reveal?: true
+}
+
+const HEAD = ['id', 'status', 'environment', 'reference_id', 'created_at', 'decisioned_at', 'event_name']
+
+function summaryText({ statuses }: VerificationSummary): string | null {
+  const parts = Object.entries(statuses).map(([status, count]) => `${count} ${status}`)
+  return parts.length === 0 ? null : parts.join(', ')
+}
+
+function printInquiries(output: Output, { inquiries, next }: InquiryPage): void {
+  if (inquiries.length === 0) return output.note('no inquiries')
+  printTable(
+    output,
+    [...HEAD, 'event_created_at', 'verifications'],
+    inquiries.map((row) => [
+      row.id,
+      row.status,
+      row.environment,
+      row.reference_id,
+      row.created_at,
+      row.decisioned_at,
+      row.event_name,
+      row.event_created_at,
+      summaryText(row.verifications),
+    ]),
+  )
+  if (next !== null) output.note(`more: --before ${next}`)
+}
+
+/** `inquiries list`: a page of inquiries, those with the newest event first. */
+export function addInquiriesList(inquiries: Command, deps: OpsDeps): void {
+  inquiries
+    .command('list')
+    .description('list inquiries, those with the newest event first')
+    .option('--status <status>', 'only those with this status, such as approved')
+    .addOption(environmentOption())
+    .option('--reference-id <id>', 'only those with this reference id')
+    .option('--account <id>', 'only those of this account (act_...)')
+    .addOption(limitOption())
+    .option('--before <cursor>', 'go on after an earlier page, which named this cursor', inquiryCursor)
+    .addOption(revealOption())
+    .addOption(jsonOption())
+    .action(async (options: Options) => {
+      const { account: accountId, reveal, json, ...filter } = options
+      const page = await withDatabase(deps, async (prisma) => await listInquiries(prisma, { ...filter, accountId }))
+      const inquiries = reveal ? page.inquiries : page.inquiries.map(maskRow)
+      if (json) return printJson(deps.output, { inquiries, next: page.next })
+      printInquiries(deps.output, { inquiries, next: page.next })
+    })
+}

@@ -1,0 +1,87 @@
+import { withDeadline } from '@persona-ingest/runtime'
+import type { Command } from 'commander'
+import { CommandFailure } from '../command-failure.ts'
+import { formatDuration } from '../format-duration.ts'
+import { readDatabaseStatus, readQueueStatus, type IngestStatus, type Reachability } from '../ingest-status.ts'
+import { printJson } from '../json-document.ts'
+import type { OpsDeps } from '../ops-deps.ts'
+import { jsonOption } from '../option-values.ts'
+import type { Output } from '../output.ts'
+import { printPairs } from '../table.ts'
+
+const CLOSE_TIMEOUT_MS = 1_000
+
+async function readStatus(deps: OpsDeps): Promise<IngestStatus> {
+  const env = deps.readEnv(['DATABASE_URL', 'REDIS_URL'])
+  const producer = deps.createProducer({ redisUrl: env.REDIS_URL })
+  const database = deps.openDatabase({ url: env.DATABASE_URL, connections: 2 })
+  try {
+    const [queuePart, databasePart] = await Promise.all([
+      readQueueStatus(producer, deps.now()),
+      readDatabaseStatus(database.prisma),
+    ])
+    const { redis, queue } = queuePart
+    const { database: reachability, ...known } = databasePart
+    return { redis, database: reachability, queue, ...known }
+  } finally {
+    const closed = Promise.allSettled([producer.close(), database.close()])
+    await withDeadline(closed, CLOSE_TIMEOUT_MS, () => undefined)
+  }
+}
+
+function reachabilityText({ reachable, fault }: Reachability): string {
+  return reachable ? 'reachable' : `AWAY: ${fault ?? ''}`
+}
+
+function queueText({ queue }: IngestStatus): string | null {
+  if (queue === null) return null
+  const { oldest_waiting_ms: oldestMs, ...counts } = queue
+  const text = Object.entries(counts).map(([state, count]) => `${count} ${state}`)
+  return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}`
+}
+
+function lagText({ lag }: IngestStatus): string | null {
+  if (lag === null) return null
+  const [p50, p99, max] = [lag.p50_ms, lag.p99_ms, lag.max_ms].map(formatDuration)
+  return `p50 ${p50}, p99 ${p99}, max ${max} from receipt to stored (newest ${lag.events} events)`
+}
+
+function eventsText({ events }: IngestStatus): string | null {
+  if (events === null) return null
+  return `${events.total_is_exact ? '' : 'about '}${events.total} stored, ${events.last_hour} received in the last hour`
+}
+
+function lettersText({ dead_letters: letters }: IngestStatus): string | null {
+  if (letters === null) return null
+  const reasons = Object.entries(letters.by_reason).map(([reason, count]) => `${count} ${reason}`)
+  return `${letters.open} open${reasons.length === 0 ? '' : `: ${reasons.join(', ')}`}`
+}
+
+function printStatus(output: Output, status: IngestStatus): void {
+  printPairs(output, [
+    ['redis', reachabilityText(status.redis)],
+    ['database', reachabilityText(status.database)],
+    ['queue', queueText(status)],
+    ['lag', lagText(status)],
+    ['events', eventsText(status)],
+    ['newest received', status.events?.newest_received_at],
+    ['dead letters', lettersText(status)],
+  ])
+}
+
+/** `status`: how much waits, how far behind storing is, and what could not be stored. Works in part in an outage. */
+export function addStatus(program: Command, deps: OpsDeps): void {
+  program
+    .command('status')
+    .description('show queue depth, oldest waiting age, lag and dead letters')
+    .addOption(jsonOption())
+    .action(async (options: { readonly json?: true }) => {
+      const status = await readStatus(deps)
+      if (options.json) printJson(deps.output, status)
+      else printStatus(deps.output, status)
+      const { redis, database } = status
+      const faults = Object.entries({ redis, database }).filter(([, { reachable }]) => !reachable)
+      if (faults.length === 0) return
+      throw new CommandFailure(faults.map(([server, { fault }]) => `${server} is away (${fault})`).join('; '))
+    })
+}

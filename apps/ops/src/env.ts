@@ -1,0 +1,30 @@
+import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { loadEnv, logLevel, postgresUrl, redisUrl, stringList, type EnvSource } from '@persona-ingest/runtime'
+
+/** Every variable that a command may read; the contract, section 3, says what each means. */
+export const envSchema = Type.Object({
+  DATABASE_URL: postgresUrl(),
+  REDIS_URL: redisUrl(),
+  PERSONA_WEBHOOK_SECRETS: stringList(),
+  LOG_LEVEL: logLevel(),
+})
+
+export type OpsEnv = Readonly<Static<typeof envSchema>>
+export type OpsVariable = keyof OpsEnv
+
+/**
+ * Reads the variables that a command needs, and `LOG_LEVEL`; the others may be missing or wrong.
+ * Throws an `EnvironmentError` with every fault by name, without values.
+ */
+export function readEnv<Name extends OpsVariable>(
+  names: readonly Name[],
+  source: EnvSource = process.env,
+): Pick<OpsEnv, Name | 'LOG_LEVEL'> {
+  const schema: TObject = Type.Pick(envSchema, [...names, 'LOG_LEVEL'])
+  return loadEnv(schema, source) as Pick<OpsEnv, Name | 'LOG_LEVEL'>
+}
+
+/** Whether the user wants no colours: https://no-color.org. */
+export function isColorUnwanted(source: EnvSource = process.env): boolean {
+  return (source['NO_COLOR'] ?? '') !== ''
+}

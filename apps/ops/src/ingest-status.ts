@@ -1,0 +1,80 @@
+import { countOpenDeadLetters, failureOf, readEventStatistics, type PrismaClient } from '@persona-ingest/database'
+import { QueueUnavailableError, type QueueView } from '@persona-ingest/queue'
+import { withDeadline } from '@persona-ingest/runtime'
+
+/** Whether a server answers, and what is wrong where it does not. */
+export type Reachability = { readonly reachable: boolean; readonly fault: string | null }
+
+/** What `status` tells; a part is null where the server that knows it is away. */
+export type IngestStatus = {
+  readonly redis: Reachability
+  readonly database: Reachability
+  readonly queue: {
+    readonly waiting: number
+    readonly active: number
+    readonly delayed: number
+    readonly failed: number
+    readonly oldest_waiting_ms: number | null
+  } | null
+  /** From receipt to stored, over the newest `events` events; null where nothing is stored, too. */
+  readonly lag: {
+    readonly events: number
+    readonly p50_ms: number
+    readonly p99_ms: number
+    readonly max_ms: number
+  } | null
+  readonly events: {
+    readonly total: number
+    readonly total_is_exact: boolean
+    readonly last_hour: number
+    readonly newest_received_at: Date | null
+  } | null
+  readonly dead_letters: { readonly open: number; readonly by_reason: Readonly<Record<string, number>> } | null
+}
+
+type QueuePart = Pick<IngestStatus, 'redis' | 'queue'>
+type DatabasePart = Pick<IngestStatus, 'database' | 'lag' | 'events' | 'dead_letters'>
+
+const REACHABLE: Reachability = { reachable: true, fault: null }
+/** Far above what the questions take; an operator in an outage wants an answer. */
+const ANSWER_TIMEOUT_MS = 10_000
+
+function away(fault: string): Reachability {
+  return { reachable: false, fault }
+}
+
+/** What the queue says of itself. Never rejects. */
+export async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
+  try {
+    const [counts, oldestWaitingMs] = await Promise.all([view.counts(), view.oldestWaitingMs(nowMs)])
+    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs } }
+  } catch (error) {
+    const fault = error instanceof QueueUnavailableError ? `${error.code}: ${error.message}` : 'unexpected failure'
+    return { redis: away(fault), queue: null }
+  }
+}
+
+async function askDatabase(prisma: PrismaClient): Promise<DatabasePart> {
+  const [statistics, letters] = await Promise.all([readEventStatistics(prisma), countOpenDeadLetters(prisma)])
+  const { lag, total, isExact, lastHour, newestReceivedAt } = statistics
+  return {
+    database: REACHABLE,
+    lag: lag === null ? null : { events: lag.events, p50_ms: lag.p50Ms, p99_ms: lag.p99Ms, max_ms: lag.maxMs },
+    events: { total, total_is_exact: isExact, last_hour: lastHour, newest_received_at: newestReceivedAt },
+    dead_letters: {
+      open: letters.reduce((sum, { count }) => sum + count, 0),
+      by_reason: Object.fromEntries(letters.map(({ reason, count }) => [reason, count])),
+    },
+  }
+}
+
+/** What the database says of the events. Never rejects. */
+export async function readDatabaseStatus(prisma: PrismaClient): Promise<DatabasePart> {
+  const nothing = { lag: null, events: null, dead_letters: null }
+  const answer = askDatabase(prisma).catch((error: unknown) => {
+    return { database: away(failureOf(error).description), ...nothing }
+  })
+  return await withDeadline(answer, ANSWER_TIMEOUT_MS, () => {
+    return { database: away('the database does not answer in time'), ...nothing }
+  })
+}

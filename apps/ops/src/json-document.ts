@@ -1,0 +1,32 @@
+import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
+import { isMembers } from './json-members.ts'
+import type { Output } from './output.ts'
+import { printable } from './printable.ts'
+
+/** The JSON text of a document: dates as ISO 8601 in milliseconds, numbers digit by digit. */
+function jsonText(document: unknown): string {
+  // The exact writer takes a Date as JSON.stringify does. C0 controls are escaped by JSON itself, the rest by us.
+  return printable(stringifyExact(document as JsonValue))
+}
+
+/** Prints one JSON document on one line: all that a command with `--json` writes to stdout. */
+export function printJson(output: Output, document: unknown): void {
+  output.write(`${jsonText(document)}\n`)
+}
+
+const MAX_INLINE_CHARACTERS = 100
+
+function membersOf(value: unknown, path: string): readonly (readonly [path: string, member: unknown])[] | null {
+  if (Array.isArray(value)) return value.map((item: unknown, index) => [`${path}[${index}]`, item])
+  if (!isMembers(value)) return null
+  return Object.entries(value).map(([key, member]) => [path === '' ? key : `${path}.${key}`, member])
+}
+
+/** A document as pairs of path and JSON text, for people; a part that is short enough stands on one line. */
+export function documentLines(value: unknown, path = ''): readonly (readonly [path: string, text: string])[] {
+  const members = membersOf(value, path)
+  if (members === null || members.length === 0) return [[path, jsonText(value)]]
+  const text = path === '' ? null : jsonText(value)
+  if (text !== null && text.length <= MAX_INLINE_CHARACTERS) return [[path, text]]
+  return members.flatMap(([memberPath, member]) => documentLines(member, memberPath))
+}

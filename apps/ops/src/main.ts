@@ -1,0 +1,23 @@
+import { openDatabase } from '@persona-ingest/database'
+import { createProducer } from '@persona-ingest/queue'
+import { simulate } from '@persona-ingest/simulator'
+import { confirmOn } from './confirm.ts'
+import { isColorUnwanted, readEnv } from './env.ts'
+import { createOutput } from './output.ts'
+import { runOps } from './run-ops.ts'
+
+/** All waits are bounded; a connection that will not close must not keep the finished process. */
+const END_TIMEOUT_MS = 2_000
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read the output has had enough of it, as `head` does.
+  if (error.code === 'EPIPE') return
+  process.stderr.write(`error: the output could not be written (${error.code ?? 'unknown'})\n`)
+  process.exit(1)
+})
+
+const output = createOutput(process, { color: !isColorUnwanted() })
+const confirm = confirmOn(process)
+const deps = { readEnv, output, confirm, now: Date.now, openDatabase, createProducer, simulate }
+process.exitCode = await runOps(process.argv.slice(2), deps)
+setTimeout(() => process.exit(), END_TIMEOUT_MS).unref()

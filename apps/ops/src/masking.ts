@@ -1,0 +1,141 @@
+import { inquiryTimes, parseTimestamp, snakeCase, verificationTimes, type JsonValue } from '@persona-ingest/persona'
+import { isMembers, type Members } from './json-members.ts'
+
+/** Stands where personal data stood. */
+export const MASK = '•••'
+
+/** A name that somebody gave to an attribute or a field; anything else, such as an e-mail address, is a value itself. */
+const NAME = /^[A-Za-z_][\w.:/-]{0,99}$/
+const ID = /^[A-Za-z0-9_-]{1,255}$/
+/** An event's name or an object's type: `inquiry.approved`, `verification/government-id`. */
+const TYPE = /^[a-z][a-z0-9_./-]{0,254}$/
+const MAX_STATUS_CHARACTERS = 64
+
+/** Columns that hold no personal data; all others are masked, those of the future too. */
+const SAFE_COLUMNS: ReadonlySet<string> = new Set([
+  'id',
+  'environment',
+  'status',
+  'type',
+  'name',
+  'outcome',
+  'inquiry_id',
+  'account_id',
+  'template_id',
+  'template_version_id',
+  'resource_type',
+  'resource_id',
+  'event_id',
+  'event_name',
+  'event_created_at',
+  'event_rank',
+  'received_at',
+  'processed_at',
+  'pruned_at',
+  'verifications',
+  ...inquiryTimes,
+  ...verificationTimes,
+])
+const SAFE_TIMES: ReadonlySet<string> = new Set([...inquiryTimes, ...verificationTimes])
+
+/** Copies members, with keys that are no names replaced and each value as `mask` gives it. */
+function mapMembers(members: Members, mask: (value: unknown, key: string) => JsonValue): JsonValue {
+  return Object.fromEntries(
+    Object.entries(members).map(([key, value], index) => [
+      NAME.test(key) ? key : `${MASK} ${index + 1}`,
+      mask(value, key),
+    ]),
+  )
+}
+
+/** Masks every value; keys, the lengths of lists, the kinds of values and null stay. */
+export function maskValue(value: unknown): JsonValue {
+  if (value === null || value === undefined) return null
+  if (Array.isArray(value)) return value.map(maskValue)
+  if (isMembers(value)) return mapMembers(value, maskValue)
+  if (typeof value === 'string' || value instanceof Date) return MASK
+  return typeof value === 'boolean' ? `${MASK} boolean` : `${MASK} number`
+}
+
+function keepText(value: unknown, isSafe: (text: string) => boolean): JsonValue {
+  return typeof value === 'string' && isSafe(value) ? value : maskValue(value)
+}
+
+const isId = (text: string): boolean => ID.test(text)
+const isType = (text: string): boolean => TYPE.test(text)
+const isStatus = (text: string): boolean => text.length <= MAX_STATUS_CHARACTERS
+const isTime = (text: string): boolean => parseTimestamp(text) !== null
+
+function keepIdentity(value: unknown, key: string): JsonValue | undefined {
+  if (key === 'id') return keepText(value, isId)
+  return key === 'type' ? keepText(value, isType) : undefined
+}
+
+/** Masks all of relationships but the types and ids that they name. */
+function maskRelationships(value: unknown): JsonValue {
+  if (Array.isArray(value)) return value.map(maskRelationships)
+  if (!isMembers(value)) return maskValue(value)
+  return mapMembers(value, (member, key) =>
+    typeof member === 'string' ? (keepIdentity(member, key) ?? MASK) : maskRelationships(member),
+  )
+}
+
+/** Names in all three casings are told apart by the words in them. */
+function isAttribute(key: string, name: string): boolean {
+  return snakeCase(key, 'camel') === name
+}
+
+function maskAttribute(value: unknown, key: string): JsonValue {
+  if (key === 'status') return keepText(value, isStatus)
+  return SAFE_TIMES.has(snakeCase(key, 'camel')) ? keepText(value, isTime) : maskValue(value)
+}
+
+/** Masks a JSON:API object but its type, id, status, times and relationships. */
+function maskObject(value: unknown): JsonValue {
+  if (!isMembers(value)) return maskValue(value)
+  return mapMembers(value, (member, key) => {
+    if (key === 'relationships') return maskRelationships(member)
+    if (key === 'attributes' && isMembers(member)) return mapMembers(member, maskAttribute)
+    return keepIdentity(member, key) ?? maskValue(member)
+  })
+}
+
+function maskPayload(value: unknown): JsonValue {
+  if (!isMembers(value)) return maskValue(value)
+  return mapMembers(value, (member, key) => {
+    if (key === 'data') return maskObject(member)
+    return key === 'included' && Array.isArray(member) ? member.map(maskObject) : maskValue(member)
+  })
+}
+
+function maskEventAttribute(value: unknown, key: string): JsonValue {
+  if (key === 'payload') return maskPayload(value)
+  if (key === 'name') return keepText(value, isType)
+  return isAttribute(key, 'created_at') ? keepText(value, isTime) : maskValue(value)
+}
+
+/**
+ * Masks an event's document by an allowlist of places: the structure, the keys, ids, types, the event's name, statuses,
+ * times and relationships stay. Fit for anything that only claims to be an event, in any casing.
+ */
+export function maskEventDocument(document: unknown): JsonValue {
+  if (!isMembers(document)) return maskValue(document)
+  return mapMembers(document, (data, place) => {
+    if (place !== 'data' || !isMembers(data)) return maskValue(data)
+    return mapMembers(data, (member, key) => {
+      if (key === 'attributes' && isMembers(member)) return mapMembers(member, maskEventAttribute)
+      return keepIdentity(member, key) ?? maskValue(member)
+    })
+  })
+}
+
+function maskColumn(value: unknown, column: string): unknown {
+  if (SAFE_COLUMNS.has(column)) return value
+  if (column === 'relationships') return maskRelationships(value)
+  return column === 'payload' ? maskEventDocument(value) : maskValue(value)
+}
+
+/** Masks a row of `inquiries`, `verifications`, `resources` or `events`; each column that is not known as safe. */
+export function maskRow<Row extends object>(row: Row): Row {
+  return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, maskColumn(value, column)])) as Row
+}

@@ -1,0 +1,53 @@
+import { Command } from 'commander'
+import { addDeadLettersDiscard } from './commands/dead-letters-discard.ts'
+import { addDeadLettersList } from './commands/dead-letters-list.ts'
+import { addDeadLettersReplay } from './commands/dead-letters-replay.ts'
+import { addDeadLettersShow } from './commands/dead-letters-show.ts'
+import { addErase } from './commands/erase.ts'
+import { addEventsShow } from './commands/events-show.ts'
+import { addInquiriesList } from './commands/inquiries-list.ts'
+import { addInquiriesShow } from './commands/inquiries-show.ts'
+import { addOperationsList } from './commands/operations-list.ts'
+import { addPrune } from './commands/prune.ts'
+import { addRebuild } from './commands/rebuild.ts'
+import { addReplay } from './commands/replay.ts'
+import { addSimulate } from './commands/simulate.ts'
+import { addStatus } from './commands/status.ts'
+import { addTimeline } from './commands/timeline.ts'
+import type { OpsDeps } from './ops-deps.ts'
+
+/**
+ * Builds the whole command line. Its actions throw: a `CommanderError` for wrong usage (already told to the user), and
+ * a `CommandFailure` or an `EnvironmentError` for what failed.
+ */
+export function buildProgram(deps: OpsDeps): Command {
+  const program = new Command('ops')
+    .description('Sends simulated events to persona-ingest, looks into what it holds, mends it, and erases.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => deps.output.write(text),
+      writeErr: (text) => deps.output.draw(text),
+    })
+  addSimulate(program, deps)
+  const inquiries = program.command('inquiries').description('inquiries and what belongs to them')
+  addInquiriesList(inquiries, deps)
+  addInquiriesShow(inquiries, deps)
+  addTimeline(program, deps)
+  const events = program.command('events').description('the event log')
+  addEventsShow(events, deps)
+  const deadLetters = program
+    .command('dead-letters')
+    .description('deliveries that will not be tried again by themselves')
+  addDeadLettersList(deadLetters, deps)
+  addDeadLettersShow(deadLetters, deps)
+  addErase(program, deps)
+  addDeadLettersReplay(deadLetters, deps)
+  addDeadLettersDiscard(deadLetters, deps)
+  addReplay(program, deps)
+  addRebuild(program, deps)
+  addPrune(program, deps)
+  const operations = program.command('operations').description('the record of what operators did')
+  addOperationsList(operations, deps)
+  addStatus(program, deps)
+  return program
+}

@@ -1,0 +1,50 @@
+import Table from 'cli-table3'
+import type { Output } from './output.ts'
+import { printable } from './printable.ts'
+
+/** What a cell shows; null and undefined as a dash. */
+export type Cell = string | number | boolean | Date | null | undefined
+
+/** Columns apart by blanks and no lines, so that a table can be cut with the usual tools. */
+const NO_LINES = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right'].flatMap((side) =>
+    [side, `${side}-mid`, `${side}-left`, `${side}-right`].map((place) => [place, '']),
+  ),
+)
+const CHARS = { ...NO_LINES, mid: '', 'mid-mid': '', middle: '' }
+
+function cellText(cell: Cell): string {
+  if (cell === null || cell === undefined) return '-'
+  return printable(cell instanceof Date ? cell.toISOString() : String(cell))
+}
+
+function print(output: Output, head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const style = { 'padding-left': 0, 'padding-right': 2, head: [], border: [] }
+  const table = new Table({ chars: CHARS, style, head: [...head] })
+  table.push(...rows.map((row) => [...row]))
+  const lines = table.toString().split('\n')
+  output.write(`${lines.map((line) => line.trimEnd()).join('\n')}\n`)
+}
+
+/** Prints rows under a head. */
+export function printTable(output: Output, head: readonly string[], rows: readonly (readonly Cell[])[]): void {
+  const { bold, dim } = output.colors
+  const styled = (cell: Cell) => (cell === null || cell === undefined ? dim('-') : cellText(cell))
+  print(
+    output,
+    head.map((name) => bold(name)),
+    rows.map((row) => row.map(styled)),
+  )
+}
+
+/** Prints pairs of name and value, a line for each. */
+export function printPairs(output: Output, pairs: readonly (readonly [name: string, cell: Cell])[]): void {
+  if (pairs.length === 0) return
+  const rows = pairs.map(([name, cell]) => [output.colors.dim(printable(name)), cellText(cell)])
+  print(output, [], rows)
+}
+
+/** Prints the heading of a section, after an empty line. */
+export function printHeading(output: Output, heading: string): void {
+  output.write(`\n${output.colors.bold(printable(heading))}\n`)
+}

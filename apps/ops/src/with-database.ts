@@ -1,0 +1,36 @@
+import { failureOf, type PrismaClient } from '@persona-ingest/database'
+import { withDeadline } from '@persona-ingest/runtime'
+import { CommandFailure } from './command-failure.ts'
+import type { OpsDeps } from './ops-deps.ts'
+
+/** A server that has stopped answering must not keep the command from ending. */
+const CLOSE_TIMEOUT_MS = 1_000
+
+export function databaseFailure(error: unknown): CommandFailure {
+  const { description, kind, sqlState } = failureOf(error)
+  const advice = kind === 'outage' && sqlState === null ? '; check DATABASE_URL and that PostgreSQL runs' : ''
+  return new CommandFailure(`database: ${description}${advice}`, { cause: error })
+}
+
+/**
+ * Opens the database for one command and closes it again.
+ * Every wait is bounded; rejects with a `CommandFailure` in words of our own.
+ */
+export async function withDatabase<T>(
+  deps: Pick<OpsDeps, 'openDatabase' | 'readEnv'>,
+  read: (prisma: PrismaClient) => Promise<T>,
+): Promise<T> {
+  const { DATABASE_URL: url } = deps.readEnv(['DATABASE_URL'])
+  const database = deps.openDatabase({ url, connections: 2 })
+  try {
+    return await read(database.prisma)
+  } catch (error) {
+    throw error instanceof CommandFailure ? error : databaseFailure(error)
+  } finally {
+    await withDeadline(
+      database.close().catch(() => undefined),
+      CLOSE_TIMEOUT_MS,
+      () => undefined,
+    )
+  }
+}

@@ -1,0 +1,23 @@
+import { EnvironmentError } from '@persona-ingest/runtime'
+import t from 'tap'
+import { isColorUnwanted, readEnv } from '../../src/env.ts'
+
+t.test('a command reads only what it needs, and hears of every fault at once without values', async (t) => {
+  t.strictSame({ ...readEnv([], { DATABASE_URL: 'wrong' }) }, { LOG_LEVEL: 'info' })
+  const source = { DATABASE_URL: 'mysql://secret', LOG_LEVEL: 'loud' }
+  try {
+    readEnv(['DATABASE_URL', 'REDIS_URL'], source)
+    t.fail('expected an EnvironmentError')
+  } catch (error) {
+    t.type(error, EnvironmentError)
+    const { message } = error as EnvironmentError
+    for (const name of ['DATABASE_URL', 'REDIS_URL', 'LOG_LEVEL']) t.match(message, name)
+    t.notMatch(message, /secret|loud/)
+  }
+})
+
+t.test('NO_COLOR counts where it is not empty', async (t) => {
+  t.equal(isColorUnwanted({}), false)
+  t.equal(isColorUnwanted({ NO_COLOR: '' }), false)
+  t.equal(isColorUnwanted({ NO_COLOR: '1' }), true)
+})

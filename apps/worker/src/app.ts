@@ -1,0 +1,141 @@
+import {
+  countDriftedEvents,
+  countOpenDeadLetters,
+  failureOf,
+  openDatabase,
+  reduceDelivery,
+  replayEvent,
+  storeDeadLetter,
+  storeEvents,
+  tryWriting,
+  type Database,
+} from '@persona-ingest/database'
+import { createConsumer, type Consumer } from '@persona-ingest/queue'
+import { Readiness, withDeadline, type Logger, type Registry } from '@persona-ingest/runtime'
+import { BATCHES_IN_FLIGHT, commitLanes } from './commit-lanes.ts'
+import type { WorkerEnv } from './env.ts'
+import type { EventStore } from './event-store.ts'
+import { HandBack } from './hand-back.ts'
+import { createMetrics } from './metrics.ts'
+import { Outage } from './outage.ts'
+import { reportQueueTrouble } from './queue-trouble.ts'
+import { repeatedly } from './repeatedly.ts'
+import { scheduledPrune } from './scheduled-prune.ts'
+import { settleDelivery, type SettleContext } from './settle.ts'
+import { settleTraced } from './settle-traced.ts'
+import { createWatchdog } from './watchdog.ts'
+
+const SWEEP_EVERY_MS = 5_000
+const WATCH_EVERY_MS = 5_000
+/** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
+const GIVE_UP_AFTER = 0.5
+const CLOSE_WITHIN = 0.85
+const DATABASE_CLOSE_MS = 500
+const SCRAPE_DEADLINE_MS = 2_000
+
+export type WorkerDependencies = {
+  readonly env: WorkerEnv
+  readonly logger: Logger
+  readonly registry: Registry
+  /** Whether jobs get spans of OpenTelemetry, which the process has started. */
+  readonly isTraced?: boolean
+  /** First part of all Redis keys; default BullMQ's. */
+  readonly queuePrefix?: string
+  /** Ends a process that was found asleep or stuck. */
+  readonly end: () => void
+  /** After how long without a settled delivery it counts as stuck; default the watchdog's. */
+  readonly stuckAfterMs?: number
+}
+
+export type WorkerApp = {
+  readonly readiness: Readiness
+  readonly heldCount: () => number
+  start(): void
+  /** Stops taking, finishes what is held or hands it back, closes. */
+  drain(): Promise<void>
+}
+
+function eventStore({ prisma }: Database): EventStore {
+  return {
+    storeEvents: (events) => storeEvents(prisma, events),
+    storeDeadLetter: (letter) => storeDeadLetter(prisma, letter),
+    reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
+    replayEvent: (eventId) => replayEvent(prisma, eventId),
+    tryWriting: () => tryWriting(prisma),
+    failureOf,
+  }
+}
+
+/** A scrape must not wait for a database that does not answer, least of all then. */
+async function withinScrape<T>(answer: Promise<T>): Promise<T> {
+  return withDeadline(answer, SCRAPE_DEADLINE_MS, () => {
+    throw new Error('the database did not answer within the time of a scrape')
+  })
+}
+
+function logOutages(logger: Logger) {
+  return (isOut: boolean, description: string): void => {
+    if (isOut) logger.warn({ description }, 'database takes no writes, holding deliveries until it does')
+    else logger.info('database takes writes again')
+  }
+}
+
+/** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
+export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
+  const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
+  const draining = new AbortController()
+  const handBack = new HandBack()
+  const database = openDatabase({ url: env.DATABASE_URL, connections: BATCHES_IN_FLIGHT + 2 })
+  const store = eventStore(database)
+  const outage = new Outage({ draining: draining.signal, onChange: logOutages(logger) })
+  const consumer: Consumer = createConsumer({
+    redisUrl: env.REDIS_URL,
+    prefix: queuePrefix,
+    encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
+    concurrency: env.WORKER_CONCURRENCY,
+    maxAttempts: env.MAX_ATTEMPTS,
+    isTraced,
+    handle: (held) => handBack.settled(settleTraced(context, held)),
+    onUnreadable: (jobId, reason) =>
+      logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
+    onError: reportQueueTrouble(logger),
+  })
+  const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
+  const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))
+  const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
+  const metrics = createMetrics(registry, { queue: consumer, readiness, openDeadLetters, driftedEvents })
+  const commit = commitLanes({ store, outage, metrics })
+  const { MAX_ATTEMPTS: maxAttempts } = env
+  const context = { store, outage, commit, maxAttempts, logger, metrics } as SettleContext
+  const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
+  const watch = createWatchdog({ consumer, canSettle, logger, end, stuckAfterMs })
+  const upkeep = async (): Promise<void> => {
+    // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
+    await consumer.sweepFailed((held) => settleDelivery(context, held))
+  }
+  const stops: (() => void)[] = []
+  const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })
+  return {
+    readiness,
+    heldCount: () => consumer.heldCount(),
+    start() {
+      consumer.start()
+      const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
+      stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: upkeep, onError }))
+      // Apart: a sweep that hangs must not stop who watches for that.
+      stops.push(repeatedly({ pauseMs: WATCH_EVERY_MS, work: watch, onError }))
+      pruning.start()
+    },
+    async drain() {
+      readiness.drain()
+      for (const stop of stops) stop()
+      draining.abort()
+      // A database that does not answer at all must not keep the deliveries past the time there is.
+      setTimeout(() => handBack.handBackAll(), env.DRAIN_TIMEOUT_MS * GIVE_UP_AFTER).unref()
+      const isSettled = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
+      if (!isSettled) logger.warn('closed with deliveries held; they come back when their locks run out')
+      await withDeadline(pruning.stop(), DATABASE_CLOSE_MS, () => undefined)
+      await withDeadline(database.close(), DATABASE_CLOSE_MS, () => undefined)
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import type { DeadLetter, Failure, ReplayOutcome, StoreOutcome, StoreOutcomes } from '@persona-ingest/database'
+import type { PersonaEvent } from '@persona-ingest/persona'
+
+/** The database as the worker uses it; `failureOf` judges whatever the calls reject with. */
+export interface EventStore {
+  storeEvents(events: readonly PersonaEvent[]): Promise<StoreOutcomes>
+  storeDeadLetter(letter: DeadLetter): Promise<void>
+  /** The body of a delivery as the erasures known now leave it; null where they leave it as it is. */
+  reduceDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
+  replayEvent(eventId: string): Promise<ReplayOutcome>
+  /** Resolves only where the database takes the writes that events need. */
+  tryWriting(): Promise<void>
+  failureOf(error: unknown): Failure
+}
+
+/** What became of an event that was given to the database. */
+export type StoreVerdict =
+  | { readonly verdict: 'stored'; readonly outcome: StoreOutcome; readonly batchSize: number }
+  /** No retry changes it. */
+  | { readonly verdict: 'refused'; readonly failure: Failure }
+  /** It failed alone while the database took other writes: an attempt is used up. */
+  | { readonly verdict: 'failed'; readonly failure: Failure }
+  /** The worker drains during an outage: nothing was used up. */
+  | { readonly verdict: 'released' }

@@ -1,0 +1,100 @@
+import type { PersonaEvent } from '@persona-ingest/persona'
+import type { StoreVerdict } from './event-store.ts'
+import type { BatchVerdicts } from './store-batch.ts'
+
+export type GroupCommitOptions = {
+  readonly storeBatch: (events: readonly PersonaEvent[]) => Promise<BatchVerdicts>
+  /** Batches in flight at once. */
+  readonly maxInFlight: number
+  readonly maxBatchSize: number
+  /** How long the next batch waits after one that took so long, both in ms; default: not at all. */
+  readonly restAfter?: ((tookMs: number) => number) | undefined
+  /** Of payload text, per batch. */
+  readonly maxBatchCharacters: number
+}
+
+type Waiting = {
+  readonly event: PersonaEvent
+  readonly resolve: (verdict: StoreVerdict) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Of two deliveries of an event in one batch, the first stored it. */
+function asRepeated(verdict: StoreVerdict): StoreVerdict {
+  return verdict.verdict === 'stored' ? { ...verdict, outcome: 'duplicate' } : verdict
+}
+
+/**
+ * Lets events that are held at the same time share a transaction.
+ *
+ * An idle worker writes an event at once, alone. While `maxInFlight` batches are on their way, what arrives gathers
+ * into the next one: batches grow with the load by themselves, and no event waits for a timer.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions
+  #waiting: Waiting[] = []
+  #inFlight = 0
+  #isScheduled = false
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when the batch that the event went into is settled. */
+  add(event: PersonaEvent): Promise<StoreVerdict> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ event, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#inFlight >= this.#options.maxInFlight) return
+    this.#isScheduled = true
+    // Jobs arrive several in one pass of the event loop: let the pass end before the batch is cut.
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0 && this.#inFlight < this.#options.maxInFlight) void this.#commit(this.#cutBatch())
+  }
+
+  #makeRoom(): void {
+    this.#inFlight -= 1
+    this.#schedule()
+  }
+
+  #cutBatch(): readonly Waiting[] {
+    let characters = 0
+    let size = 0
+    for (const { event } of this.#waiting) {
+      characters += event.payloadText.length
+      if (size >= this.#options.maxBatchSize || (size > 0 && characters > this.#options.maxBatchCharacters)) break
+      size += 1
+    }
+    return this.#waiting.splice(0, size)
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    this.#inFlight += 1
+    const startedAtMs = performance.now()
+    try {
+      const verdicts = await this.#options.storeBatch(batch.map(({ event }) => event))
+      const told = new Set<string>()
+      for (const { event, resolve } of batch) {
+        const verdict = verdicts.get(event.id) as StoreVerdict
+        resolve(told.has(event.id) ? asRepeated(verdict) : verdict)
+        told.add(event.id)
+      }
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    } finally {
+      const restMs = this.#options.restAfter?.(performance.now() - startedAtMs) ?? 0
+      if (restMs > 0) setTimeout(() => this.#makeRoom(), restMs)
+      else this.#makeRoom()
+    }
+  }
+}

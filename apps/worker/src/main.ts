@@ -1,0 +1,39 @@
+import { constants, setPriority } from 'node:os'
+import {
+  createLogger,
+  createRegistry,
+  drainOnSignals,
+  exitOnInvalidEnv,
+  exitOnUncaught,
+  startOperationsServer,
+  startTracing,
+} from '@persona-ingest/runtime'
+import { buildWorker } from './app.ts'
+import { readEnv, wantsTraces } from './env.ts'
+
+const env = exitOnInvalidEnv(() => readEnv())
+const logger = createLogger({ app: 'worker', level: env.LOG_LEVEL })
+exitOnUncaught(logger)
+
+// Acknowledging comes first where both share a machine: what a worker does can wait, the provider does not.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+
+const registry = createRegistry()
+const tracing = await startTracing({ app: 'worker', isWanted: wantsTraces(), logger })
+const worker = buildWorker({ env, logger, registry, isTraced: tracing.isOn, end: () => process.exit(1) })
+const { readiness } = worker
+const operations = await startOperationsServer({ host: env.HOST, port: env.METRICS_PORT, registry, readiness })
+
+drainOnSignals({
+  drain: async () => {
+    await worker.drain()
+    await operations.close()
+    await tracing.stop()
+  },
+  timeoutMs: env.DRAIN_TIMEOUT_MS,
+  logger,
+  held: () => ({ heldDeliveries: worker.heldCount() }),
+})
+
+worker.start()
+logger.info({ metricsPort: operations.port, concurrency: env.WORKER_CONCURRENCY }, 'worker started')

@@ -1,0 +1,145 @@
+import type { QueueView } from '@persona-ingest/queue'
+import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/runtime'
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86_400]
+const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+
+/** What the gauges ask for when they are scraped. */
+export type MetricSources = {
+  readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs'>
+  readonly readiness: Readiness
+  readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
+  /** Of the newest stored events: how many tell more than the row of their object holds. Without it, no such gauge. */
+  readonly driftedEvents?: () => Promise<number>
+}
+
+/** prom-client has no way to leave a sample out; alerts compare false with it and graphs show a gap. */
+const UNKNOWN = Number.NaN
+
+function gauges(registry: Registry, sources: MetricSources): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'persona_worker_queue_jobs',
+    help: 'Deliveries in the queue by state: waiting, active, delayed, failed',
+    labelNames: ['state'] as const,
+    registers,
+    async collect() {
+      const counts = await sources.queue.counts().catch(() => null)
+      this.reset()
+      for (const [state, count] of Object.entries(counts ?? {})) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_queue_oldest_waiting_seconds',
+    help: 'Age of the oldest delivery that no worker holds, 0 where there is none, NaN while Redis does not tell',
+    registers,
+    async collect() {
+      const ageMs = await sources.queue.oldestWaitingMs(Date.now()).catch(() => UNKNOWN)
+      this.set((ageMs ?? 0) / 1000)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_dead_letters_open',
+    help: 'Open dead letters by reason',
+    labelNames: ['reason'] as const,
+    registers,
+    async collect() {
+      const letters = await sources.openDeadLetters().catch(() => null)
+      if (letters === null) return
+      this.reset()
+      for (const { reason, count } of letters) this.set({ reason }, count)
+    },
+  })
+  for (const dependency of ['redis', 'database'] as const) {
+    new Gauge({
+      name: `persona_worker_${dependency}_up`,
+      help: `1 while the ${dependency} answers, else 0 (asked at most once a second)`,
+      registers,
+      async collect() {
+        this.set((await sources.readiness.missing()).includes(dependency) ? 0 : 1)
+      },
+    })
+  }
+}
+
+function driftGauge(registry: Registry, driftedEvents: () => Promise<number>): void {
+  new Gauge({
+    name: 'persona_worker_drifted_events',
+    help: "Of the newest stored events, those whose object's row is missing or older than they are; 0 unless rows were changed by hand or by a fault of ours",
+    registers: [registry],
+    async collect() {
+      this.set(await driftedEvents().catch(() => UNKNOWN))
+    },
+  })
+}
+
+const REPLAY_OUTCOMES = ['applied', 'unchanged', 'missing', 'failed'] as const
+
+/** Series that alerts watch begin at 0: `increase()` does not see a series that begins with its first event. */
+function startAtZero(events: Counter<'outcome' | 'environment'>, workflowErrors: Counter<'environment'>): void {
+  for (const environment of ['production', 'sandbox']) {
+    workflowErrors.inc({ environment }, 0)
+    for (const outcome of ['applied', 'stale', 'duplicate', 'dead']) events.inc({ outcome, environment }, 0)
+  }
+}
+
+/** The metrics of the worker. Labels take their values from closed lists of ours only. */
+export function createMetrics(registry: Registry, sources: MetricSources) {
+  const registers = [registry]
+  gauges(registry, sources)
+  if (sources.driftedEvents !== undefined) driftGauge(registry, sources.driftedEvents)
+  const metrics = {
+    events: new Counter({
+      name: 'persona_worker_events_total',
+      help: 'Deliveries settled by outcome (applied, stale, duplicate, dead) and environment',
+      labelNames: ['outcome', 'environment'] as const,
+      registers,
+    }),
+    retries: new Counter({
+      name: 'persona_worker_retries_total',
+      help: 'Attempts used up by failing events',
+      registers,
+    }),
+    replays: new Counter({
+      name: 'persona_worker_replays_total',
+      help: `Events of the log processed again, by what it came to: ${REPLAY_OUTCOMES.join(', ')}`,
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    workflowErrors: new Counter({
+      name: 'persona_worker_workflow_errors_total',
+      help: "Events named workflow-run.errored: a decisioning workflow of the provider's broke",
+      labelNames: ['environment'] as const,
+      registers,
+    }),
+    batchSize: new Histogram({
+      name: 'persona_worker_batch_events',
+      help: 'Events per batch',
+      buckets: SIZES,
+      registers,
+    }),
+    batchTime: new Histogram({
+      name: 'persona_worker_batch_seconds',
+      help: 'Time to store a batch, outages included',
+      buckets: SECONDS,
+      registers,
+    }),
+    receiptToStored: new Histogram({
+      name: 'persona_worker_receipt_to_stored_seconds',
+      help: 'From the receipt of the first delivery to the commit',
+      buckets: SECONDS,
+      registers,
+    }),
+    createdToStored: new Histogram({
+      name: 'persona_worker_created_to_stored_seconds',
+      help: "From the event's created-at to the commit",
+      buckets: SECONDS,
+      registers,
+    }),
+  }
+  startAtZero(metrics.events, metrics.workflowErrors)
+  for (const outcome of REPLAY_OUTCOMES) metrics.replays.inc({ outcome }, 0)
+  return metrics
+}
+
+export type WorkerMetrics = ReturnType<typeof createMetrics>

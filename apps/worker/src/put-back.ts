@@ -1,0 +1,21 @@
+import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import { withDeadline } from '@persona-ingest/runtime'
+import type { EventStore } from './event-store.ts'
+
+/** A database that does not answer must not keep what is to go back. */
+const ANSWER_WITHIN_MS = 2_000
+
+/**
+ * What goes back to the queue goes as the erasures known now leave it: a redaction may have come since it was received,
+ * and its next try may be long in coming. Where the database can't be asked, it goes back as it is. Never rejects.
+ */
+export async function putBack(
+  store: Pick<EventStore, 'reduceDelivery'>,
+  held: HeldDelivery,
+  settlement: Settlement,
+): Promise<Settlement> {
+  if (settlement.settle === 'done' || held.kind === 'replay') return settlement
+  const answer = store.reduceDelivery(held).catch(() => null)
+  const body = await withDeadline(answer, ANSWER_WITHIN_MS, () => null)
+  return body === null ? settlement : { ...settlement, body }
+}

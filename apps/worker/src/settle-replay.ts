@@ -1,0 +1,45 @@
+import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import { isOutage } from './store-batch.ts'
+import type { SettleContext } from './settle.ts'
+
+export type HeldReplay = Extract<HeldDelivery, { kind: 'replay' }>
+
+const DONE: Settlement = { settle: 'done' }
+const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
+
+/** An attempt that was the event's own fault. It is in the log and stays there: giving up loses nothing. */
+function settleFailed(context: SettleContext, held: HeldReplay, description: string): Settlement {
+  const { maxAttempts, logger, metrics } = context
+  const attempts = held.attemptsMade + 1
+  const { eventId } = held
+  if (attempts < maxAttempts) {
+    logger.warn({ eventId, attempts, description }, 'replay failed, retrying')
+    metrics.retries.inc()
+    return { settle: 'retry', reason: description }
+  }
+  metrics.replays.inc({ outcome: 'failed' })
+  logger.error({ eventId, attempts, description }, 'replay failed, given up; the event is in the log')
+  return DONE
+}
+
+/**
+ * Settles a replay: the event is read from the log, as it stands there now, and processed again. An outage costs time
+ * only; an event that fails alone uses up its attempts.
+ */
+export async function settleReplay(context: SettleContext, held: HeldReplay): Promise<Settlement> {
+  const { store, outage, logger, metrics } = context
+  const { eventId } = held
+  for (;;) {
+    try {
+      const outcome = await store.replayEvent(eventId)
+      outage.end()
+      metrics.replays.inc({ outcome })
+      logger.info({ eventId, outcome }, 'event replayed')
+      return DONE
+    } catch (error) {
+      const failure = store.failureOf(error)
+      if (!(await isOutage(store, failure))) return settleFailed(context, held, failure.description)
+      if (!(await outage.wait(failure.description))) return RELEASE
+    }
+  }
+}

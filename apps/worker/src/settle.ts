@@ -1,0 +1,134 @@
+import type { DeadLetterReason } from '@persona-ingest/database'
+import { readEvent, UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
+import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { Logger } from '@persona-ingest/runtime'
+import type { EventStore, StoreVerdict } from './event-store.ts'
+import type { WorkerMetrics } from './metrics.ts'
+import type { Outage } from './outage.ts'
+import { putBack } from './put-back.ts'
+import { settleReplay } from './settle-replay.ts'
+
+export type SettleContext = {
+  readonly store: EventStore
+  readonly outage: Outage
+  readonly commit: (event: PersonaEvent) => Promise<StoreVerdict>
+  readonly maxAttempts: number
+  readonly logger: Logger
+  readonly metrics: WorkerMetrics
+}
+
+type HeldBody = Exclude<HeldDelivery, { kind: 'replay' }>
+
+type Letter = { readonly reason: string; readonly error: string; readonly attempts: number }
+
+const DONE: Settlement = { settle: 'done' }
+const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
+/** A dead letter that can't be written is no reason to drop it: it comes back, and rests meanwhile. */
+const LETTER_REST_MS = 5_000
+
+async function bury(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
+  const { store, outage, logger, metrics } = context
+  const { eventId, environment, body, receivedAtMs, requestId } = held
+  for (;;) {
+    try {
+      await store.storeDeadLetter({ eventId, environment, body, receivedAtMs, ...letter })
+      outage.end()
+      metrics.events.inc({ outcome: 'dead', environment })
+      const { reason, attempts, error: description } = letter
+      logger.warn({ requestId, eventId, environment, reason, description, attempts }, 'delivery kept as a dead letter')
+      return DONE
+    } catch (error) {
+      const failure = store.failureOf(error)
+      if (failure.kind === 'event') {
+        logger.error({ requestId, eventId, sqlState: failure.sqlState }, 'dead letter refused, trying again')
+        return { settle: 'release', delayMs: LETTER_REST_MS }
+      }
+      if (!(await outage.wait(failure.description))) return RELEASE
+    }
+  }
+}
+
+/** The letter of what no further try can read; null for any other failure. */
+function unreadableLetter(error: unknown, attempts: number): Letter | null {
+  if (error instanceof UnusableEventError) return { reason: error.reason, error: error.message, attempts }
+  if (!(error instanceof RangeError)) return null
+  const reason: DeadLetterReason = 'NESTING_TOO_DEEP'
+  return { reason, error: 'the document is nested too deeply to be read', attempts }
+}
+
+function noteStored(
+  { logger, metrics }: SettleContext,
+  { requestId }: HeldBody,
+  event: PersonaEvent,
+  verdict: StoreVerdict & { verdict: 'stored' },
+): void {
+  const { id: eventId, name, environment } = event
+  const nowMs = Date.now()
+  metrics.events.inc({ outcome: verdict.outcome, environment })
+  if (verdict.outcome !== 'duplicate') {
+    metrics.receiptToStored.observe(Math.max(0, nowMs - event.receivedAtMs) / 1000)
+    metrics.createdToStored.observe(Math.max(0, nowMs - event.clock.createdAtMs) / 1000)
+  }
+  // A decisioning workflow of the provider broke: the people it concerns get no decision. Worth an alert.
+  if (name === 'workflow-run.errored') metrics.workflowErrors.inc({ environment })
+  const { outcome, batchSize } = verdict
+  logger.info({ requestId, eventId, environment, outcome, batchSize }, 'event stored')
+}
+
+/** Uses up one attempt; after the last one the event is a dead letter. */
+async function failAttempt(context: SettleContext, held: HeldBody, description: string): Promise<Settlement> {
+  const { logger, metrics, maxAttempts } = context
+  const attempts = held.attemptsMade + 1
+  if (attempts >= maxAttempts)
+    return bury(context, held, { reason: 'ATTEMPTS_EXHAUSTED', error: description, attempts })
+  logger.warn({ requestId: held.requestId, eventId: held.eventId, attempts, description }, 'event failed, retrying')
+  metrics.retries.inc()
+  return { settle: 'retry', reason: description }
+}
+
+async function settleEvent(context: SettleContext, held: HeldBody): Promise<Settlement> {
+  const attempts = held.attemptsMade + 1
+  let event: PersonaEvent
+  try {
+    event = readEvent(held)
+  } catch (error) {
+    const letter = unreadableLetter(error, attempts)
+    if (letter !== null) return bury(context, held, letter)
+    return failAttempt(context, held, context.store.failureOf(error).description)
+  }
+  const verdict = await context.commit(event)
+  switch (verdict.verdict) {
+    case 'stored':
+      noteStored(context, held, event, verdict)
+      return DONE
+    case 'released':
+      return RELEASE
+    case 'refused':
+      return bury(context, held, { reason: 'VALUE_REFUSED', error: verdict.failure.description, attempts })
+    case 'failed':
+      return failAttempt(context, held, verdict.failure.description)
+  }
+}
+
+/**
+ * Settles one held delivery: stored, kept as a dead letter, tried again later, or handed back. Where it goes back after
+ * a redaction has reached it, it goes reduced.
+ *
+ * ```text
+ * quarantined ─────────────────────────────────────────► dead letter
+ * event ──read──► batch ──► stored (applied, stale, duplicate)
+ *            │          ├─► refused by PostgreSQL (22, 23, 54) ─► dead letter at once
+ *            │          ├─► failed alone ─► retry, after MAX_ATTEMPTS a dead letter
+ *            │          └─► outage, and the worker drains ─► handed back, no attempt used up
+ *            └─ unreadable ─► dead letter
+ * replay ──────────────────────────────────────────────► processed again, out of the log
+ * ```
+ */
+export async function settleDelivery(context: SettleContext, held: HeldDelivery): Promise<Settlement> {
+  if (held.kind === 'replay') return settleReplay(context, held)
+  const settlement =
+    held.kind === 'event'
+      ? await settleEvent(context, held)
+      : await bury(context, held, { reason: held.reason, error: 'the body is no usable event', attempts: 0 })
+  return await putBack(context.store, held, settlement)
+}

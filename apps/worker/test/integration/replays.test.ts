@@ -1,0 +1,64 @@
+import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
+import t from 'tap'
+import { aQueue } from '../fixtures/a-worker.ts'
+import { aDelivery } from '../fixtures/an-event.ts'
+
+const redis = await throwAwayRedis(t)
+const { url, sql } = await throwAwayDatabase(t)
+const servers = { redisUrl: redis.url, databaseUrl: url }
+t.beforeEach(() => sql('TRUNCATE events, inquiries, verifications, resources, objects, claims, event_objects, redactions, dead_letters')) // prettier-ignore
+
+t.test('a worker replays an event of the log, although a redelivery of it changes nothing', async (t) => {
+  const { enqueue, producer, startWorker, isEmpty } = aQueue(t, servers)
+  const { logged, registry } = startWorker()
+  await enqueue([aDelivery()])
+  await isEmpty()
+  const before = await sql('SELECT * FROM inquiries')
+  t.equal(before.length, 1)
+  await sql('TRUNCATE inquiries')
+  await enqueue([aDelivery()])
+  await isEmpty()
+  t.strictSame(await sql('SELECT * FROM inquiries'), [], 'a duplicate')
+  await producer.enqueueReplays(['evt_1', 'evt_unknown'])
+  await isEmpty()
+  t.strictSame(await sql('SELECT * FROM inquiries'), before)
+  await producer.enqueueReplays(['evt_1'])
+  await isEmpty()
+  t.strictSame(
+    logged('event replayed').map(({ eventId, outcome }) => `${String(eventId)} ${String(outcome)}`).toSorted(),
+    ["evt_1 applied", "evt_1 unchanged", "evt_unknown missing"],
+  ) // prettier-ignore
+  t.match(await registry.metrics(), 'persona_worker_replays_total{outcome="applied"} 1')
+})
+
+t.test('an outage uses up no attempt of a replay', async (t) => {
+  const { enqueue, producer, startWorker, isEmpty } = aQueue(t, servers)
+  const { logged } = startWorker({ MAX_ATTEMPTS: '1' })
+  await enqueue([aDelivery()])
+  await isEmpty()
+  await sql('TRUNCATE inquiries')
+  await sql('ALTER TABLE objects RENAME TO away')
+  await producer.enqueueReplays(['evt_1'])
+  await eventually(() => logged('database takes no writes, holding deliveries until it does').length > 0)
+  await sql('ALTER TABLE away RENAME TO objects')
+  await isEmpty()
+  t.equal(logged('event replayed').length, 1)
+  t.equal((await sql('SELECT id FROM inquiries')).length, 1)
+})
+
+t.test('a replay that fails alone is given up after its attempts; the event stays in the log', async (t) => {
+  const { enqueue, producer, startWorker, isEmpty } = aQueue(t, servers)
+  const { logged } = startWorker({ MAX_ATTEMPTS: '2' })
+  await enqueue([aDelivery()])
+  await isEmpty()
+  await sql('TRUNCATE inquiries')
+  await sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'refused %', NEW.attributes; END $$`)
+  await sql('CREATE TRIGGER refuse BEFORE INSERT ON inquiries FOR EACH ROW EXECUTE FUNCTION refuse()')
+  t.teardown(() => sql('DROP FUNCTION IF EXISTS refuse() CASCADE'))
+  await producer.enqueueReplays(['evt_1'])
+  await isEmpty()
+  t.equal(logged('replay failed, retrying').length, 1)
+  t.equal(logged('replay failed, given up; the event is in the log').length, 1)
+  t.strictSame(await sql('SELECT id FROM events'), [{ id: 'evt_1' }])
+})

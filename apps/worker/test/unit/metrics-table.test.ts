@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { createRegistry, Readiness, type Registry } from '@persona-ingest/runtime'
+import t from 'tap'
+import { createMetrics as createIngressMetrics } from '../../../ingress/src/metrics.ts'
+import { createMetrics as createWorkerMetrics } from '../../src/metrics.ts'
+
+const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/metrics.md'), 'utf8')
+const readiness = new Readiness({ checks: {} })
+
+function ingressRegistry(): Registry {
+  const registry = createRegistry()
+  createIngressMetrics(registry, readiness)
+  return registry
+}
+
+function workerRegistry(): Registry {
+  const registry = createRegistry()
+  const counts = async () => ({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+  createWorkerMetrics(registry, {
+    queue: { counts, oldestWaitingMs: async () => null },
+    readiness,
+    openDeadLetters: async () => [],
+    driftedEvents: async () => 0,
+  })
+  return registry
+}
+
+type Row = { readonly name: string; readonly type: string; readonly labels: readonly string[] }
+
+function inCode(registry: Registry): Row[] {
+  const ours = registry.getMetricsAsArray().filter(({ name }) => name.startsWith('persona_'))
+  // prom-client keeps a metric's labels to itself, but for this.
+  return ours.map((metric) => ({
+    name: metric.name,
+    type: metric.constructor.name.toLowerCase(),
+    labels: (metric as unknown as { labelNames: readonly string[] }).labelNames.filter((label) => label !== 'le'),
+  }))
+}
+
+/** The rows of the table below a heading of the page. */
+function documented(heading: string): Row[] {
+  const section = page.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'))
+  return rows.map((row) => {
+    const [, name = '', type = '', labels = ''] = row.split('|').map((cell) => cell.trim())
+    return {
+      name: name.replaceAll('`', ''),
+      type,
+      labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label ?? ''),
+    }
+  })
+}
+
+t.test('docs/metrics.md lists every metric of the ingress with its type and labels, and no other', async (t) => {
+  t.same(documented('Ingress'), inCode(ingressRegistry()))
+})
+
+t.test('docs/metrics.md lists every metric of the worker with its type and labels, and no other', async (t) => {
+  const byName = (a: Row, b: Row) => a.name.localeCompare(b.name)
+  t.same(documented('Worker').toSorted(byName), inCode(workerRegistry()).toSorted(byName))
+})
+
+t.test('series that alerts watch begin at 0', async (t) => {
+  const text = await workerRegistry().metrics()
+  for (const environment of ['production', 'sandbox']) {
+    t.match(text, `persona_worker_workflow_errors_total{environment="${environment}"} 0`)
+    t.match(text, `persona_worker_events_total{outcome="dead",environment="${environment}"} 0`)
+  }
+})
+
+t.test('what cannot be asked is not told as 0', async (t) => {
+  const registry = createRegistry()
+  const away = async (): Promise<never> => Promise.reject(new Error('away'))
+  createWorkerMetrics(registry, {
+    queue: { counts: away, oldestWaitingMs: away },
+    readiness: new Readiness({ checks: { redis: away, database: away } }),
+    openDeadLetters: away,
+    driftedEvents: away,
+  })
+  const text = await registry.metrics()
+  t.match(text, /^persona_worker_queue_oldest_waiting_seconds Nan$/m)
+  t.match(text, /^persona_worker_drifted_events Nan$/m)
+  t.match(text, /^persona_worker_redis_up 0$/m)
+  t.match(text, /^persona_worker_database_up 0$/m)
+  t.notMatch(text, /^persona_worker_queue_jobs\{/m)
+  t.notMatch(text, /^persona_worker_dead_letters_open\{/m)
+})

@@ -1,0 +1,67 @@
+import t, { type Test } from 'tap'
+import { Outage } from '../../src/outage.ts'
+
+function anOutage() {
+  const draining = new AbortController()
+  const changes: (readonly [boolean, string])[] = []
+  const onChange = (isOut: boolean, description: string) => void changes.push([isOut, description])
+  return { outage: new Outage({ draining: draining.signal, onChange }), draining, changes }
+}
+
+/** How long each of `count` waits takes, in ms. */
+async function waitsOf(t: Test, outage: Outage, count: number): Promise<readonly number[]> {
+  const waits: number[] = []
+  for (let index = 0; index < count; index += 1) {
+    const startedAt = performance.now()
+    t.equal(await outage.wait('away'), true)
+    waits.push(performance.now() - startedAt)
+  }
+  return waits
+}
+
+t.test('an outage is told once, and its end once', async (t) => {
+  const { outage, changes } = anOutage()
+  t.equal(outage.isOut, false)
+  await outage.wait('away')
+  await outage.wait('still away')
+  t.equal(outage.isOut, true)
+  outage.end()
+  outage.end()
+  t.equal(outage.isOut, false)
+  t.strictSame(changes, [
+    [true, 'away'],
+    [false, ''],
+  ])
+})
+
+t.test('waits double from 0.1 s, less a jitter of half, and begin anew after an end', async (t) => {
+  const { outage } = anOutage()
+  const waits = await waitsOf(t, outage, 3)
+  for (const [index, wait] of waits.entries()) {
+    const longest = 100 * 2 ** index
+    t.ok(wait >= longest / 2 - 2 && wait < longest + 80, `${wait} ms`)
+  }
+  outage.end()
+  const [first = 0] = await waitsOf(t, outage, 1)
+  t.ok(first < 180)
+})
+
+t.test('a drain ends a wait at once, and every later one', async (t) => {
+  const { outage, draining } = anOutage()
+  for (let index = 0; index < 3; index += 1) await outage.wait('away')
+  const startedAt = performance.now()
+  const waiting = outage.wait('away')
+  draining.abort()
+  t.equal(await waiting, false)
+  t.equal(await outage.wait('away'), false)
+  t.ok(performance.now() - startedAt < 200)
+})
+
+t.test('stored batches are counted, and end an outage', async (t) => {
+  const { outage } = anOutage()
+  await outage.wait('away')
+  outage.noteStored()
+  t.equal(outage.isOut, false)
+  outage.end()
+  t.equal(outage.batchesStored, 1)
+})

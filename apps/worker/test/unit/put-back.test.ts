@@ -1,0 +1,37 @@
+import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import t from 'tap'
+import { putBack } from '../../src/put-back.ts'
+import { aDelivery } from '../fixtures/an-event.ts'
+
+const held: HeldDelivery = { ...aDelivery(), attemptsMade: 0, stalledCount: 0 }
+const RETRY: Settlement = { settle: 'retry', reason: 'SQLSTATE XX000' }
+const RELEASE: Settlement = { settle: 'release', delayMs: 5 }
+
+const answering = (answer: () => Promise<Uint8Array | null>) => ({ reduceDelivery: answer })
+
+t.test('what goes back goes as the erasures known leave it', async (t) => {
+  const body = Buffer.from('{}')
+  const store = answering(async () => body)
+  for (const settlement of [RETRY, RELEASE])
+    t.strictSame(await putBack(store, held, settlement), { ...settlement, body })
+})
+
+t.test('what no erasure reaches goes back as it is', async (t) => {
+  const store = answering(async () => null)
+  for (const settlement of [RETRY, RELEASE]) t.equal(await putBack(store, held, settlement), settlement)
+})
+
+t.test('what is done does not go back', async (t) => {
+  const settlement: Settlement = { settle: 'done' }
+  const store = answering(async () => (t.fail('it was asked'), null))
+  t.equal(await putBack(store, held, settlement), settlement)
+})
+
+t.test('a database that is away, or does not answer, keeps nothing from going back', async (t) => {
+  const startedAt = performance.now()
+  const away = answering(async () => Promise.reject(new Error('away')))
+  t.equal(await putBack(away, held, RELEASE), RELEASE)
+  const silent = answering(async () => new Promise<never>(() => {}))
+  t.equal(await putBack(silent, held, RELEASE), RELEASE)
+  t.ok(performance.now() - startedAt < 4000)
+})

@@ -1,0 +1,62 @@
+import { createLogger } from '@persona-ingest/runtime'
+import t from 'tap'
+import { createWatchdog, isAsleep } from '../../src/watchdog.ts'
+
+const NOW_MS = 1_000_000_000
+const idle = { waiting: 0, active: 0, delayed: 0, failed: 0 }
+const asleep = {
+  heldCount: () => 0,
+  lastSettledAtMs: () => NOW_MS - 61_000,
+  counts: () => Promise.resolve({ ...idle, waiting: 3 }),
+}
+
+t.test('asleep: deliveries wait, none is held, none was settled for a minute', async (t) => {
+  t.equal(await isAsleep(asleep, NOW_MS), true)
+  t.equal(await isAsleep({ ...asleep, heldCount: () => 1 }, NOW_MS), false, 'it holds some: an outage of the database')
+  t.equal(await isAsleep({ ...asleep, lastSettledAtMs: () => NOW_MS - 59_000 }, NOW_MS), false)
+  t.equal(await isAsleep({ ...asleep, counts: () => Promise.resolve(idle) }, NOW_MS), false)
+  t.equal(await isAsleep({ ...asleep, counts: () => Promise.reject(new Error('away')) }, NOW_MS), false)
+  let held = 0
+  const counts = () => Promise.resolve({ ...idle, waiting: (held = 1) })
+  t.equal(await isAsleep({ ...asleep, heldCount: () => held, counts }, NOW_MS), false, 'it took some meanwhile')
+})
+
+t.test('the process ends where it is found asleep twice in a row', async (t) => {
+  const lines: string[] = []
+  const logger = createLogger({ app: 'worker', level: 'info', destination: { write: (line) => void lines.push(line) } })
+  let ends = 0
+  let waiting = 3
+  const counts = () => Promise.resolve({ ...idle, waiting })
+  const consumer = { ...asleep, counts, lastSettledAtMs: () => 0 }
+  const watch = createWatchdog({ consumer, canSettle: async () => true, logger, end: () => void (ends += 1) })
+  await watch()
+  waiting = 0
+  await watch()
+  waiting = 3
+  await watch()
+  t.equal(ends, 0)
+  await watch()
+  t.equal(ends, 1)
+  t.match(lines, [/"level":"fatal".*started afresh/])
+})
+
+t.test('stuck: it holds some and settles none although it could, twice in a row', async (t) => {
+  const logger = createLogger({ app: 'worker', level: 'silent' })
+  const state = { held: 1, settledAtMs: 1, canSettle: true, ends: 0 }
+  const consumer = { ...asleep, heldCount: () => state.held, lastSettledAtMs: () => state.settledAtMs }
+  const canSettle = async () => state.canSettle
+  // Without time between two looks: one look begins the standstill, the next ones find it.
+  const watch = createWatchdog({ consumer, canSettle, logger, end: () => void (state.ends += 1), stuckAfterMs: 0.001 })
+  await watch()
+  await watch()
+  for (const excuse of [{ settledAtMs: 2 }, { canSettle: false }, { held: 0 }]) {
+    Object.assign(state, excuse)
+    await watch()
+    t.equal(state.ends, 0, JSON.stringify(excuse))
+    Object.assign(state, { held: 1, canSettle: true })
+    await watch()
+  }
+  await watch()
+  await watch()
+  t.ok(state.ends > 0)
+})

@@ -1,0 +1,63 @@
+-- Roles with no more rights than their work needs. Run by the owner of the tables, after db:migrate and again after each
+-- later one; safe to repeat:
+--
+--   psql "$DATABASE_URL" -f deploy/postgres/roles.sql
+--
+-- Both are groups without a login. Give each process a login of its own in one of them:
+--
+--   CREATE ROLE worker LOGIN PASSWORD '...' IN ROLE ingest_rw;
+--   CREATE ROLE analyst LOGIN PASSWORD '...' IN ROLE ingest_ro;
+--   ALTER ROLE analyst SET search_path = readable;
+
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_rw') THEN CREATE ROLE ingest_rw NOLOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_ro') THEN CREATE ROLE ingest_ro NOLOGIN; END IF;
+END $$;
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+
+-- The worker, and `ops` but for rebuild (which makes tables): rows, and nothing of the schema.
+GRANT USAGE ON SCHEMA public TO ingest_rw;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ingest_rw;
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ingest_rw;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ingest_rw;
+-- Which migrations were applied is the owner's to say.
+DO $$ BEGIN
+    IF to_regclass('public._prisma_migrations') IS NOT NULL THEN
+        REVOKE INSERT, UPDATE, DELETE ON public._prisma_migrations FROM ingest_rw;
+    END IF;
+END $$;
+
+-- Readers: statuses, times and links, through views that leave personal columns out. Views run with their owner's rights,
+-- so that a reader needs none on the tables.
+CREATE SCHEMA IF NOT EXISTS readable;
+GRANT USAGE ON SCHEMA readable TO ingest_ro;
+
+CREATE OR REPLACE VIEW readable.inquiries WITH (security_barrier) AS
+SELECT id, environment, status, account_id, template_id, template_version_id, created_at, updated_at, started_at,
+    completed_at, failed_at, marked_for_review_at, decisioned_at, expired_at, redacted_at, event_id, event_name,
+    event_created_at, event_rank
+FROM public.inquiries;
+
+CREATE OR REPLACE VIEW readable.verifications WITH (security_barrier) AS
+SELECT id, environment, inquiry_id, type, status, created_at, submitted_at, completed_at, redacted_at, event_id,
+    event_name, event_created_at, event_rank
+FROM public.verifications;
+
+CREATE OR REPLACE VIEW readable.resources WITH (security_barrier) AS
+SELECT id, environment, type, status, inquiry_id, event_id, event_name, event_created_at, event_rank
+FROM public.resources;
+
+CREATE OR REPLACE VIEW readable.events WITH (security_barrier) AS
+SELECT id, environment, name, created_at, resource_type, resource_id, inquiry_id, received_at, processed_at, outcome
+FROM public.events;
+
+CREATE OR REPLACE VIEW readable.dead_letters WITH (security_barrier) AS
+SELECT id, event_id, environment, reason, received_at, failed_at, attempts, state, resolved_at
+FROM public.dead_letters;
+
+CREATE OR REPLACE VIEW readable.inquiry_timeline WITH (security_barrier) AS
+SELECT inquiry_id, event_id, event_name, event_created_at, received_at, status, out_of_order
+FROM public.inquiry_timeline;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA readable TO ingest_ro;

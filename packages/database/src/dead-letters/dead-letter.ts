@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto'
+import {
+  compareClocks,
+  readEvent,
+  reduceEvent,
+  type Clock,
+  type Environment,
+  type ErasureLookup,
+  type PersonaEvent,
+} from '@persona-ingest/persona'
+import { batchIds } from '../ingest/batch-ids.ts'
+import { raiseClock } from '../ingest/erasure-plan.ts'
+
+/** What is kept of a delivery that will not be tried again by itself. */
+export type DeadLetter = {
+  /** Null where the id is unreadable: the bytes themselves then tell one letter from another. */
+  readonly eventId: string | null
+  readonly environment: Environment
+  /** A stable code; see docs/errors.md. */
+  readonly reason: string
+  /** What to know of the failure, in words of our own. */
+  readonly error: string
+  readonly body: Uint8Array
+  readonly receivedAtMs: number
+  /** Attempts used up; 0 for a quarantined body. */
+  readonly attempts: number
+}
+
+export function bodySha256(body: Uint8Array): Buffer {
+  return createHash('sha256').update(body).digest()
+}
+
+/** Reads a letter's body as an event, or null where it is none. */
+export function readLetter(letter: LetterBytes): PersonaEvent | null {
+  try {
+    return readEvent(letter)
+  } catch {
+    return null
+  }
+}
+
+export type LetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
+
+/** Finds `"id": "..."` in what may be no JSON at all; each id as JSON spells it. */
+const NAMED_ID = /"id"\s*:\s*("(?:[^"\\]|\\.)+")/g
+
+function namedIds(body: Uint8Array): Set<string> {
+  const ids = new Set<string>()
+  for (const [, spelt] of Buffer.from(body).toString('utf8').matchAll(NAMED_ID)) {
+    const id = unspell(spelt as string)
+    // An id has 255 characters at most, each of one or two units.
+    if (id !== null && id.length <= 510) ids.add(id)
+  }
+  return ids
+}
+
+/** As events spell it: PostgreSQL holds neither NUL nor lone surrogates. */
+function unspell(json: string): string | null {
+  try {
+    return (JSON.parse(json) as string).replaceAll('\u0000', '\ufffd').toWellFormed()
+  } catch {
+    return null
+  }
+}
+
+/** Every object that a letter names, in whatever place: what a redaction finds it by. */
+export function objectIdsOf(letter: LetterBytes): readonly string[] {
+  const event = readLetter(letter)
+  if (event === null) return [...namedIds(letter.body)]
+  const { objectIds, inquiryIds } = batchIds([event])
+  return [...new Set([...objectIds, ...inquiryIds])]
+}
+
+/** A letter's claims are stored nowhere, since its event is not; for its own copies they count all the same. */
+function withOwnClaims({ claims }: PersonaEvent, erasedAt: ErasureLookup): ErasureLookup {
+  const claimed = new Map<string, Clock>()
+  for (const { objectId, inquiryId } of claims) {
+    const clock = erasedAt(inquiryId)
+    if (clock !== null) raiseClock(claimed, objectId, clock)
+  }
+  return (objectId) => {
+    const [own = null, stored] = [claimed.get(objectId), erasedAt(objectId)]
+    return own !== null && (stored === null || compareClocks(own, stored) > 0) ? own : stored
+  }
+}
+
+/** What erasure leaves of bytes that are no readable event: the word by which they differ from others. */
+export function emptiedBody(body: Uint8Array): Uint8Array {
+  return Buffer.from(JSON.stringify({ sha256: bodySha256(body).toString('hex') }))
+}
+
+/**
+ * The body as erasure leaves it, null where it stays as it is. What is no readable event but names an erased object keeps
+ * nothing: it has no clock that could tell its copies from newer ones.
+ */
+export function reduceLetterBody(letter: LetterBytes, erasedAt: ErasureLookup): Uint8Array | null {
+  const event = readLetter(letter)
+  if (event === null) return objectIdsOf(letter).some((id) => erasedAt(id) !== null) ? emptiedBody(letter.body) : null
+  const reduced = reduceEvent(event, withOwnClaims(event, erasedAt))
+  return reduced === event ? null : Buffer.from(reduced.payloadText)
+}

@@ -1,0 +1,68 @@
+import type { Clock, Environment } from '@persona-ingest/persona'
+import { inPages } from '../ingest/in-pages.ts'
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { storedErasureLookup } from '../ingest/stored-erasures.ts'
+import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
+
+type StoredLetter = {
+  readonly id: string
+  readonly environment: Environment
+  readonly body: Uint8Array
+  readonly received_at: Date
+}
+type Letter = LetterBytes & { readonly id: string }
+
+const PAGE_SIZE = 50
+
+const findLettersSql = 'SELECT id::text AS id FROM dead_letters WHERE object_ids && $1::text[]'
+const readLettersSql = `
+SELECT id::text AS id, environment, body, received_at FROM dead_letters WHERE id = ANY($1::text[]::bigint[])`
+const reduceLetterSql = 'UPDATE dead_letters SET body = $2, object_ids = $3::text[] WHERE id = $1::text::bigint'
+
+/** Reads letters by their ids, a page at a time. */
+export async function* readLetters(executor: SqlExecutor, ids: readonly string[]): AsyncGenerator<readonly Letter[]> {
+  for (const page of inPages(ids, PAGE_SIZE)) {
+    const letters = await executor.query<StoredLetter>(readLettersSql, [page])
+    yield letters.map(({ received_at: receivedAt, ...letter }) => ({ ...letter, receivedAtMs: receivedAt.getTime() }))
+  }
+}
+
+/** Reads the letters in which one of the objects is named, a page at a time. */
+export async function* lettersOf(
+  executor: SqlExecutor,
+  objectIds: readonly string[],
+): AsyncGenerator<readonly Letter[]> {
+  const found = await executor.query<{ id: string }>(findLettersSql, [objectIds])
+  yield* readLetters(
+    executor,
+    found.map(({ id }) => id),
+  )
+}
+
+/** Replaces the body of a letter by what erasure leaves of it. */
+export async function writeReducedLetter(executor: SqlExecutor, letter: Letter, body: Uint8Array): Promise<void> {
+  // Bytes that are no event may name anything as an id: what is gone from the body goes from the ids as well.
+  await executor.query(reduceLetterSql, [letter.id, Buffer.from(body), objectIdsOf({ ...letter, body })])
+}
+
+/**
+ * Reduces the bodies of dead letters in which newly erased objects stand. Only within an exclusive write. Returns the ids
+ * of the letters that held more.
+ */
+export async function reduceDeadLetters(
+  executor: SqlExecutor,
+  raised: ReadonlyMap<string, Clock>,
+): Promise<readonly string[]> {
+  if (raised.size === 0) return []
+  const reducedIds: string[] = []
+  for await (const letters of lettersOf(executor, [...raised.keys()])) {
+    const erasedAt = await storedErasureLookup(executor, letters.flatMap(objectIdsOf), raised)
+    for (const letter of letters) {
+      const body = reduceLetterBody(letter, erasedAt)
+      if (body === null || Buffer.compare(body, letter.body) === 0) continue
+      await writeReducedLetter(executor, letter, body)
+      reducedIds.push(letter.id)
+    }
+  }
+  return reducedIds
+}

@@ -1,0 +1,62 @@
+import { readEvent, type Environment, type PersonaEvent } from '@persona-ingest/persona'
+import { readLetter } from '../dead-letters/dead-letter.ts'
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+
+/** Each statement must end well within its timeout, whatever the size of the log. */
+const EVENTS_PER_PAGE = 2_000
+const LETTERS_PER_PAGE = 100
+
+export type ScanProgress = { readonly scannedEvents: number }
+
+/**
+ * The log by its primary key, the payload only where one of the words stands in it: as jsonb spells them, so that no
+ * escape hides one.
+ */
+const eventsPageSql = `
+WITH page AS (SELECT id, payload, environment, received_at FROM events WHERE id > $1 ORDER BY id LIMIT ${EVENTS_PER_PAGE})
+SELECT id, environment, received_at, CASE WHEN EXISTS (
+  SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
+) THEN payload::text END AS payload FROM page ORDER BY id`
+
+const lettersPageSql = `
+SELECT id::text AS id, environment, body, received_at FROM dead_letters
+WHERE dead_letters.id > $1::text::bigint ORDER BY dead_letters.id LIMIT ${LETTERS_PER_PAGE}`
+
+type LoggedEvent = {
+  readonly id: string
+  readonly payload: string | null
+  readonly environment: Environment
+  readonly received_at: Date
+}
+type StoredLetter = Omit<LoggedEvent, 'payload'> & { readonly body: Uint8Array }
+
+/** Reads every stored event in which one of the words stands, oldest snapshots too. */
+export async function* eventsWithWords(
+  executor: SqlExecutor,
+  words: readonly string[],
+  onProgress: (progress: ScanProgress) => void,
+): AsyncGenerator<PersonaEvent> {
+  let scannedEvents = 0
+  for (let after: string | undefined = ''; after !== undefined;) {
+    const page: readonly LoggedEvent[] = await executor.query<LoggedEvent>(eventsPageSql, [after, words])
+    for (const { payload, environment, received_at: receivedAt } of page) {
+      if (payload !== null)
+        yield readEvent({ body: Buffer.from(payload), environment, receivedAtMs: receivedAt.getTime() })
+    }
+    scannedEvents += page.length
+    onProgress({ scannedEvents })
+    after = page.at(-1)?.id
+  }
+}
+
+/** Reads every dead letter: as the event it is, or as bytes where it is none. */
+export async function* allLetters(
+  executor: SqlExecutor,
+): AsyncGenerator<{ readonly id: string; readonly event: PersonaEvent | null; readonly body: Uint8Array }> {
+  for (let after: string | undefined = '0'; after !== undefined;) {
+    const page: readonly StoredLetter[] = await executor.query<StoredLetter>(lettersPageSql, [after])
+    for (const { id, environment, body, received_at: receivedAt } of page)
+      yield { id, event: readLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
+    after = page.at(-1)?.id
+  }
+}

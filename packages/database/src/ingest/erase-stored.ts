@@ -1,0 +1,115 @@
+import {
+  readEvent,
+  reducedObjectIn,
+  reduceEvent,
+  type Clock,
+  type Environment,
+  type ErasureLookup,
+  type PersonaEvent,
+} from '@persona-ingest/persona'
+import { inPages } from './in-pages.ts'
+import { encodeRows, isoTime, RawJson, type Row } from './projection-row.ts'
+import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
+import type { SqlExecutor } from './sql-executor.ts'
+import { storedErasureLookup } from './stored-erasures.ts'
+
+/** What an erasure took something from. */
+export type ErasedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly ReducedRow[] }
+
+type StoredEvent = {
+  readonly payload: string
+  readonly environment: Environment
+  readonly received_at: Date
+}
+
+/** A payload may be 2 MiB: an account that stands in thousands of events is reduced page by page. */
+const PAGE_SIZE = 50
+
+/**
+ * Every event in which one of the objects stands, be it in `payload.data` or in `included`, from a time on: what is older
+ * than an earlier redaction was reduced then. A union of two index scans, since `resource_id = ... OR id IN (...)` reads
+ * the whole log, which at 40,000 events took ten times as long as all else.
+ */
+const eventsOfObjectsSql = `
+WITH raised AS (SELECT * FROM json_to_recordset($1::json) AS sent(id text, since timestamptz))
+SELECT e.id FROM raised JOIN events e ON e.resource_id = raised.id
+WHERE raised.since IS NULL OR e.created_at >= raised.since
+UNION
+SELECT e.id FROM raised JOIN event_objects o ON o.object_id = raised.id JOIN events e ON e.id = o.event_id
+WHERE raised.since IS NULL OR e.created_at >= raised.since`
+
+const readEventsSql = `SELECT payload::text AS payload, environment, received_at FROM events WHERE id = ANY($1::text[])`
+
+const reduceEventsSql = `
+UPDATE events SET payload = sent.payload, original_body = NULL
+FROM json_to_recordset($1::json) AS sent(id text, payload jsonb)
+WHERE events.id = sent.id AND (events.payload <> sent.payload OR events.original_body IS NOT NULL)
+RETURNING events.id`
+
+async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clock>, erasedBefore: ErasureLookup) {
+  const rows = [...raised.keys()].map((id): Row => {
+    const before = erasedBefore(id)
+    return { id, since: before === null ? null : isoTime(before.createdAtMs) }
+  })
+  const found = await executor.query<{ id: string }>(eventsOfObjectsSql, [encodeRows(rows)])
+  return found.map(({ id }) => id)
+}
+
+async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
+  const stored = await executor.query<StoredEvent>(readEventsSql, [ids])
+  return stored.map(({ payload, environment, received_at: receivedAt }) =>
+    readEvent({ body: Buffer.from(payload), environment, receivedAtMs: receivedAt.getTime() }),
+  )
+}
+
+function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: ErasureLookup): readonly RowSkeleton[] {
+  const isReduced = reducedObjectIn(event, erasedAt)
+  return [reduced.primary, ...reduced.included]
+    .filter((object) => isReduced(object.id))
+    .map(({ id, snapshot }) => {
+      return { family: snapshot.family, id, eventId: event.id, relationships: snapshot.relationships }
+    })
+}
+
+async function erasePage(
+  executor: SqlExecutor,
+  eventIds: readonly string[],
+  raised: ReadonlyMap<string, Clock>,
+): Promise<ErasedCopies> {
+  const events = await readEvents(executor, eventIds)
+  // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
+  const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
+  const erasedAt = await storedErasureLookup(executor, standing, raised)
+  const payloads: Row[] = []
+  const skeletons: RowSkeleton[] = []
+  for (const event of events) {
+    const reduced = reduceEvent(event, erasedAt)
+    if (reduced === event) continue
+    payloads.push({ id: event.id, payload: new RawJson(reduced.payloadText) })
+    skeletons.push(...skeletonsIn(event, reduced, erasedAt))
+  }
+  if (payloads.length === 0) return { eventIds: [], rows: [] }
+  const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads)])
+  return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons) }
+}
+
+/**
+ * Reduces every stored copy of the given objects that a redaction reaches: in the event log, and in the rows whose
+ * snapshot came from such a copy. `raised` tells how far each object is newly reached, `erasedBefore` how far it was.
+ * Only within an exclusive write. Returns what held more than its skeleton.
+ */
+export async function eraseStoredCopies(
+  executor: SqlExecutor,
+  raised: ReadonlyMap<string, Clock>,
+  erasedBefore: ErasureLookup,
+): Promise<ErasedCopies> {
+  if (raised.size === 0) return { eventIds: [], rows: [] }
+  const eventIds: string[] = []
+  const rows = [...(await reduceRows(executor, await findUnloggedRows(executor, raised)))]
+  for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
+    const erased = await erasePage(executor, page, raised)
+    eventIds.push(...erased.eventIds)
+    rows.push(...erased.rows)
+  }
+  return { eventIds, rows }
+}

@@ -1,0 +1,125 @@
+import type { Clock, ObjectFamily, ObjectState, Snapshot } from '@persona-ingest/persona'
+import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
+import { projectionTables, type ClockPrefix } from './projection-columns.ts'
+
+/** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
+export class RawJson {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+}
+export type RowValue = string | number | null | readonly string[] | RawJson
+export type Row = Readonly<Record<string, RowValue>>
+
+let lastTime = { milliseconds: 0, text: new Date(0).toISOString() }
+
+/** A row holds the same clock up to four times: the last text made is kept. */
+export function isoTime(milliseconds: number): string {
+  if (lastTime.milliseconds !== milliseconds) lastTime = { milliseconds, text: new Date(milliseconds).toISOString() }
+  return lastTime.text
+}
+
+function json(value: JsonValue): RawJson {
+  return new RawJson(stringifyExact(value))
+}
+
+function clockOf(prefix: ClockPrefix, clock: Clock | null): Row {
+  return {
+    [`${prefix}_created_at`]: clock === null ? null : isoTime(clock.createdAtMs),
+    [`${prefix}_rank`]: clock?.rank ?? null,
+    [prefix === 'event' ? 'event_id' : `${prefix}_event_id`]: clock?.eventId ?? null,
+  }
+}
+
+function isoTimes(times: Readonly<Record<string, number | null>>): Row {
+  return Object.fromEntries(Object.entries(times).map(([name, time]) => [name, time === null ? null : isoTime(time)]))
+}
+
+/** What a row holds of an object that is known by reference only. */
+const EMPTY: Readonly<Record<ObjectFamily, Row>> = {
+  inquiry: { tags: [], fields: new RawJson('{}') },
+  verification: { checks: new RawJson('[]') },
+  resource: {},
+}
+const EMPTY_DOCUMENT: Row = { attributes: new RawJson('{}'), relationships: new RawJson('{}') }
+
+function snapshotValues(snapshot: Snapshot): Row {
+  const document = { attributes: json(snapshot.attributes), relationships: json(snapshot.relationships) }
+  switch (snapshot.family) {
+    case 'inquiry':
+      return {
+        ...document,
+        reference_id: snapshot.referenceId,
+        account_id: snapshot.accountId,
+        template_id: snapshot.templateId,
+        template_version_id: snapshot.templateVersionId,
+        tags: snapshot.tags,
+        fields: json(snapshot.fields),
+        ...isoTimes(snapshot.times),
+      }
+    case 'verification':
+      return {
+        ...document,
+        country_code: snapshot.countryCode,
+        checks: json(snapshot.checks),
+        ...isoTimes(snapshot.times),
+      }
+    case 'resource':
+      return document
+  }
+}
+
+function claimValues(family: ObjectFamily, state: ObjectState): Row {
+  const { claimColumn } = projectionTables[family]
+  if (claimColumn === null) return {}
+  return {
+    [claimColumn]: state.claim?.inquiryId ?? null,
+    claim_strength: state.claim?.strength ?? null,
+    ...clockOf('claim', state.claim?.clock ?? null),
+  }
+}
+
+/**
+ * Renders what is known of an object as the row that an upsert sends. `family` is the table that holds the object; a
+ * snapshot of another family is not sent.
+ */
+export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
+  const snapshot = state.snapshot?.value.family === family ? state.snapshot : null
+  // A snapshot ends what references said of type and environment.
+  const reference = snapshot === null ? state.reference : null
+  return {
+    id: state.id,
+    environment: (snapshot ?? reference ?? state.snapshot)?.environment ?? null,
+    status: state.status?.value ?? null,
+    type: snapshot === null ? (reference?.type ?? null) : snapshot.value.type,
+    ...(snapshot === null ? { ...EMPTY_DOCUMENT, ...EMPTY[family] } : snapshotValues(snapshot.value)),
+    event_name: snapshot?.eventName ?? null,
+    ...clockOf('event', snapshot?.clock ?? null),
+    ...clockOf('status', state.status?.clock ?? null),
+    ...clockOf('reference', reference?.clock ?? null),
+    ...claimValues(family, state),
+  }
+}
+
+function encodeValue(value: Exclude<RowValue, null>): string {
+  if (typeof value === 'number') return String(value)
+  return value instanceof RawJson ? value.text : JSON.stringify(value)
+}
+
+function encodeRow(row: Row): string {
+  let members = ''
+  for (const name of Object.keys(row)) {
+    const value = row[name]
+    // What is not sent is null on the other side.
+    if (value === null || value === undefined) continue
+    members += members === '' ? `"${name}":` : `,"${name}":`
+    members += encodeValue(value)
+  }
+  return `{${members}}`
+}
+
+/** Encodes rows as one JSON text: a single parameter, whose documents are not escaped twice. */
+export function encodeRows(rows: readonly Row[]): string {
+  return `[${rows.map(encodeRow).join(',')}]`
+}

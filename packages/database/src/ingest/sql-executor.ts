@@ -1,0 +1,56 @@
+import { ColumnTypeEnum, type SqlDriverAdapter, type SqlResultSet } from '@prisma/driver-adapter-utils'
+import type { PrismaClient } from '../generated/client.ts'
+
+/** Runs one SQL statement: Prisma's client, or a transaction of it. */
+export interface SqlExecutor {
+  query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
+}
+
+type RawClient = { $queryRawUnsafe<T>(sql: string, ...parameters: unknown[]): PromiseLike<T> }
+
+const adapters = new WeakMap<object, () => Promise<SqlDriverAdapter>>()
+
+/**
+ * Lets the statements of a client that stand alone go straight to its driver adapter, over the same connections. Prisma's
+ * client writes parameters as JSON and reads them again on their way, which for a batch of 1 MB cost 0.15 ms an event
+ * (ADR 4).
+ */
+export function useAdapter(client: PrismaClient, connect: () => Promise<SqlDriverAdapter>): void {
+  adapters.set(client, connect)
+}
+
+/** As Prisma's client gives them. */
+function decode(value: unknown, type: SqlResultSet['columnTypes'][number] | undefined): unknown {
+  if (typeof value !== 'string') return value
+  if (type === ColumnTypeEnum.Json) return JSON.parse(value)
+  return type === ColumnTypeEnum.DateTime ? new Date(value) : value
+}
+
+function decodeRows({ columnNames, columnTypes, rows }: SqlResultSet): readonly Record<string, unknown>[] {
+  return rows.map((row) =>
+    Object.fromEntries(columnNames.map((name, index) => [name, decode(row[index], columnTypes[index])])),
+  )
+}
+
+function adapterExecutor(connect: () => Promise<SqlDriverAdapter>): SqlExecutor {
+  return {
+    async query<Row>(sql: string, parameters: readonly unknown[]) {
+      const adapter = await connect()
+      const argTypes = parameters.map((parameter) => ({
+        scalarType: 'unknown' as const,
+        arity: Array.isArray(parameter) ? ('list' as const) : ('scalar' as const),
+      }))
+      return decodeRows(await adapter.queryRaw({ sql, args: [...parameters], argTypes })) as readonly Row[]
+    },
+  }
+}
+
+/** Runs statements of a client or of a transaction; all of them are constant texts, values are parameters. */
+export function sqlExecutor(client: RawClient): SqlExecutor {
+  const connect = adapters.get(client)
+  if (connect !== undefined) return adapterExecutor(connect)
+  return {
+    query: async <Row>(sql: string, parameters: readonly unknown[]) =>
+      client.$queryRawUnsafe<readonly Row[]>(sql, ...parameters),
+  }
+}

@@ -1,0 +1,59 @@
+import type { PrismaClient } from '../generated/client.ts'
+
+/** What an operator asked for. No personal data in it: ids, codes and times. */
+export type Operation = {
+  /** Such as `dead-letters discard`. */
+  readonly command: string
+  readonly arguments: Readonly<Record<string, unknown>>
+  /** Who. */
+  readonly operator: string
+  /** Why, in the operator's own words. */
+  readonly reason: string | null
+}
+
+/** What an operation did so far, by words of its own; it is kept however the operation ends. */
+export type OperationCounts = Record<string, number>
+
+const beginSql = `
+INSERT INTO operations (command, arguments, operator, reason, started_at, counts)
+VALUES ($1, $2::text::jsonb, $3, $4, clock_timestamp(), '{}') RETURNING id::text AS id`
+
+const endSql = `
+UPDATE operations SET ended_at = clock_timestamp(), outcome = $2, counts = $3::text::jsonb WHERE id = $1::text::bigint`
+
+/** Such as NUL and lone surrogates: what PostgreSQL can't hold must not keep an operator from acting. */
+function storable(text: string): string {
+  return text.replaceAll('\u0000', '\ufffd').toWellFormed()
+}
+
+/**
+ * Does what an operator asked for, with a row in `operations`: written before the act, completed after it. `act` is given
+ * the counts to fill in. A row without an end tells of a process that died. Rejects as `act` does.
+ */
+export async function recordOperation<Result>(
+  prisma: PrismaClient,
+  operation: Operation,
+  act: (counts: OperationCounts) => Promise<Result>,
+): Promise<Result> {
+  const { command, operator, reason } = operation
+  const [row] = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(
+    beginSql,
+    command,
+    storable(JSON.stringify(operation.arguments)),
+    storable(operator),
+    reason === null ? null : storable(reason),
+  )
+  const counts: OperationCounts = {}
+  const end = async (outcome: 'done' | 'failed') =>
+    await prisma.$executeRawUnsafe(endSql, row?.id, outcome, JSON.stringify(counts))
+  let result: Result
+  try {
+    result = await act(counts)
+  } catch (error) {
+    // The act's own failure is what the operator must hear of.
+    await end('failed').catch(() => undefined)
+    throw error
+  }
+  await end('done')
+  return result
+}

@@ -1,0 +1,97 @@
+import type { Environment, JsonValue } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import { exactDocument } from './exact-document.ts'
+
+export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
+export type DeadLetterState = (typeof deadLetterStates)[number]
+
+/** A row of `dead_letters` without its body. */
+export type DeadLetterListItem = {
+  /** A whole number, as text: it may grow beyond what JavaScript counts exactly. */
+  readonly id: string
+  /** Null where it could not be read. */
+  readonly event_id: string | null
+  readonly environment: Environment
+  /** A stable code; see docs/errors.md. */
+  readonly reason: string
+  readonly error: string
+  /** 0 for quarantined ones. */
+  readonly attempts: number
+  readonly received_at: Date
+  readonly failed_at: Date
+  readonly state: DeadLetterState
+  readonly resolved_at: Date | null
+  readonly body_bytes: number
+}
+
+/** A row of `dead_letters`. */
+export type DeadLetterRow = DeadLetterListItem & {
+  readonly body: Uint8Array
+  /** Of the body as it is kept, in hex. */
+  readonly body_sha256: string
+}
+
+export type DeadLetterFilter = {
+  /** All states where left out. */
+  readonly state?: DeadLetterState | undefined
+  readonly reason?: string | undefined
+  /** Only letters that are older than the one with this id. */
+  readonly before?: string | undefined
+  readonly limit: number
+}
+
+export type DeadLetterPage = {
+  readonly deadLetters: readonly DeadLetterListItem[]
+  /** The `before` of the next page, or null where this is the last one. */
+  readonly next: string | null
+}
+
+const COLUMNS = `id::text AS id, event_id, environment, reason, error, attempts, received_at, failed_at, state, resolved_at,
+  octet_length(body) AS body_bytes`
+
+const listSql = `
+SELECT ${COLUMNS} FROM dead_letters
+WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR reason = $2)
+  AND ($3::text IS NULL OR dead_letters.id < $3::text::bigint)
+ORDER BY dead_letters.id DESC LIMIT $4::int`
+
+const findSql = `
+SELECT ${COLUMNS}, body, encode(sha256(body), 'hex') AS body_sha256 FROM dead_letters
+WHERE dead_letters.id = $1::text::bigint`
+
+/** Lists dead letters, the newest first, a page at a time. */
+export async function listDeadLetters(prisma: PrismaClient, filter: DeadLetterFilter): Promise<DeadLetterPage> {
+  const rows = await prisma.$queryRawUnsafe<readonly DeadLetterListItem[]>(
+    listSql,
+    filter.state ?? null,
+    filter.reason ?? null,
+    filter.before ?? null,
+    filter.limit + 1,
+  )
+  const page = rows.slice(0, filter.limit)
+  return { deadLetters: page, next: rows.length > filter.limit ? (page.at(-1)?.id ?? null) : null }
+}
+
+/** Reads a dead letter by its id, a whole number that a bigint can hold; null where there is none. */
+export async function findDeadLetter(prisma: PrismaClient, id: string): Promise<DeadLetterRow | null> {
+  const [row] = await prisma.$queryRawUnsafe<readonly DeadLetterRow[]>(findSql, id)
+  return row ?? null
+}
+
+/**
+ * Parses the body of a dead letter, every number digit by digit; null where it is no JSON, or nested too deeply.
+ * Wrapped, since a body may be JSON's own `null`.
+ */
+export function readLetterDocument(body: Uint8Array): { readonly document: JsonValue } | null {
+  try {
+    return {
+      document: exactDocument(
+        Buffer.from(body)
+          .toString('utf8')
+          .replace(/^\ufeff/, ''),
+      ),
+    }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,58 @@
+import type { Environment, JsonValue } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import { exactDocument } from './exact-document.ts'
+
+/** A row of `events`, in the contract's columns. */
+export type EventRow = {
+  readonly id: string
+  readonly environment: Environment
+  readonly name: string
+  readonly created_at: Date
+  readonly resource_type: string
+  readonly resource_id: string
+  readonly inquiry_id: string | null
+  readonly received_at: Date
+  readonly processed_at: Date
+  readonly outcome: 'applied' | 'stale'
+  /** When `prune` left the skeleton of its payload; null while it is whole. */
+  readonly pruned_at: Date | null
+  readonly payload: JsonValue
+}
+
+/** An event's document as bytes. */
+export type EventBody = {
+  readonly bytes: Uint8Array
+  /** False where only jsonb's text of the document is there: the same in meaning, not byte for byte. */
+  readonly isAsDelivered: boolean
+  /** Whether `prune` left the skeleton of it only. */
+  readonly isPruned: boolean
+}
+
+const eventSql = `
+SELECT id, environment, name, created_at, resource_type, resource_id, inquiry_id, received_at, processed_at, outcome,
+  pruned_at, payload::text AS payload
+FROM events WHERE id = $1`
+
+const bodySql = `
+SELECT original_body, pruned_at IS NOT NULL AS is_pruned, CASE WHEN original_body IS NULL THEN payload::text END AS payload FROM events WHERE id = $1`
+
+/** Reads an event of the log; null where there is none. */
+export async function findEvent(prisma: PrismaClient, id: string): Promise<EventRow | null> {
+  const [row] = await prisma.$queryRawUnsafe<readonly (Omit<EventRow, 'payload'> & { payload: string })[]>(eventSql, id)
+  return row === undefined ? null : { ...row, payload: exactDocument(row.payload) }
+}
+
+/** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */
+export async function findEventBody(prisma: PrismaClient, id: string): Promise<EventBody | null> {
+  const [row] = await prisma.$queryRawUnsafe<
+    readonly {
+      readonly original_body: Uint8Array | null
+      readonly payload: string | null
+      readonly is_pruned: boolean
+    }[]
+  >(bodySql, id)
+  if (row === undefined) return null
+  const { is_pruned: isPruned } = row
+  if (row.original_body !== null) return { bytes: row.original_body, isAsDelivered: true, isPruned }
+  return { bytes: Buffer.from(row.payload ?? ''), isAsDelivered: false, isPruned }
+}

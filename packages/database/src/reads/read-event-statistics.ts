@@ -1,0 +1,74 @@
+import type { PrismaClient } from '../generated/client.ts'
+
+/** How long the newest events took from receipt to the commit that stored them, in ms. */
+export type StoreLag = {
+  readonly events: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+export type EventStatistics = {
+  /** Exact for small logs, else PostgreSQL's estimate. */
+  readonly total: number
+  readonly isExact: boolean
+  /** Events received within the last hour. */
+  readonly lastHour: number
+  readonly newestReceivedAt: Date | null
+  /** Over the newest 1,000 that are not pruned; null where there are none. */
+  readonly lag: StoreLag | null
+}
+
+/** Up to this size of its storage the log's events are counted one by one, which takes a few ms; beyond, estimated. */
+const COUNTED_BLOCKS = 2_000
+
+// The newest are found through the index of what is not pruned yet: a prune moves old rows to the end of the storage, and
+// lets new ones take their places.
+const statisticsSql = `
+WITH log AS (
+  SELECT reltuples, relpages, pg_relation_size(oid) / current_setting('block_size')::int AS blocks
+  FROM pg_class WHERE oid = 'events'::regclass
+), tail AS (
+  SELECT received_at, extract(epoch FROM processed_at - received_at) * 1000 AS lag FROM events
+  WHERE pruned_at IS NULL ORDER BY received_at DESC LIMIT 1000
+)
+SELECT
+  (CASE WHEN blocks <= ${COUNTED_BLOCKS} THEN (SELECT count(*) FROM events)
+    ELSE round(blocks * greatest(reltuples, 0) / greatest(relpages, 1)) END)::float8 AS total,
+  blocks <= ${COUNTED_BLOCKS} AS is_exact,
+  (SELECT count(*) FROM events WHERE pruned_at IS NULL AND received_at >= now() - interval '1 hour')::float8 AS last_hour,
+  (SELECT max(received_at) FROM tail) AS newest_received_at,
+  (SELECT count(*)::int FROM tail) AS events,
+  (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY lag)::float8 FROM tail) AS p50,
+  (SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY lag)::float8 FROM tail) AS p99,
+  (SELECT max(lag)::float8 FROM tail) AS max
+FROM log`
+
+type StatisticsRow = {
+  readonly total: number
+  readonly is_exact: boolean
+  readonly last_hour: number
+  readonly newest_received_at: Date | null
+  readonly events: number
+  readonly p50: number | null
+  readonly p99: number | null
+  readonly max: number | null
+}
+
+function lagOf({ events, p50, p99, max }: StatisticsRow): StoreLag | null {
+  if (p50 === null || p99 === null || max === null) return null
+  return { events, p50Ms: p50, p99Ms: p99, maxMs: max }
+}
+
+/** Reads how much the event log holds and how far behind it was lately; quick whatever its size. */
+export async function readEventStatistics(prisma: PrismaClient): Promise<EventStatistics> {
+  const [row] = await prisma.$queryRawUnsafe<readonly StatisticsRow[]>(statisticsSql)
+  if (row === undefined) throw new Error('Expected one row of statistics, got none')
+  return {
+    total: row.total,
+    isExact: row.is_exact,
+    lastHour: row.last_hour,
+    newestReceivedAt: row.newest_received_at,
+    lag: lagOf(row),
+  }
+}

@@ -1,0 +1,80 @@
+import { statesOf, type PersonaEvent } from '@persona-ingest/persona'
+import { projectionTables, sentColumns, type ProjectionTable } from '../ingest/projection-columns.ts'
+import { encodeRows, projectionRow, type Row } from '../ingest/projection-row.ts'
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { eventChunks, type EventSize } from './event-chunks.ts'
+import { projectEvents, readLogEvents } from './project-events.ts'
+import { SHADOW_SCHEMA } from './shadow-tables.ts'
+
+const PAGE = 500
+const clockOf = (source: string): string =>
+  `(${source}.erased_created_at, ${source}.erased_rank, ${source}.erased_event_id)`
+
+/** Objects that a redaction has come to reach since they were read into the shadow tables. */
+const lateSql = `
+SELECT live.id FROM public.objects live LEFT JOIN ${SHADOW_SCHEMA}.objects noted ON noted.id = live.id
+WHERE live.id > $1 AND live.erased_event_id IS NOT NULL
+  AND (noted.id IS NULL OR ${clockOf('noted')} IS DISTINCT FROM ${clockOf('live')})
+ORDER BY live.id LIMIT ${PAGE}`
+
+const noteSql = `
+INSERT INTO ${SHADOW_SCHEMA}.objects SELECT live.* FROM public.objects live WHERE live.id = ANY($1::text[])
+ON CONFLICT (id) DO UPDATE SET erased_event_id = excluded.erased_event_id,
+  erased_created_at = excluded.erased_created_at, erased_rank = excluded.erased_rank`
+
+const eventsOfObjectsSql = `
+SELECT id, pg_column_size(payload) AS bytes FROM public.events WHERE id IN (
+  SELECT id FROM public.events WHERE resource_id = ANY($1::text[])
+  UNION SELECT event_id FROM public.event_objects WHERE object_id = ANY($1::text[]))`
+
+/** Takes a snapshot's values over again where the row holds the snapshot of that very event. */
+function refreshSql(table: ProjectionTable): string {
+  const columns = table.snapshotColumns.map(([name]) => `${name} = sent.${name}`).join(', ')
+  const sent = sentColumns(table)
+    .map(([name, type]) => `${name} ${type}`)
+    .join(', ')
+  return (
+    `UPDATE ${SHADOW_SCHEMA}.${table.name} AS stored SET ${columns} ` +
+    `FROM jsonb_to_recordset($1::jsonb) AS sent(${sent}) ` +
+    `WHERE stored.id = sent.id AND stored.event_id = sent.event_id`
+  )
+}
+
+async function refreshRows(executor: SqlExecutor, events: readonly PersonaEvent[]): Promise<void> {
+  for (const table of Object.values(projectionTables)) {
+    const rows: Row[] = events.flatMap((event) =>
+      [...statesOf(event).values()]
+        .filter(({ snapshot }) => snapshot?.value.family === table.family)
+        .map((state) => projectionRow(table.family, state)),
+    )
+    if (rows.length > 0) await executor.query(refreshSql(table), [encodeRows(rows)])
+  }
+}
+
+async function eraseObjects(executor: SqlExecutor, objectIds: readonly string[]): Promise<void> {
+  for (const ids of eventChunks(await executor.query<EventSize>(eventsOfObjectsSql, [objectIds]))) {
+    const events = await readLogEvents(executor, ids)
+    // An erasure moves events about in the storage: one that was missed so far is projected for the first time here.
+    await projectEvents(executor, events)
+    await refreshRows(executor, events)
+  }
+  await executor.query(noteSql, [objectIds])
+}
+
+/**
+ * Lets redactions that came during the rebuild reach the shadow tables: the events of each object that was newly reached
+ * are read again, as they are left now. Each page in what `inSnapshot` makes one snapshot.
+ */
+export async function eraseLate(
+  executor: SqlExecutor,
+  inSnapshot: <T>(work: () => Promise<T>) => Promise<T>,
+): Promise<void> {
+  for (let after: string | null = ''; after !== null;) {
+    const from: string = after
+    after = await inSnapshot(async () => {
+      const late = (await executor.query<{ id: string }>(lateSql, [from])).map(({ id }) => id)
+      await eraseObjects(executor, late)
+      return late.length < PAGE ? null : (late.at(-1) ?? null)
+    })
+  }
+}

@@ -1,0 +1,84 @@
+import { reduceEvent, type ErasureLookup, type PersonaEvent } from '@persona-ingest/persona'
+import { batchIds } from '../ingest/batch-ids.ts'
+import { readKnownWorld } from '../ingest/known-world.ts'
+import { moveRows } from '../ingest/move-rows.ts'
+import { projectionTables } from '../ingest/projection-columns.ts'
+import { encodeRows } from '../ingest/projection-row.ts'
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { upsertSql } from '../ingest/upsert-sql.ts'
+import { planWrite } from '../ingest/write-plan.ts'
+import { keepPrepared } from '../prepared-statements.ts'
+import { logRowColumns, noteFaulty, readLogRow, type LogRow } from './faulty-events.ts'
+import { SHADOW_SCHEMA } from './shadow-tables.ts'
+
+const eventsSql = keepPrepared(`SELECT ${logRowColumns} FROM public.events WHERE id = ANY($1::text[])`)
+
+const erasuresSql = keepPrepared(`
+SELECT id, erased_event_id AS "eventId", (extract(epoch FROM erased_created_at) * 1000)::float8 AS "createdAtMs",
+  erased_rank::int AS rank
+FROM public.objects WHERE id = ANY($1::text[]) AND erased_event_id IS NOT NULL`)
+
+type StoredErasure = {
+  readonly id: string
+  readonly eventId: string
+  readonly createdAtMs: number
+  readonly rank: number
+}
+
+/**
+ * Ingestion's upserts, into the shadow tables. The erasures that an object was first read under are noted with it, so
+ * that a later one is seen; in one snapshot with the payloads, so that none comes between.
+ */
+const projectSql = keepPrepared(`
+WITH gate AS (SELECT 1), inquiries_written AS (
+${upsertSql(projectionTables.inquiry, '$1')}
+), verifications_written AS (
+${upsertSql(projectionTables.verification, '$2')}
+), resources_written AS (
+${upsertSql(projectionTables.resource, '$3')}
+), objects_written AS (
+INSERT INTO ${SHADOW_SCHEMA}.objects (id, family, erased_event_id, erased_created_at, erased_rank)
+SELECT sent.id, sent.family, live.erased_event_id, live.erased_created_at, live.erased_rank
+FROM jsonb_to_recordset($4::jsonb) AS sent(id text, family text) LEFT JOIN public.objects live ON live.id = sent.id
+ON CONFLICT DO NOTHING
+)
+INSERT INTO ${SHADOW_SCHEMA}.projected SELECT unnest($5::text[]) ON CONFLICT DO NOTHING`)
+
+async function readErasures(executor: SqlExecutor, objectIds: readonly string[]): Promise<ErasureLookup> {
+  const rows = await executor.query<StoredErasure>(erasuresSql, [objectIds])
+  const erasures = new Map(rows.map(({ id, ...clock }) => [id, clock]))
+  return (objectId) => erasures.get(objectId) ?? null
+}
+
+/**
+ * Reads events of the log as they stand now, each reduced to what the erasures known now leave of it. What was changed by
+ * hand is noted and left out.
+ */
+export async function readLogEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
+  const read = (await executor.query<LogRow>(eventsSql, [ids])).map(readLogRow)
+  await noteFaulty(
+    executor,
+    read.flatMap((row) => ('faulty' in row ? [row.faulty] : [])),
+  )
+  const events = read.flatMap((row) => ('event' in row ? [row.event] : []))
+  const erasedAt = await readErasures(executor, batchIds(events).objectIds)
+  return events.map((event) => reduceEvent(event, erasedAt))
+}
+
+/**
+ * Projects events of the log into the shadow tables, with the plan and the statements of ingestion. Safe to repeat.
+ * Within a transaction that sees one snapshot.
+ */
+export async function projectEvents(executor: SqlExecutor, events: readonly PersonaEvent[]): Promise<void> {
+  const { objectIds } = batchIds(events)
+  const known = await readKnownWorld(executor, { eventIds: [], objectIds, inquiryIds: [] })
+  const { sections, moves } = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
+  await moveRows(executor, moves)
+  await executor.query(projectSql, [
+    encodeRows(sections.inquiry),
+    encodeRows(sections.verification),
+    encodeRows(sections.resource),
+    encodeRows(sections.objects),
+    events.map(({ id }) => id),
+  ])
+}

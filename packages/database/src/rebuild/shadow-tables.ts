@@ -1,0 +1,93 @@
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+
+/**
+ * Where the tables are projected anew. Ingestion's own statements name no schema: with this one first in the search
+ * path they read and write the shadow tables, and find everything that has no shadow (the log, functions) in `public`.
+ */
+export const SHADOW_SCHEMA = 'persona_rebuild'
+export const SHADOW_SEARCH_PATH = `${SHADOW_SCHEMA}, public`
+
+const SHADOWED = ['inquiries', 'verifications', 'resources', 'objects'] as const
+
+/** Grows when events come to be read in another way, so that a rebuild begun by an older program starts over. */
+const PROJECTION_VERSION = 2
+
+/**
+ * Unlogged: a crash of PostgreSQL empties all of them together, progress included, and no replica or backup gets a copy.
+ * Room for updates in place, since an object's row is written once per chunk of events that tell of it.
+ */
+function createTableSql(name: string): string {
+  return (
+    `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.${name} (LIKE public.${name} ` +
+    `INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE, PRIMARY KEY (id)) WITH (fillfactor = 70)`
+  )
+}
+
+const createSql = [
+  `CREATE SCHEMA ${SHADOW_SCHEMA}`,
+  ...SHADOWED.map(createTableSql),
+  // Every event that is in the shadow tables: what is not here was missed, however it came to be where it is.
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.projected (event_id text COLLATE "C" PRIMARY KEY)`,
+  // Objects whose live and shadow rows may differ.
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.suspects (id text COLLATE "C" PRIMARY KEY)`,
+  // Events of the log that were changed by hand, and the objects of which nothing can be told for that.
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.faulty (event_id text COLLATE "C" PRIMARY KEY, columns text[] NOT NULL)`,
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.untold (id text COLLATE "C" PRIMARY KEY)`,
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.progress (
+    fingerprint text NOT NULL, next_block int8 NOT NULL, blocks int8 NOT NULL, started_at timestamptz NOT NULL)`,
+]
+
+const fingerprintSql = `
+SELECT '${PROJECTION_VERSION} ' || md5(string_agg(concat_ws(' ', table_name, column_name, data_type), ',' ORDER BY
+  table_name, column_name)) AS fingerprint
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name = ANY($1::text[])`
+
+const existsSql = `SELECT to_regclass('${SHADOW_SCHEMA}.progress') IS NOT NULL AS "isThere"`
+
+/** How far the first pass over the log is. */
+export type ShadowProgress = { readonly nextBlock: number; readonly blocks: number }
+
+const progressSql = `
+SELECT fingerprint, next_block::float8 AS "nextBlock", blocks::float8 AS blocks FROM ${SHADOW_SCHEMA}.progress`
+
+const beginSql = `
+INSERT INTO ${SHADOW_SCHEMA}.progress
+SELECT $1, 0, pg_relation_size('public.events') / current_setting('block_size')::int8, clock_timestamp()`
+
+export async function dropShadow(executor: SqlExecutor): Promise<void> {
+  await executor.query(`DROP SCHEMA IF EXISTS ${SHADOW_SCHEMA} CASCADE`, [])
+}
+
+async function readProgress(executor: SqlExecutor, fingerprint: string): Promise<ShadowProgress | null> {
+  const [found] = await executor.query<{ isThere: boolean }>(existsSql, [])
+  if (found?.isThere !== true) return null
+  const [row] = await executor.query<ShadowProgress & { fingerprint: string }>(progressSql, [])
+  return row === undefined || row.fingerprint !== fingerprint ? null : row
+}
+
+/**
+ * Makes the shadow tables, or finds those of a rebuild that did not come to its end. Left-overs that do not fit (other
+ * columns, an older program, emptied by a crash) are dropped.
+ */
+export async function prepareShadow(
+  executor: SqlExecutor,
+  options: { readonly restart: boolean },
+): Promise<ShadowProgress & { readonly isResumed: boolean }> {
+  const [row] = await executor.query<{ fingerprint: string }>(fingerprintSql, [[...SHADOWED]])
+  const fingerprint = row?.fingerprint ?? ''
+  const left = options.restart ? null : await readProgress(executor, fingerprint)
+  if (left !== null) {
+    await executor.query(`TRUNCATE ${SHADOW_SCHEMA}.suspects, ${SHADOW_SCHEMA}.untold`, [])
+    return { ...left, isResumed: true }
+  }
+  await dropShadow(executor)
+  for (const statement of createSql) await executor.query(statement, [])
+  await executor.query(beginSql, [fingerprint])
+  const begun = await readProgress(executor, fingerprint)
+  if (begun === null) throw new Error('Expected the shadow tables that were just made')
+  return { ...begun, isResumed: false }
+}
+
+export async function noteProgress(executor: SqlExecutor, nextBlock: number): Promise<void> {
+  await executor.query(`UPDATE ${SHADOW_SCHEMA}.progress SET next_block = $1`, [nextBlock])
+}

@@ -1,0 +1,63 @@
+import type { PrismaClient } from '../generated/client.ts'
+
+/** Which events of the log; what is left out does not narrow. */
+export type EventSelection = {
+  readonly ids?: readonly string[] | undefined
+  /** Those of an inquiry and of its objects, as `inquiry_timeline` finds them. */
+  readonly inquiryId?: string | undefined
+  /** Received at this time or later. */
+  readonly since?: Date | undefined
+  /** Received before this time. */
+  readonly until?: Date | undefined
+}
+
+/** A place in the list of selected events, in the order of receipt. */
+export type EventPlace = { readonly id: string; readonly receivedAt: string }
+
+const PAGE = 5_000
+
+/** Each narrows only where it is given; the planner sees constants, and `since` moves on with the pages. */
+function conditions(selection: EventSelection, after: EventPlace | null): { sql: string; parameters: unknown[] } {
+  const parameters: unknown[] = []
+  const bind = (value: unknown): string => `$${parameters.push(value)}`
+  const parts = ['true']
+  if (selection.ids !== undefined) parts.push(`id = ANY(${bind([...selection.ids])}::text[])`)
+  if (selection.inquiryId !== undefined) {
+    parts.push(`id IN (SELECT event_id FROM inquiry_timeline WHERE inquiry_id = ${bind(selection.inquiryId)}::text)`)
+  }
+  if (selection.since !== undefined) {
+    parts.push(`received_at >= ${bind(selection.since.toISOString())}::text::timestamptz`)
+  }
+  if (selection.until !== undefined) {
+    parts.push(`received_at < ${bind(selection.until.toISOString())}::text::timestamptz`)
+  }
+  if (after !== null) {
+    // The first part alone is what the index on received_at can use.
+    const receivedAt = `${bind(after.receivedAt)}::text::timestamptz`
+    parts.push(`received_at >= ${receivedAt} AND (received_at, id) > (${receivedAt}, ${bind(after.id)}::text)`)
+  }
+  return { sql: parts.join(' AND '), parameters }
+}
+
+/** Counts the events of the log that are selected. */
+export async function countSelectedEvents(prisma: PrismaClient, selection: EventSelection): Promise<number> {
+  const { sql, parameters } = conditions(selection, null)
+  const [row] = await prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(
+    `SELECT count(*)::int AS count FROM events WHERE ${sql}`,
+    ...parameters,
+  )
+  return row?.count ?? 0
+}
+
+/** Lists the ids of the selected events in the order of receipt, up to 5,000 at a time; an empty page is the end. */
+export async function listSelectedEvents(
+  prisma: PrismaClient,
+  selection: EventSelection,
+  after: EventPlace | null,
+): Promise<readonly EventPlace[]> {
+  const { sql, parameters } = conditions(selection, after)
+  return prisma.$queryRawUnsafe<readonly EventPlace[]>(
+    `SELECT id, received_at::text AS "receivedAt" FROM events WHERE ${sql} ORDER BY events.received_at, id LIMIT ${PAGE}`,
+    ...parameters,
+  )
+}

@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { openDatabase, prune, storeDeadLetter, storeEvents, tryWriting } from '../../src/index.ts'
+import { throwAwayDatabase } from '@persona-ingest/testkit'
+import { read } from '../fixtures/a-database.ts'
+import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
+
+const { url, sql } = await throwAwayDatabase(t)
+const roles = await readFile(new URL('../../../../deploy/postgres/roles.sql', import.meta.url), 'utf8')
+await sql(roles)
+await sql(roles)
+await sql(`CREATE ROLE a_worker LOGIN PASSWORD 'w' IN ROLE ingest_rw`)
+await sql(`CREATE ROLE a_reader LOGIN PASSWORD 'r' IN ROLE ingest_ro`)
+
+function as(user: string, password: string): string {
+  const own = new URL(url)
+  own.username = user
+  own.password = password
+  return own.href
+}
+
+const MARK = 'Marked-Person'
+const inquiry = (more: object = {}) =>
+  anObject('inquiry', 'inq_1', {
+    attributes: { status: 'approved', 'reference-id': MARK, tags: [MARK], fields: { n: MARK }, note: MARK, ...more },
+  })
+const at = (second: number): string => new Date(Date.UTC(2026, 1, 3, 10, 0, second)).toISOString()
+
+t.test(
+  'ingest_rw may do all that a worker does, a redaction and a prune included, and nothing to the schema',
+  async (t) => {
+    const database = openDatabase({ url: as('a_worker', 'w') })
+    t.teardown(() => database.close())
+    const { prisma } = database
+    await tryWriting(prisma)
+    await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_1', createdAt: at(1), data: inquiry() })) })])
+    const selfie = anObject('verification/selfie', 'ver_1', { attributes: { 'country-code': 'JP', checks: [MARK] } })
+    await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_2', createdAt: at(2), data: selfie })) })])
+    const letter = {
+      environment: 'production',
+      reason: 'INVALID_JSON',
+      error: 'x',
+      receivedAtMs: 1,
+      attempts: 0,
+    } as const
+    await storeDeadLetter(prisma, { ...letter, eventId: null, body: Buffer.from(MARK) })
+    const redacted = anEvent({
+      id: 'evt_3',
+      name: 'inquiry.redacted',
+      createdAt: at(3),
+      data: anObject('inquiry', 'inq_1'),
+    })
+    await storeEvents(prisma, [read({ body: bodyOf(redacted) })])
+    t.same(await sql('SELECT count(*)::int AS count FROM events'), [{ count: 3 }])
+    const tomorrow = new Date(Date.now() + 86_400_000)
+    t.match(await prune({ databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, lettersBefore: tomorrow }), { events: 3 }) // prettier-ignore
+    for (const statement of ['DROP TABLE events', 'CREATE TABLE x (id int)', 'ALTER TABLE events ADD COLUMN x int'])
+      await t.rejects(prisma.$executeRawUnsafe(statement), /42501/, statement)
+    await t.rejects(prisma.$executeRawUnsafe(`UPDATE _prisma_migrations SET checksum = ''`), /42501/)
+  },
+)
+
+t.test('ingest_ro reads statuses, times and links, and no personal column', async (t) => {
+  await sql('DELETE FROM redactions')
+  await sql(`UPDATE inquiries SET reference_id = $1, attributes = jsonb_build_object('n', $1::text)`, [MARK])
+  const database = openDatabase({ url: as('a_reader', 'r') })
+  t.teardown(() => database.close())
+  const query = (text: string) => database.prisma.$queryRawUnsafe<readonly Record<string, unknown>[]>(text)
+  t.match(await query('SELECT id, status FROM readable.inquiries'), [{ id: 'inq_1', status: 'approved' }])
+  t.match(await query('SELECT inquiry_id, status FROM readable.inquiry_timeline'), [{ inquiry_id: 'inq_1' }])
+  const views = await sql(`SELECT table_name AS name FROM information_schema.views WHERE table_schema = 'readable'`)
+  t.ok(views.length >= 6)
+  for (const { name } of views)
+    t.notMatch(JSON.stringify(await query(`SELECT r::text FROM readable."${String(name)}" r`)), MARK)
+  const tables = await sql(`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`)
+  for (const { name } of tables)
+    await t.rejects(query(`SELECT * FROM public."${String(name)}"`), /42501/, `public.${String(name)}`)
+  await t.rejects(database.prisma.$executeRawUnsafe(`DELETE FROM readable.inquiries`), /42501/)
+})

@@ -1,0 +1,120 @@
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { Casing } from './casing.ts'
+import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
+import { parseTimestamp } from './timestamp.ts'
+
+/** Every reason for which an authentic body is kept as a dead letter instead of an event. Stable; see docs/errors.md. */
+export const quarantineReasons = [
+  'INVALID_JSON',
+  'NOT_AN_OBJECT',
+  'EVENT_ID_INVALID',
+  'EVENT_NAME_INVALID',
+  'PAYLOAD_INVALID',
+  'CREATED_AT_MISSING',
+  'CREATED_AT_INVALID',
+  'CREATED_AT_OUT_OF_RANGE',
+] as const
+export type QuarantineReason = (typeof quarantineReasons)[number]
+
+// With the `u` flag a dot class counts code points, as PostgreSQL and JSON Schema count characters.
+const upTo255Characters = Type.RegExp(/^[^]{1,255}$/u)
+const eventId = TypeCompiler.Compile(Type.RegExp(/^[A-Za-z0-9_-]{1,255}$/))
+const eventName = TypeCompiler.Compile(upTo255Characters)
+/** All that can be relied on in `payload`: blocklists and allowlists may remove the rest. */
+const payload = TypeCompiler.Compile(
+  Type.Object({ data: Type.Object({ type: upTo255Characters, id: upTo255Characters }) }),
+)
+
+/** How each casing spells the envelope's time; a body that spells it twice is read by the first of them. */
+export const createdAtKeys: Readonly<Record<Casing, string>> = {
+  kebab: 'created-at',
+  camel: 'createdAt',
+  snake: 'created_at',
+}
+const CREATED_AT_KEYS = Object.entries(createdAtKeys) as readonly (readonly [Casing, string])[]
+/** Persona was founded in 2018; an absurd time would win or lose against every other for ever. */
+const EARLIEST_MS = Date.UTC(2015, 0, 1)
+const FUTURE_MS = 24 * 60 * 60 * 1000
+
+export type Envelope = {
+  readonly ok: true
+  readonly eventId: string
+  readonly name: string
+  readonly createdAtMs: number
+  readonly casing: Casing
+  /** `data.attributes.payload.data`, known to have a `type` and an `id`. */
+  readonly primary: JsonObject
+  /** `data.attributes.payload.included` where it is a list, else empty. */
+  readonly included: readonly JsonValue[]
+}
+export type UnusableEnvelope = {
+  readonly ok: false
+  readonly reason: QuarantineReason
+  /** The event's id where it could be read all the same. */
+  readonly eventId: string | null
+}
+
+function member(value: JsonValue | undefined, key: string): JsonValue | undefined {
+  return isJsonObject(value) ? own(value, key) : undefined
+}
+
+function readCreatedAt(attributes: JsonValue | undefined, receivedAtMs: number) {
+  const told = CREATED_AT_KEYS.find(([, key]) => {
+    const value = member(attributes, key)
+    return value !== undefined && value !== null
+  })
+  if (told === undefined) return 'CREATED_AT_MISSING'
+  const [casing, key] = told
+  const value = member(attributes, key)
+  const createdAtMs = typeof value === 'string' ? parseTimestamp(value) : null
+  if (createdAtMs === null) return 'CREATED_AT_INVALID'
+  if (createdAtMs < EARLIEST_MS || createdAtMs > receivedAtMs + FUTURE_MS) return 'CREATED_AT_OUT_OF_RANGE'
+  return { createdAtMs, casing }
+}
+
+/** Judges a parsed document: its envelope, or the first reason why it is no usable event. Never throws. */
+export function envelopeOf(document: JsonValue, receivedAtMs: number): Envelope | UnusableEnvelope {
+  if (!isJsonObject(document)) return { ok: false, reason: 'NOT_AN_OBJECT', eventId: null }
+  const data = own(document, 'data')
+  const id = member(data, 'id')
+  if (!eventId.Check(id)) return { ok: false, reason: 'EVENT_ID_INVALID', eventId: null }
+  const attributes = member(data, 'attributes')
+  const name = member(attributes, 'name')
+  if (!eventName.Check(name)) return { ok: false, reason: 'EVENT_NAME_INVALID', eventId: id }
+  const payloadValue = member(attributes, 'payload')
+  if (!payload.Check(payloadValue)) return { ok: false, reason: 'PAYLOAD_INVALID', eventId: id }
+  const time = readCreatedAt(attributes, receivedAtMs)
+  if (typeof time === 'string') return { ok: false, reason: time, eventId: id }
+  const included = member(payloadValue, 'included')
+  return {
+    ok: true,
+    eventId: id,
+    name,
+    ...time,
+    primary: payloadValue.data,
+    included: Array.isArray(included) ? included : [],
+  }
+}
+
+/** The text of a body, a byte order mark dropped; bytes that are no UTF-8 become U+FFFD. */
+export function bodyText(body: Uint8Array): string {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
+  return text.startsWith('\ufeff') ? text.slice(1) : text
+}
+
+/**
+ * Tells whether an authentic body is a usable event, in any of the three casings.
+ * `receivedAtMs` bounds `created-at` (24 hours ahead of it at most). Never throws.
+ *
+ * @see contract, section 2; https://docs.withpersona.com/events
+ */
+export function readEnvelope(body: Uint8Array, receivedAtMs: number): Envelope | UnusableEnvelope {
+  let document: JsonValue
+  try {
+    document = JSON.parse(bodyText(body)) as JsonValue
+  } catch {
+    return { ok: false, reason: 'INVALID_JSON', eventId: null }
+  }
+  return envelopeOf(document, receivedAtMs)
+}

@@ -1,0 +1,75 @@
+import t from 'tap'
+import { AttributeColumns } from '../../src/attribute-columns.ts'
+import { isJsonObject, parseExact, type JsonObject } from '../../src/json.ts'
+import { plain } from '../model/event-document.ts'
+
+/** What a column takes of an attribute `x` given as JSON text, and what stays of the attributes. */
+function take(text: string | undefined, read: (columns: AttributeColumns) => unknown) {
+  const attributes = (text === undefined ? {} : parseExact(`{"x":${text}}`)) as JsonObject
+  const value = read(new AttributeColumns(attributes))
+  return { value, stays: 'x' in attributes }
+}
+
+t.test('a text column holds texts, and numbers and booleans as their JSON text', async (t) => {
+  const text = (json: string | undefined) => take(json, (columns) => columns.text('x'))
+  t.strictSame(text(undefined), { value: null, stays: false })
+  t.strictSame(text('null'), { value: null, stays: false })
+  t.strictSame(text('""'), { value: '', stays: false })
+  t.strictSame(text('"tenant-7::user-42"'), { value: 'tenant-7::user-42', stays: false })
+  t.strictSame(text('true'), { value: 'true', stays: false })
+  t.strictSame(text('false'), { value: 'false', stays: false })
+  for (const number of ['0', '-1', '1.10', '1.0', '12345678901234567890', '0.0000001', '1e2', '-0', '0.1'])
+    t.strictSame(text(number), { value: number, stays: false }, number)
+  for (const wrong of ['{}', '[]', '["a"]', '{"value":"a"}'])
+    t.strictSame(text(wrong), { value: null, stays: true }, wrong)
+})
+
+t.test('a time column holds readable times, and leaves every other thing where it is', async (t) => {
+  const time = (json: string | undefined) => take(json, (columns) => columns.time('x'))
+  t.strictSame(time('"2026-02-03T10:06:21.7399Z"'), { value: Date.parse('2026-02-03T10:06:21.739Z'), stays: false })
+  t.strictSame(time(undefined), { value: null, stays: false })
+  t.strictSame(time('null'), { value: null, stays: false })
+  for (const wrong of ['""', '"2026-02-03"', '"soon"', '1770112921', '1.0', 'true', '{}', '[]'])
+    t.strictSame(time(wrong), { value: null, stays: true }, wrong)
+})
+
+t.test('a status is a text that is not empty', async (t) => {
+  const status = (json: string) => {
+    const attributes = parseExact(`{"status":${json}}`) as JsonObject
+    return { value: new AttributeColumns(attributes).status(), stays: 'status' in attributes }
+  }
+  t.strictSame(status('"approved"'), { value: 'approved', stays: false })
+  t.strictSame(status('""'), { value: null, stays: false })
+  t.strictSame(status('null'), { value: null, stays: false })
+  for (const wrong of ['5', '1.0', 'true', '{}', '[]']) t.strictSame(status(wrong), { value: null, stays: true }, wrong)
+})
+
+t.test('tags are a list of texts; nulls are left out, and what is no text stays in the attributes', async (t) => {
+  const tags = (json: string) => {
+    const attributes = parseExact(`{"tags":${json}}`) as JsonObject
+    return { value: new AttributeColumns(attributes).tags(), stays: 'tags' in attributes }
+  }
+  t.strictSame(tags('["A","",null,"A"]'), { value: ['A', '', 'A'], stays: false })
+  t.strictSame(tags('[null]'), { value: [], stays: false })
+  t.strictSame(tags('[5,true,1.0,12345678901234567890]'), {
+    value: ['5', 'true', '1.0', '12345678901234567890'],
+    stays: false,
+  })
+  t.strictSame(tags('null'), { value: [], stays: false })
+  t.strictSame(tags('["A",{"name":"B"},["C"]]'), { value: ['A'], stays: true })
+  for (const wrong of ['"A"', '{}', '5', 'true', '1.0']) t.strictSame(tags(wrong), { value: [], stays: true }, wrong)
+  t.strictSame(new AttributeColumns({}).tags(), [])
+})
+
+t.test('a document column holds the right kind only', async (t) => {
+  const object = (json: string | undefined) => take(json, (columns) => plain(columns.object('x', isJsonObject)))
+  t.strictSame(object('{"a":1}'), { value: { a: 1 }, stays: false })
+  t.strictSame(object('null'), { value: null, stays: false })
+  t.strictSame(object(undefined), { value: null, stays: false })
+  for (const wrong of ['[]', '"a"', '5', '1.0', 'true'])
+    t.strictSame(object(wrong), { value: null, stays: true }, wrong)
+})
+
+t.test('inherited names are no attributes', async (t) => {
+  t.equal(new AttributeColumns({}).text('constructor'), null)
+})

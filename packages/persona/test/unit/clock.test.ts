@@ -1,0 +1,62 @@
+import t from 'tap'
+import { compareBytes, compareClocks, eventRank, type Clock } from '../../src/clock.ts'
+
+t.test('the ranks are those of the contract, and every other name has 0', async (t) => {
+  const ranks = {
+    'inquiry.created': 1,
+    'inquiry.started': 2,
+    'inquiry.transitioned': 3,
+    'inquiry.completed': 4,
+    'inquiry.failed': 4,
+    'inquiry.expired': 4,
+    'inquiry.marked-for-review': 5,
+    'inquiry.approved': 6,
+    'inquiry.declined': 6,
+    'inquiry.redacted': 7,
+    'verification.created': 1,
+    'verification.submitted': 2,
+    'verification.passed': 4,
+    'verification.failed': 4,
+    'verification.requires-retry': 4,
+    'verification.canceled': 4,
+    'verification.skipped': 4,
+    'verification.escalated': 0,
+    'verification.tentatively-passed': 0,
+    'verification.approved': 0,
+    'verification.redacted': 0,
+    'inquiry.updated-tags': 0,
+    'inquiry.needs_review': 0,
+    'inquiry.marked_for_review': 0,
+    'inquiry-session.started': 0,
+    'case.created': 0,
+    'account.redacted': 0,
+    'report/watchlist.ready': 0,
+    'Inquiry.Created': 0,
+    constructor: 0,
+    '': 0,
+  }
+  for (const [name, rank] of Object.entries(ranks)) t.equal(eventRank(name), rank, name)
+  t.equal(eventRank('__proto__'), 0)
+})
+
+t.test('texts compare byte by byte in UTF-8', async (t) => {
+  const ascending = ['', '-', '0', '9', 'A', 'Z', '_', 'a', 'aa', 'b', 'z', 'é', '花', '～', '😀']
+  for (const [index, left] of ascending.entries())
+    for (const [other, right] of ascending.entries())
+      t.equal(Math.sign(compareBytes(left, right)), Math.sign(index - other), `${left} ${right}`)
+  t.equal(ascending.toSorted().at(-1), '～', 'JavaScript orders the last two the other way round')
+})
+
+t.test('time decides before rank, and rank before id', async (t) => {
+  const ascending: readonly Clock[] = [
+    { createdAtMs: -1, rank: 7, eventId: 'z' },
+    { createdAtMs: 0, rank: 0, eventId: 'a' },
+    { createdAtMs: 0, rank: 0, eventId: 'b' },
+    { createdAtMs: 0, rank: 1, eventId: 'a' },
+    { createdAtMs: 1, rank: 0, eventId: 'A' },
+    { createdAtMs: 1, rank: 0, eventId: 'a' },
+  ]
+  for (const [index, left] of ascending.entries())
+    for (const [other, right] of ascending.entries())
+      t.equal(Math.sign(compareClocks(left, right)), Math.sign(index - other), `${index} ${other}`)
+})

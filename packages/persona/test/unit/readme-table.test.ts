@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { eventRank } from '../../src/clock.ts'
+import { statusByEventName } from '../../src/status.ts'
+
+t.test('the README names the rank and the status of every event name that has one', async (t) => {
+  const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8')
+  const rows = [...readme.matchAll(/^\| `([a-z.-]+)` +\| (\d) +\| (?:`([a-z_]+)`)? *\|$/gm)]
+  t.equal(rows.length, 17)
+  for (const [, name = '', rank, status] of rows) {
+    const [family = ''] = name.split('.')
+    t.equal(eventRank(name), Number(rank), name)
+    t.equal(statusByEventName(name, family), status ?? null, name)
+  }
+  const source = readFileSync(new URL('../../src/clock.ts', import.meta.url), 'utf8')
+  t.equal([...source.matchAll(/^ {2}\['/gm)].length, rows.length, 'no ranked name is missing')
+})

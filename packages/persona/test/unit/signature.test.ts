@@ -1,0 +1,196 @@
+import { createHmac } from 'node:crypto'
+import t from 'tap'
+import { signatureHeader, verifySignature, type SigningSecret } from '../../src/signature.ts'
+
+const NEW: SigningSecret = { value: 'wbhsec_00000000-0000-4000-8000-000000000001', environment: 'production' }
+const OLD: SigningSecret = { value: 'wbhsec_00000000-0000-4000-8000-000000000002', environment: 'production' }
+const SANDBOX: SigningSecret = { value: 'wbhsec_00000000-0000-4000-8000-000000000003', environment: 'sandbox' }
+const BODY = Buffer.from('{"a":"Zoë"}')
+const SENT_AT = 1_770_112_921
+/** By `openssl dgst -sha256 -hmac`, so that a mistake shared by the code and its test shows. */
+const DIGEST = 'c564e0b76b7673d7db408ff33cbbce26e874d67493560e17ac6abca7406fd656'
+
+function digest(secret: SigningSecret, signed: string | Buffer, encoding: 'hex' | 'base64' = 'hex'): string {
+  return createHmac('sha256', secret.value).update(signed).digest(encoding)
+}
+
+function group(secret: SigningSecret, timestamp: number | string = SENT_AT): string {
+  return `t=${timestamp},v1=${digest(secret, `${timestamp}.${BODY.toString()}`)}`
+}
+
+function verify(
+  header: string | undefined,
+  overrides: { body?: Buffer; secrets?: readonly SigningSecret[]; nowMs?: number } = {},
+) {
+  return verifySignature({
+    header,
+    body: BODY,
+    secrets: [NEW, OLD, SANDBOX],
+    nowMs: SENT_AT * 1000,
+    toleranceSeconds: 300,
+    ...overrides,
+  })
+}
+
+function codeOf(verdict: ReturnType<typeof verify>): string {
+  return verdict.ok ? 'OK' : verdict.code
+}
+
+t.test('a digest made by another tool verifies', async (t) => {
+  t.strictSame(verify(`t=${SENT_AT},v1=${DIGEST}`), { ok: true, environment: 'production', timestampSeconds: SENT_AT })
+  t.equal(signatureHeader({ body: BODY, secrets: [NEW.value], timestampSeconds: SENT_AT }), `t=${SENT_AT},v1=${DIGEST}`)
+})
+
+t.test('the body is signed as bytes: one that is no UTF-8 verifies, and not with its replacement text', async (t) => {
+  const body = Buffer.from([0xff, 0x00, 0x7b])
+  const header = signatureHeader({ body, secrets: [NEW.value], timestampSeconds: SENT_AT })
+  t.equal(codeOf(verify(header, { body })), 'OK')
+  t.equal(codeOf(verify(header, { body: Buffer.from(body.toString()) })), 'SIGNATURE_MISMATCH')
+  const empty = Buffer.alloc(0)
+  const ofEmpty = signatureHeader({ body: empty, secrets: [NEW.value], timestampSeconds: SENT_AT })
+  t.equal(codeOf(verify(ofEmpty, { body: empty })), 'OK')
+})
+
+t.test('a header that is absent or blank is missing', async (t) => {
+  for (const header of [undefined, '', ' ', '\t'])
+    t.equal(codeOf(verify(header)), 'SIGNATURE_MISSING', JSON.stringify(header))
+})
+
+t.test('a header without one whole group is malformed, and nothing throws', async (t) => {
+  const headers = {
+    text: 'nonsense',
+    'only a time': `t=${SENT_AT}`,
+    'only a digest': `v1=${DIGEST}`,
+    'no values': 't=,v1=',
+    'a time in words': `t=now,v1=${DIGEST}`,
+    'a negative time': `t=-1,v1=${DIGEST}`,
+    'a fractional time': `t=1.5,v1=${DIGEST}`,
+    'a time with an exponent': `t=1e9,v1=${DIGEST}`,
+    'a time in milliseconds': `t=${SENT_AT}000,v1=${DIGEST}`,
+    'a time in other digits': `t=١٧٧٠١١٢٩٢١,v1=${DIGEST}`,
+    'a blank inside the group': `t=${SENT_AT}, v1=${DIGEST}`,
+    'upper-case hex': `t=${SENT_AT},v1=${DIGEST.toUpperCase()}`,
+    'one upper-case letter': `t=${SENT_AT},v1=${DIGEST.replace('c', 'C')}`,
+    'a digest too short': `t=${SENT_AT},v1=${DIGEST.slice(2)}`,
+    'a digest too short by half a byte': `t=${SENT_AT},v1=${DIGEST.slice(1)}`,
+    'a digest too long': `t=${SENT_AT},v1=${DIGEST}00`,
+    'a digest that is no hex': `t=${SENT_AT},v1=${'g'.repeat(64)}`,
+    'a digest in base64': `t=${SENT_AT},v1=${digest(NEW, `${SENT_AT}.${BODY.toString()}`, 'base64')}`,
+    'the secret itself': `t=${SENT_AT},v1=${NEW.value}`,
+    'upper-case keys': `T=${SENT_AT},V1=${DIGEST}`,
+    'another scheme': `t=${SENT_AT},v0=${DIGEST}`,
+    'two times in one group': `t=1,t=${SENT_AT},v1=${DIGEST}`,
+  }
+  for (const [name, header] of Object.entries(headers)) t.equal(codeOf(verify(header)), 'SIGNATURE_MALFORMED', name)
+})
+
+t.test('what other receivers take for the signed text does not match', async (t) => {
+  const body = BODY.toString()
+  const texts = {
+    'the body alone': body,
+    'body.t': `${body}.${SENT_AT}`,
+    't:body': `${SENT_AT}:${body}`,
+    't and body without a dot': `${SENT_AT}${body}`,
+    'the body with escapes': `${SENT_AT}.{"a":"Zo\\u00eb"}`,
+    'another time': `${SENT_AT + 1}.${body}`,
+  }
+  for (const [name, signed] of Object.entries(texts))
+    t.equal(codeOf(verify(`t=${SENT_AT},v1=${digest(NEW, signed)}`)), 'SIGNATURE_MISMATCH', name)
+  const decoded = createHmac('sha256', Buffer.from(NEW.value.slice(7), 'hex')).update(`${SENT_AT}.${body}`)
+  t.equal(codeOf(verify(`t=${SENT_AT},v1=${decoded.digest('hex')}`)), 'SIGNATURE_MISMATCH', 'a decoded secret')
+})
+
+t.test('any group of the header may match, wherever it stands', async (t) => {
+  const bad = `t=${SENT_AT},v1=${'0'.repeat(64)}`
+  for (const others of [[bad], ['nonsense'], [bad, 'v1=', bad]]) {
+    t.equal(codeOf(verify([group(NEW), ...others].join(' '))), 'OK', 'first')
+    t.equal(codeOf(verify([...others, group(NEW)].join(' '))), 'OK', 'last')
+    t.equal(codeOf(verify([...others, group(NEW), ...others].join('  \t '))), 'OK', 'in the middle')
+    t.equal(codeOf(verify([...others, bad].join(' '))), 'SIGNATURE_MISMATCH', 'none')
+  }
+})
+
+t.test('each group is verified with its own time', async (t) => {
+  t.equal(codeOf(verify(`t=${SENT_AT - 5},v1=${DIGEST} t=${SENT_AT},v1=${'0'.repeat(64)}`)), 'SIGNATURE_MISMATCH')
+  t.match(verify(`${group(OLD, SENT_AT - 5)} t=${SENT_AT},v1=${'0'.repeat(64)}`), { timestampSeconds: SENT_AT - 5 })
+})
+
+t.test('a group may hold several digests and pairs that are not known', async (t) => {
+  t.equal(codeOf(verify(`t=${SENT_AT},v1=${'0'.repeat(64)},v1=${DIGEST}`)), 'OK')
+  t.equal(codeOf(verify(`v2=x,v1=${DIGEST},t=${SENT_AT},,x`)), 'OK')
+})
+
+t.test('headers joined by the server with a comma and a blank verify by either', async (t) => {
+  const bad = `t=${SENT_AT},v1=${'0'.repeat(64)}`
+  t.equal(codeOf(verify(`${group(NEW)}, ${bad}`)), 'OK')
+  t.equal(codeOf(verify(`${bad}, ${group(NEW)}`)), 'OK')
+  t.equal(codeOf(verify(`${bad}, ${bad}`)), 'SIGNATURE_MISMATCH')
+})
+
+t.test('more groups than any rotation needs are malformed, even where one would match', async (t) => {
+  const bad = `t=${SENT_AT},v1=${'0'.repeat(64)}`
+  t.equal(codeOf(verify([...Array.from({ length: 7 }, () => bad), group(NEW)].join(' '))), 'OK')
+  t.equal(
+    codeOf(verify([group(NEW), ...Array.from({ length: 8 }, () => bad)].join(' '))),
+    'SIGNATURE_MALFORMED',
+    'nine groups',
+  )
+})
+
+t.test('the secret that matched tells the environment', async (t) => {
+  t.match(verify(group(SANDBOX)), { ok: true, environment: 'sandbox' })
+  t.match(verify(group(OLD)), { ok: true, environment: 'production' })
+  t.equal(codeOf(verify(group(SANDBOX), { secrets: [NEW, OLD] })), 'SIGNATURE_MISMATCH')
+  t.equal(codeOf(verify(group(NEW), { secrets: [] })), 'SIGNATURE_MISMATCH')
+})
+
+t.test('a rotation verifies whichever side changes first', async (t) => {
+  const rotating = signatureHeader({ body: BODY, secrets: [NEW.value, OLD.value], timestampSeconds: SENT_AT })
+  t.equal(rotating, `${group(NEW)} ${group(OLD)}`)
+  for (const secrets of [[OLD], [NEW], [OLD, NEW], [SANDBOX, OLD]])
+    t.equal(codeOf(verify(rotating, { secrets })), 'OK', secrets.map((secret) => secret.value).join())
+  t.equal(codeOf(verify(group(OLD), { secrets: [NEW, OLD] })), 'OK', 'the provider has not changed yet')
+})
+
+t.test('the text of t is signed as received, not as a number printed anew', async (t) => {
+  const padded = `00${SENT_AT}`
+  t.match(verify(group(NEW, padded)), { ok: true, timestampSeconds: SENT_AT })
+  t.equal(codeOf(verify(`t=${padded},v1=${DIGEST}`)), 'SIGNATURE_MISMATCH')
+})
+
+t.test('t may be as old as the tolerance and 300 seconds ahead, to the millisecond', async (t) => {
+  const at = (nowMs: number) => codeOf(verify(group(NEW), { nowMs }))
+  t.equal(at((SENT_AT + 300) * 1000), 'OK')
+  t.equal(at((SENT_AT + 300) * 1000 + 1), 'SIGNATURE_TOO_OLD')
+  t.equal(at((SENT_AT - 300) * 1000), 'OK')
+  t.equal(at((SENT_AT - 300) * 1000 - 1), 'SIGNATURE_IN_FUTURE')
+})
+
+t.test('the 300 seconds ahead do not grow or shrink with the tolerance', async (t) => {
+  for (const toleranceSeconds of [0, 60, 518_400]) {
+    const at = (nowMs: number) =>
+      codeOf(verifySignature({ header: group(NEW), body: BODY, secrets: [NEW], nowMs, toleranceSeconds }))
+    t.equal(at((SENT_AT - 300) * 1000), 'OK')
+    t.equal(at((SENT_AT - 301) * 1000), 'SIGNATURE_IN_FUTURE')
+    t.equal(at((SENT_AT + toleranceSeconds) * 1000), 'OK')
+    t.equal(at((SENT_AT + toleranceSeconds + 1) * 1000), 'SIGNATURE_TOO_OLD')
+  }
+})
+
+t.test('a time out of tolerance is told only of a group that matches', async (t) => {
+  const old = SENT_AT - 10_000
+  t.strictSame(verify(group(SANDBOX, old)), {
+    ok: false,
+    code: 'SIGNATURE_TOO_OLD',
+    environment: 'sandbox',
+    timestampSeconds: old,
+  })
+  t.match(verify(group(NEW, 999_999_999_999)), { code: 'SIGNATURE_IN_FUTURE', timestampSeconds: 999_999_999_999 })
+  t.equal(codeOf(verify(`t=${old},v1=${'0'.repeat(64)}`)), 'SIGNATURE_MISMATCH')
+})
+
+t.test('one group in time is enough beside others out of it', async (t) => {
+  t.equal(codeOf(verify(`${group(NEW, 1)} ${group(OLD)}`)), 'OK')
+  t.equal(codeOf(verify(`${group(OLD)} ${group(NEW, 999_999_999_999)}`)), 'OK')
+  t.equal(codeOf(verify(`${group(NEW, 1)} t=${SENT_AT},v1=${'0'.repeat(64)}`)), 'SIGNATURE_TOO_OLD')
+})

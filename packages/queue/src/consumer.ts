@@ -1,0 +1,150 @@
+import type { Job } from 'bullmq'
+import { retryBackoff } from './backoff.ts'
+import { closeWorker } from './close-worker.ts'
+import type { HeldDelivery, Settlement } from './delivery.ts'
+import { heldDeliveries, settlementOf } from './held-delivery.ts'
+import { HeldWorker } from './held-worker.ts'
+import { attemptsBefore, type UnreadableReason } from './job-data.ts'
+import { openQueue, type QueueHandle } from './queue-handle.ts'
+import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
+import { createQueueView, type QueueView } from './queue-view.ts'
+import { patientConnection } from './redis-connection.ts'
+import { redisFault } from './redis-fault.ts'
+import { release } from './release.ts'
+import { settleJob } from './settle-job.ts'
+import { sweepFailed } from './sweep-failed.ts'
+import { telemetry } from './telemetry.ts'
+
+export type ConsumerOptions = {
+  /** `redis://` or `rediss://`. */
+  readonly redisUrl: string
+  /** First part of all Redis keys; default `bull`. */
+  readonly prefix?: string | undefined
+  /** Deliveries held at once; a job of several is taken as a whole, so that it may be some more. */
+  readonly concurrency: number
+  /** Attempts that the caller grants; only stretches the backoff, the caller ends a delivery with `done`. */
+  readonly maxAttempts: number
+  /** Called once per held delivery; a rejection counts as `retry`. */
+  readonly handle: (held: HeldDelivery) => Promise<Settlement>
+  /** Keys that bodies are sealed with in Redis; see {@link KeyRing}. Default: none. */
+  readonly encryptionKeys?: readonly string[] | undefined
+  /** Whether jobs get spans of OpenTelemetry, which the process has started. */
+  readonly isTraced?: boolean | undefined
+  /** Hears of a job that this program can't read; it was put back for 30 s, for a newer program. */
+  readonly onUnreadable?: ((jobId: string, reason: UnreadableReason) => void) | undefined
+  /** Hears of every trouble with Redis, of lost locks and of a `handle` that threw. Holds no payload. */
+  readonly onError?: ((error: Error) => void) | undefined
+  /** Longest wait for an answer to `probe`, `counts` and the like, in ms; default 3000. */
+  readonly deadlineMs?: number | undefined
+  /** How long a delivery stays ours without a word from us, in ms; default 10,000. */
+  readonly lockDurationMs?: number | undefined
+  /** How often we look for deliveries of dead processes, in ms; default 5000. */
+  readonly stalledIntervalMs?: number | undefined
+}
+
+/**
+ * Takes deliveries out of the queue.
+ *
+ * ```text
+ * received ──enqueue──► queued ──taken──► held ──done─────► gone (stored, or a dead letter)
+ *                         ▲                │
+ *                         │                ├──retry────► resting, attemptsMade + 1 ──backoff──► queued
+ *                         │                ├──release──► resting, attemptsMade as before ──────► queued
+ *                         │                └──process killed or frozen, lock runs out ─────────► queued
+ *                         └─ none of these ever ends in BullMQ's failed set; `sweepFailed` empties it all the same
+ * ```
+ *
+ * A delivery may be held more than once (a process dies after storing and before settling): storing is idempotent.
+ */
+export interface Consumer extends QueueView {
+  /** Starts taking; while Redis is away it waits. */
+  start(): void
+  /** Whether there is a connection right now. */
+  isReady(): boolean
+  /** Deliveries held now: taken, and not yet confirmed as settled. */
+  heldCount(): number
+  /** When this process last settled a delivery, in ms since 1970; its start if never. */
+  lastSettledAtMs(): number
+  /**
+   * Hands every job of BullMQ's failed set to `handle`, with what BullMQ says about it, and removes it when it is `done`;
+   * else it stays for the next sweep. A failed job kept under its id would silently swallow a redelivery. Returns how
+   * many were removed.
+   */
+  sweepFailed(handle: (held: HeldDelivery, reason: string) => Promise<Settlement>): Promise<number>
+  /**
+   * Stops taking, waits for what is held (`timeoutMs` at most), closes. Resolves to whether all was settled; what was
+   * not comes back to the queue when its lock runs out. Never rejects, never hangs.
+   */
+  close(options: { timeoutMs: number }): Promise<boolean>
+}
+
+const UNREADABLE_PAUSE_MS = 30_000
+
+type Processing = {
+  readonly queueHandle: QueueHandle
+  readonly state: { isClosing: boolean }
+  readonly backoff: (attemptsMade: number) => number
+  readonly onError: (thrown: unknown) => void
+}
+
+/** What BullMQ calls for each job: asks the caller for a settlement of each delivery and carries them out. */
+function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, onError }: Processing) {
+  return async (job: Job, token: string): Promise<void> => {
+    const back = async (delayMs: number) => await release(job, token, { delayMs, onError })
+    // Fetched while we were closing: nobody has seen it yet, the next process may have it at once.
+    if (state.isClosing) return await back(0)
+    const held = heldDeliveries(job, queueHandle.keys)
+    if ('unreadable' in held) {
+      options.onUnreadable?.(job.id ?? '', held.unreadable)
+      return await back(UNREADABLE_PAUSE_MS)
+    }
+    const settled = await Promise.all(
+      held.map(async (each) => ({ held: each, settlement: await settlementOf(options.handle, each, onError) })),
+    )
+    await settleJob({ job, token, settled, queueHandle, backoff, onError })
+  }
+}
+
+/** Makes a consumer. Returns at once, also while Redis is away, and takes nothing before `start`. */
+export function createConsumer(options: ConsumerOptions): Consumer {
+  const onError = (thrown: unknown) => options.onError?.(redisFault(thrown))
+  const state = { isClosing: false }
+  const queueHandle = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
+  const connection = patientConnection(options.redisUrl)
+  const backoff = retryBackoff(options.maxAttempts)
+  const worker = new HeldWorker(QUEUE_NAME, jobProcessor(options, { queueHandle, state, backoff, onError }), {
+    connection,
+    prefix: options.prefix ?? DEFAULT_PREFIX,
+    ...telemetry(options.isTraced),
+    autorun: false,
+    skipVersionCheck: true,
+    concurrency: options.concurrency,
+    lockDuration: options.lockDurationMs ?? 10_000,
+    stalledInterval: options.stalledIntervalMs ?? 5000,
+    // BullMQ's default of 1 gives a job up when its process was killed twice.
+    maxStalledCount: 1_000_000,
+    // How soon a settling is tried again when the connection broke; BullMQ's 15 s would outlast the lock.
+    runRetryDelay: 1000,
+    settings: { backoffStrategy: (made, _type, _error, job) => backoff(made + attemptsBefore(job?.data)) },
+  })
+  worker.on('error', onError)
+  let closed: Promise<boolean> | undefined
+
+  return {
+    ...createQueueView(queueHandle),
+    start() {
+      worker.run().catch(onError)
+    },
+    isReady: () => connection.status === 'ready',
+    heldCount: () => worker.heldCount,
+    lastSettledAtMs: () => worker.lastSettledAtMs,
+    sweepFailed: async (handle) => await sweepFailed({ queueHandle, handle, onError }),
+    async close({ timeoutMs }) {
+      state.isClosing = true
+      closed ??= closeWorker({ worker, connection, timeoutMs, onError })
+      const isSettled = await closed
+      await queueHandle.close()
+      return isSettled
+    },
+  }
+}

@@ -1,0 +1,34 @@
+import type { Job } from 'bullmq'
+import type { HeldDelivery, Settlement } from './delivery.ts'
+import type { KeyRing } from './key-ring.ts'
+import { readJobData, type UnreadableReason } from './job-data.ts'
+
+/** What a job brings, or why it can't be read. */
+export function heldDeliveries(
+  job: Job,
+  keys: KeyRing,
+): readonly HeldDelivery[] | { readonly unreadable: UnreadableReason } {
+  const read = readJobData(job.data, keys)
+  if ('unreadable' in read) return read
+  return read.deliveries.map(({ delivery, attemptsMade }) => ({
+    ...delivery,
+    attemptsMade: attemptsMade + job.attemptsMade,
+    stalledCount: job.stalledCounter,
+  }))
+}
+
+/** The caller's word about a held delivery; a rejection is a `retry`. Never rejects. */
+export async function settlementOf(
+  handle: (held: HeldDelivery) => Promise<Settlement>,
+  held: HeldDelivery,
+  onError: (error: Error) => void,
+): Promise<Settlement> {
+  try {
+    return await handle(held)
+  } catch (error) {
+    // An error from afar may quote a person's data (PostgreSQL's do): only its kind is told.
+    const kind = error instanceof Error ? error.name : typeof error
+    onError(new Error(`Expected the handler of deliveries to settle, but it threw (${kind})`))
+    return { settle: 'retry', reason: `HANDLER_THREW ${kind}` }
+  }
+}

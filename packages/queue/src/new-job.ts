@@ -1,0 +1,35 @@
+import type { JobsOptions } from 'bullmq'
+import { RETRY_BACKOFF } from './backoff.ts'
+import type { Delivery, Replay } from './delivery.ts'
+import type { KeyRing } from './key-ring.ts'
+import { groupJobId, jobIdOf, writeGroupData, writeJobData, type JobData } from './job-data.ts'
+
+/** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */
+const jobOptions = {
+  removeOnComplete: true,
+  removeOnFail: false,
+  attempts: 1_000_000,
+  backoff: { type: RETRY_BACKOFF },
+  stackTraceLimit: 0,
+}
+
+type NewJob = { readonly name: string; readonly data: JobData; readonly opts: JobsOptions & { readonly jobId: string } }
+
+/** The job for deliveries that travel together, or for one alone. */
+export function newJob(deliveries: readonly Delivery[], keys: KeyRing): NewJob {
+  const [first] = deliveries
+  if (first === undefined) throw new RangeError('Expected at least one delivery')
+  if (deliveries.length === 1) return newSingleJob(first, { attemptsMade: 0, delayMs: 0 }, keys)
+  const opts = { ...jobOptions, jobId: groupJobId(deliveries.length) }
+  return { name: 'group', data: writeGroupData(deliveries, keys), opts }
+}
+
+/** The job for one that travels alone, or that has used up attempts in another job; it rests for `delayMs` first. */
+export function newSingleJob(
+  delivery: Delivery | Replay,
+  history: { attemptsMade: number; delayMs: number },
+  keys: KeyRing,
+): NewJob {
+  const opts = { ...jobOptions, jobId: jobIdOf(delivery), ...(history.delayMs > 0 ? { delay: history.delayMs } : {}) }
+  return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, keys), opts }
+}

@@ -1,0 +1,80 @@
+import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { within } from './deadline.ts'
+import { KeyRing } from './key-ring.ts'
+import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
+import { QueueUnavailableError } from './queue-unavailable-error.ts'
+import { connected, failFastConnection } from './redis-connection.ts'
+import { redisFault } from './redis-fault.ts'
+import { telemetry } from './telemetry.ts'
+
+/** BullMQ would keep some 10,000 entries of events that nobody here reads. */
+const MAX_EVENTS = 100
+
+/** The queue over a connection of its own that fails fast. */
+export type QueueHandle = {
+  readonly queue: Queue
+  readonly client: Redis
+  readonly keys: KeyRing
+  /** Longest wait for Redis, in ms. */
+  readonly deadlineMs: number
+  readonly isClosed: () => boolean
+  /** Lets the connection go at once. */
+  readonly close: () => Promise<void>
+}
+
+/** Opens the queue; returns at once, also while Redis is away. */
+export function openQueue(options: {
+  redisUrl: string
+  prefix?: string | undefined
+  deadlineMs: number
+  isTraced?: boolean | undefined
+  encryptionKeys?: readonly string[] | undefined
+  onError?: ((error: Error) => void) | undefined
+}): QueueHandle {
+  const keys = new KeyRing(options.encryptionKeys)
+  const client = failFastConnection(options.redisUrl, options.deadlineMs)
+  const queue = new Queue(QUEUE_NAME, {
+    connection: client,
+    prefix: options.prefix ?? DEFAULT_PREFIX,
+    skipVersionCheck: true,
+    ...telemetry(options.isTraced),
+    streams: { events: { maxLen: MAX_EVENTS } },
+  })
+  // Without a listener an `error` event ends the process. BullMQ hands the connection's own errors on.
+  queue.on('error', (error) => options.onError?.(redisFault(error)))
+  client.on('error', () => {})
+  // BullMQ writes this once, after its first connection; an emptied Redis has forgotten it.
+  client.on('ready', () => {
+    queue
+      .getBackend()
+      .setQueueMeta(queue.metaValues)
+      .catch((error: unknown) => options.onError?.(redisFault(error)))
+  })
+  let isClosed = false
+  return {
+    queue,
+    client,
+    keys,
+    deadlineMs: options.deadlineMs,
+    isClosed: () => isClosed,
+    async close() {
+      isClosed = true
+      // `disconnect` and not `quit`: a Redis that does not answer must not hold us up.
+      client.disconnect()
+      await queue.close()
+    },
+  }
+}
+
+/** Runs an operation on the queue once there is a connection; rejects with a `QueueUnavailableError` in time. */
+export async function onQueue<T>(handle: QueueHandle, operation: () => Promise<T>): Promise<T> {
+  return await within(handle.deadlineMs, async (deadline) => {
+    if (handle.isClosed()) throw new QueueUnavailableError('QUEUE_CLOSED')
+    const isConnected = await connected(handle.client, deadline.leftMs)
+    // Whoever asked has been told no already: a late write would hold a payload for nobody.
+    if (deadline.isOver) throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+    if (!isConnected) throw new QueueUnavailableError('QUEUE_UNREACHABLE')
+    return await operation()
+  })
+}

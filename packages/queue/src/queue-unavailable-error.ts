@@ -1,0 +1,33 @@
+import { isRedisReply, redisFault } from './redis-fault.ts'
+
+/** Every reason for which the queue can't take a delivery now, with the words for the person on call. */
+export const queueFaults = {
+  QUEUE_UNREACHABLE: 'Redis could not be reached; check REDIS_URL and that Redis runs',
+  QUEUE_TOO_SLOW: 'Redis did not confirm in time; check its load, its disk and the network',
+  QUEUE_FULL: 'Redis is out of memory; raise maxmemory, or let the worker drain the queue',
+  QUEUE_REFUSED: 'Redis refused the write; see the cause',
+  QUEUE_CLOSED: 'The queue was closed by this process',
+} as const
+export type QueueFault = keyof typeof queueFaults
+
+/** The queue can't be used now; the same call may succeed later. `cause` never holds a payload. */
+export class QueueUnavailableError extends Error {
+  override readonly name = 'QueueUnavailableError'
+  readonly code: QueueFault
+
+  constructor(code: QueueFault, cause?: Error) {
+    super(queueFaults[code], cause === undefined ? undefined : { cause })
+    this.code = code
+  }
+}
+
+/** Turns whatever a Redis call threw into a `QueueUnavailableError`. */
+export function queueUnavailable(thrown: unknown): QueueUnavailableError {
+  if (thrown instanceof QueueUnavailableError) return thrown
+  const fault = redisFault(thrown)
+  if (isRedisReply(thrown)) {
+    return new QueueUnavailableError(fault.message.startsWith('OOM') ? 'QUEUE_FULL' : 'QUEUE_REFUSED', fault)
+  }
+  const isTimeout = fault.message === 'Command timed out' || fault.message.startsWith('Socket timeout')
+  return new QueueUnavailableError(isTimeout ? 'QUEUE_TOO_SLOW' : 'QUEUE_UNREACHABLE', fault)
+}

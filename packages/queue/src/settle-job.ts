@@ -1,0 +1,64 @@
+import type { Job } from 'bullmq'
+import type { HeldDelivery, Settlement } from './delivery.ts'
+import { AttemptFailed } from './held-worker.ts'
+import type { KeyRing } from './key-ring.ts'
+import { newSingleJob } from './new-job.ts'
+import { onQueue, type QueueHandle } from './queue-handle.ts'
+import { release } from './release.ts'
+import { rewriteBodies } from './rewrite-bodies.ts'
+
+/** A held delivery and what is to become of it. */
+export type Settled = { readonly held: HeldDelivery; readonly settlement: Settlement }
+
+type SettleJobOptions = {
+  readonly job: Job
+  readonly token: string
+  readonly settled: readonly Settled[]
+  readonly queueHandle: QueueHandle
+  /** How long a delivery rests after so many attempts, in ms. */
+  readonly backoff: (attemptsMade: number) => number
+  readonly onError: (error: unknown) => void
+}
+
+/** The rest that all deliveries of a job want alike, or null where they differ in anything. */
+function commonRelease(settled: readonly Settled[]): number | null {
+  const rests = new Set(settled.map(({ settlement }) => (settlement.settle === 'release' ? settlement.delayMs : null)))
+  const [delayMs = null] = rests
+  return rests.size === 1 ? delayMs : null
+}
+
+function isDone({ settlement }: Settled): boolean {
+  return settlement.settle === 'done'
+}
+
+/** A job of its own for a delivery that must not keep its companions, or be kept by them. */
+function jobApart({ held, settlement }: Settled, backoff: (attemptsMade: number) => number, keys: KeyRing) {
+  if (settlement.settle === 'done') throw new RangeError('Expected a delivery that is not done')
+  const delivery = held.kind === 'replay' ? held : { ...held, body: settlement.body ?? held.body }
+  const attemptsMade = held.attemptsMade + (settlement.settle === 'retry' ? 1 : 0)
+  const delayMs = settlement.settle === 'retry' ? backoff(attemptsMade) : settlement.delayMs
+  return newSingleJob(delivery, { attemptsMade, delayMs }, keys)
+}
+
+/**
+ * Carries out what was decided about a job's deliveries; resolves where the job may leave the queue.
+ *
+ * Those of a group that are not done get jobs of their own, before the group leaves: dying in between leaves both, and
+ * what is stored twice is a duplicate. Throws what tells BullMQ that the job goes back.
+ */
+export async function settleJob(options: SettleJobOptions): Promise<void> {
+  const { job, token, settled, queueHandle, backoff, onError } = options
+  if (settled.every(isDone)) return
+  const delayMs = commonRelease(settled)
+  const [first] = settled
+  const reason = settled.length === 1 && first?.settlement.settle === 'retry' ? first.settlement.reason : null
+  // Should this fail, the job stays held until its lock runs out, and is handled again.
+  if (delayMs !== null || reason !== null) {
+    const settlements = settled.map(({ settlement }) => settlement)
+    await rewriteBodies(job, settlements, queueHandle.keys)
+  }
+  if (delayMs !== null) return await release(job, token, { delayMs, onError })
+  if (reason !== null) throw new AttemptFailed(reason)
+  const apart = settled.filter((each) => !isDone(each)).map((each) => jobApart(each, backoff, queueHandle.keys))
+  await onQueue(queueHandle, async () => await queueHandle.queue.addBulk(apart))
+}

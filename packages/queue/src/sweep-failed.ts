@@ -1,0 +1,46 @@
+import type { Job } from 'bullmq'
+import type { HeldDelivery, Settlement } from './delivery.ts'
+import { heldDeliveries } from './held-delivery.ts'
+import { onQueue, type QueueHandle } from './queue-handle.ts'
+import { rewriteBodies } from './rewrite-bodies.ts'
+
+/** Bodies may be some MiB each; what is left over comes with the next sweep. */
+const SWEEP_SIZE = 50
+
+/** See `Consumer.sweepFailed`. */
+export async function sweepFailed(options: {
+  queueHandle: QueueHandle
+  handle: (held: HeldDelivery, reason: string) => Promise<Settlement>
+  onError: (error: unknown) => void
+}): Promise<number> {
+  const { queue } = options.queueHandle
+  const ask = async <T>(question: () => Promise<T>) => await onQueue(options.queueHandle, question)
+  // Without this look, each sweep would cost a script call on every worker for a set that is always empty.
+  const failedCount = await ask(async () => await queue.getFailedCount())
+  if (failedCount === 0) return 0
+  const jobs: readonly (Job | undefined)[] = await ask(async () => await queue.getFailed(0, SWEEP_SIZE - 1))
+
+  let removed = 0
+  for (const job of jobs) {
+    // Another worker may have swept it between the question and the answer.
+    if (job === undefined) continue
+    const held = heldDeliveries(job, options.queueHandle.keys)
+    try {
+      if ('unreadable' in held) {
+        // Back to waiting, where a consumer reports it and lets it rest until a program comes that can read it.
+        await ask(async () => await job.retry('failed'))
+        continue
+      }
+      const settlements: Settlement[] = []
+      for (const each of held) settlements.push(await options.handle(each, job.failedReason ?? ''))
+      await ask(async () => await rewriteBodies(job, settlements, options.queueHandle.keys))
+      if (settlements.some(({ settle }) => settle !== 'done')) continue
+      await ask(async () => await job.remove())
+      removed += 1
+    } catch (error) {
+      // It stays where it is; one that can't be swept must not keep the others.
+      options.onError(error)
+    }
+  }
+  return removed
+}

@@ -1,0 +1,44 @@
+import type { RedisServer, TestScope } from '@persona-ingest/testkit'
+import {
+  createConsumer,
+  createProducer,
+  type ConsumerOptions,
+  type HeldDelivery,
+  type Settlement,
+} from '../src/index.ts'
+
+let prefixes = 0
+
+/** A producer and consumers on a queue of their own; what the consumers held is noted. */
+export function aQueue(t: TestScope, redis: RedisServer, options: Partial<ConsumerOptions> = {}) {
+  const prefix = `test${(prefixes += 1)}`
+  const held: HeldDelivery[] = []
+  const errors: Error[] = []
+  const producer = createProducer({ redisUrl: redis.url, prefix })
+  t.teardown(() => producer.close())
+  const aConsumer = (handle: (held: HeldDelivery) => Promise<Settlement>, overrides: Partial<ConsumerOptions> = {}) => {
+    const consumer = createConsumer({
+      redisUrl: redis.url,
+      prefix,
+      concurrency: 10,
+      maxAttempts: 10,
+      onError: (error) => errors.push(error),
+      ...options,
+      ...overrides,
+      handle: async (delivery) => {
+        held.push(delivery)
+        return await handle(delivery)
+      },
+    })
+    t.teardown(() => consumer.close({ timeoutMs: 2000 }))
+    consumer.start()
+    return consumer
+  }
+  return { prefix, key: (name: string) => `${prefix}:persona-events:${name}`, producer, aConsumer, held, errors }
+}
+
+/** A handler that is always content. */
+export const done = async (): Promise<Settlement> => ({ settle: 'done' })
+
+/** The counts of a queue in which nothing is left. */
+export const empty = { waiting: 0, active: 0, delayed: 0, failed: 0 }

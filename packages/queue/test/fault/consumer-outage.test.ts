@@ -1,0 +1,152 @@
+import { eventually, freePort, halfOpenProxy, startRedis, throwAwayRedis } from '@persona-ingest/testkit'
+import t from 'tap'
+import { createConsumer, createProducer, type HeldDelivery, type Settlement } from '../../src/index.ts'
+import { aDelivery } from '../a-delivery.ts'
+import { Gate } from '../a-gate.ts'
+import { aQueue, done, empty } from '../a-queue.ts'
+
+const unhandled: unknown[] = []
+process.on('unhandledRejection', (reason) => unhandled.push(reason))
+
+t.test('Redis away at the start: the consumer waits and begins by itself', async (t) => {
+  const port = await freePort()
+  const held: HeldDelivery[] = []
+  const consumer = createConsumer({
+    redisUrl: `redis://127.0.0.1:${port}`,
+    concurrency: 10,
+    maxAttempts: 10,
+    handle: async (delivery) => (held.push(delivery), { settle: 'done' }),
+  })
+  t.teardown(() => consumer.close({ timeoutMs: 2000 }))
+  consumer.start()
+  await t.rejects(consumer.probe(), { code: 'QUEUE_UNREACHABLE' })
+  await t.rejects(consumer.sweepFailed(done), { code: 'QUEUE_UNREACHABLE' })
+  const redis = await startRedis({ port })
+  t.teardown(() => redis.stop())
+  const producer = createProducer({ redisUrl: redis.url })
+  t.teardown(() => producer.close())
+  await producer.enqueue(aDelivery('evt_first'))
+  await eventually(() => held.length === 1, { deadlineMs: 10_000 })
+})
+
+t.test('Redis killed and back, again and again: every delivery is settled, no attempt is used up', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+  const consumer = aConsumer(done)
+  const total = 300
+  for (let index = 0; index < total; index += 1) {
+    await eventually(() => producer.enqueue(aDelivery(`evt_${index}`)).then(() => true))
+    if (index % 100 === 50) {
+      await redis.kill()
+      await redis.restart()
+    }
+  }
+  const seen = () => new Set(held.map((delivery) => (delivery.kind === 'event' ? delivery.eventId : ''))).size
+  await eventually(() => seen() === total, { deadlineMs: 20_000 })
+  await eventually(async () => consumer.heldCount() === 0 && (await producer.counts()).active === 0, {
+    deadlineMs: 20_000,
+  })
+  t.strictSame(await producer.counts(), empty)
+  t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+})
+
+for (const [fault, outage] of [
+  ['freeze', 'thaw'],
+  ['kill', 'restart'],
+] as const) {
+  t.test(`Redis ${fault}ed while deliveries are held: they are settled after the ${outage}`, async (t) => {
+    const redis = await throwAwayRedis(t)
+    const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+    const gate = new Gate()
+    const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }))
+    for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+    await eventually(() => held.length === 5)
+    await redis[fault]()
+    gate.open()
+    const startedAt = performance.now()
+    await eventually(() => performance.now() - startedAt > 2500)
+    t.equal(consumer.heldCount(), 5, 'without confirmation they count as held')
+    await redis[outage]()
+    // A lock may have run out in the meantime: then it is held, and settled, once more.
+    await eventually(async () => Object.values(await producer.counts()).every((count) => count === 0), {
+      deadlineMs: 15_000,
+    })
+    t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+  })
+}
+
+t.test('Redis turned into a replica while deliveries are held: no attempt is used up', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+  const gate = new Gate()
+  const settlements: Settlement[] = [
+    { settle: 'release', delayMs: 0 },
+    { settle: 'release', delayMs: 50 },
+  ]
+  const consumer = aConsumer(async () => (await gate.opened, settlements.shift() ?? { settle: 'done' }))
+  for (let index = 0; index < 4; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+  await eventually(() => held.length === 4)
+  await redis.command('REPLICAOF', '127.0.0.1', await freePort())
+  gate.open()
+  await eventually(() =>
+    producer.probe().then(
+      () => false,
+      () => true,
+    ),
+  )
+  await redis.command('REPLICAOF', 'NO', 'ONE')
+  await eventually(async () => consumer.heldCount() === 0 && (await producer.counts()).active === 0, {
+    deadlineMs: 15_000,
+  })
+  await eventually(async () => (await producer.counts()).delayed === 0, { deadlineMs: 5000 })
+  t.strictSame(await producer.counts(), empty)
+  t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+})
+
+t.test('a peer that vanished without a word is given up, and found again', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const proxy = await halfOpenProxy({ targetPort: redis.port })
+  t.teardown(() => proxy.close())
+  const held: HeldDelivery[] = []
+  const consumer = createConsumer({
+    redisUrl: `redis://127.0.0.1:${proxy.port}`,
+    concurrency: 10,
+    maxAttempts: 10,
+    handle: async (delivery) => (held.push(delivery), { settle: 'done' }),
+  })
+  t.teardown(() => consumer.close({ timeoutMs: 2000 }))
+  consumer.start()
+  const producer = createProducer({ redisUrl: redis.url })
+  t.teardown(() => producer.close())
+  await producer.enqueue(aDelivery('evt_before'))
+  await eventually(() => held.length === 1)
+  await proxy.silent()
+  await producer.enqueue(aDelivery('evt_after'))
+  // Old connections stay deaf for ever; only new ones get through.
+  await eventually(() => !consumer.isReady(), { deadlineMs: 15_000 })
+  await proxy.pass()
+  await eventually(() => held.length === 2, { deadlineMs: 20_000 })
+})
+
+t.test('Redis without memory, filled to the brim, is drained by a consumer that starts then', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  await redis.command('CONFIG', 'SET', 'maxmemory', '4mb')
+  let accepted = 0
+  try {
+    for (;;) {
+      await producer.enqueue(aDelivery(`evt_${accepted}`, { body: Buffer.alloc(3000, 'x') }))
+      accepted += 1
+    }
+  } catch (error) {
+    t.match(error, { code: 'QUEUE_FULL' })
+  }
+  t.ok(accepted > 100)
+  aConsumer(done)
+  await eventually(() => held.length === accepted, { deadlineMs: 10_000 })
+  await producer.enqueue(aDelivery('evt_after'))
+})
+
+t.test('in all of this no rejection went unhandled', async (t) => {
+  t.strictSame(unhandled, [])
+})

@@ -1,0 +1,15 @@
+// A process of its own for killed-consumer.test.ts: holds what it gets for ever, and says so.
+import { createConsumer } from '../../src/index.ts'
+
+createConsumer({
+  redisUrl: process.env['REDIS_URL']!,
+  prefix: process.env['QUEUE_PREFIX']!,
+  concurrency: 10,
+  maxAttempts: 10,
+  lockDurationMs: 1000,
+  stalledIntervalMs: 300,
+  handle: async (held) => {
+    process.stdout.write(`held ${held.stalledCount}\n`)
+    return await new Promise(() => {})
+  },
+}).start()

@@ -1,0 +1,119 @@
+import { eventually, freePort, throwAwayRedis } from '@persona-ingest/testkit'
+import t from 'tap'
+import { createConsumer, type Settlement } from '../../src/index.ts'
+import { aDelivery } from '../a-delivery.ts'
+import { Gate } from '../a-gate.ts'
+import { aQueue, done, empty } from '../a-queue.ts'
+
+async function timed<T>(work: Promise<T>): Promise<[T, number]> {
+  const startedAt = performance.now()
+  return [await work, performance.now() - startedAt]
+}
+
+t.test('close takes nothing more and waits for what is held', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
+  const gate = new Gate()
+  const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }), { concurrency: 2 })
+  for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+  await eventually(() => held.length === 2)
+  const closing = timed(consumer.close({ timeoutMs: 10_000 }))
+  await producer.enqueue(aDelivery('evt_late'))
+  gate.open()
+  const [isSettled, afterMs] = await closing
+  t.equal(isSettled, true)
+  t.ok(afterMs < 2000)
+  t.equal(held.length, 2)
+  t.strictSame(await producer.counts(), { ...empty, waiting: 4 }, 'nothing is left to a lock that has to run out')
+})
+
+t.test('close hands back what is released, at once', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
+  const gate = new Gate()
+  const consumer = aConsumer(async () => (await gate.opened, { settle: 'release', delayMs: 0 }))
+  await producer.enqueue(aDelivery('evt_given_back'))
+  await eventually(() => held.length === 1)
+  const closing = consumer.close({ timeoutMs: 10_000 })
+  gate.open()
+  t.equal(await closing, true)
+  t.strictSame(await producer.counts(), { ...empty, waiting: 1 })
+})
+
+t.test('close gives up at its timeout and says so; the delivery comes back elsewhere', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
+  const stuck = aConsumer(async () => await new Promise<Settlement>(() => {}))
+  await producer.enqueue(aDelivery('evt_stuck'))
+  await eventually(() => held.length === 1)
+  const [isSettled, afterMs] = await timed(stuck.close({ timeoutMs: 300 }))
+  t.equal(isSettled, false)
+  t.ok(afterMs < 1500)
+  aConsumer(done)
+  await eventually(() => held.length === 2, { deadlineMs: 10_000 })
+  t.match(held[1], { attemptsMade: 0, stalledCount: 1 })
+})
+
+t.test('close with Redis away at the start ends soon', async (t) => {
+  const consumer = createConsumer({
+    redisUrl: `redis://127.0.0.1:${await freePort()}`,
+    concurrency: 10,
+    maxAttempts: 10,
+    handle: done,
+  })
+  consumer.start()
+  t.notOk(consumer.isReady())
+  const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
+  t.equal(isSettled, true, 'nothing was held')
+  t.ok(afterMs < 4000)
+})
+
+for (const fault of ['kill', 'freeze'] as const) {
+  t.test(`close with nothing held ends soon after Redis: ${fault}`, async (t) => {
+    const redis = await throwAwayRedis(t)
+    const { producer, aConsumer, held } = aQueue(t, redis)
+    const consumer = aConsumer(done)
+    await producer.enqueue(aDelivery('evt_before'))
+    await eventually(() => held.length === 1 && consumer.heldCount() === 0)
+    await redis[fault]()
+    const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
+    t.equal(isSettled, true)
+    t.ok(afterMs < 4000, `closed after ${afterMs} ms`)
+    await redis.restart()
+  })
+
+  t.test(`close with something held ends at its timeout after Redis: ${fault}`, async (t) => {
+    const redis = await throwAwayRedis(t)
+    const { producer, aConsumer, held } = aQueue(t, redis)
+    const gate = new Gate()
+    const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }))
+    await producer.enqueue(aDelivery('evt_held'))
+    await eventually(() => held.length === 1)
+    await redis[fault]()
+    gate.open()
+    const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 1000 }))
+    t.equal(isSettled, false)
+    t.ok(afterMs < 3000, `closed after ${afterMs} ms`)
+    await redis.restart()
+  })
+}
+
+t.test('closing twice is closing once', async (t) => {
+  const { aConsumer } = aQueue(t, await throwAwayRedis(t))
+  const consumer = aConsumer(done)
+  await eventually(() => consumer.isReady())
+  t.strictSame(await Promise.all([consumer.close({ timeoutMs: 3000 }), consumer.close({ timeoutMs: 3000 })]), [
+    true,
+    true,
+  ])
+})
+
+t.test('a consumer closed by force keeps no connection open', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  const consumer = aConsumer(async () => await new Promise<Settlement>(() => {}))
+  await producer.enqueue(aDelivery('evt_stuck'))
+  await eventually(() => held.length === 1)
+  await consumer.close({ timeoutMs: 100 })
+  await producer.close()
+  await eventually(async () => !String(await redis.command('CLIENT', 'LIST')).includes('lib-name=ioredis'))
+  t.notMatch(await redis.command('CLIENT', 'LIST'), /cmd=bzpopmin/)
+})

@@ -1,0 +1,47 @@
+import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
+import t from 'tap'
+import type { Settlement } from '../../src/index.ts'
+import { aDelivery } from '../a-delivery.ts'
+import { Gate } from '../a-gate.ts'
+import { aQueue, done, empty } from '../a-queue.ts'
+
+const redis = await throwAwayRedis(t)
+
+t.test('a replay comes out as it went in, once however often it was asked for', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  await producer.enqueueReplays(['evt_1', 'evt_2', 'evt_1'])
+  await producer.enqueueReplays(['evt_2'])
+  await producer.enqueueReplays([])
+  t.strictSame(await producer.counts(), { ...empty, waiting: 2 })
+  aConsumer(done)
+  await eventually(() => held.length === 2)
+  t.strictSame(
+    held,
+    ['evt_1', 'evt_2'].map((eventId) => ({ kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 })),
+  )
+})
+
+t.test('a replay and a delivery of the same event do not swallow each other', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  await producer.enqueue(aDelivery('evt_1'))
+  await producer.enqueueReplays(['evt_1'])
+  aConsumer(done)
+  await eventually(() => held.length === 2)
+  t.strictSame(held.map(({ kind }) => kind).toSorted(), ['event', 'replay'])
+})
+
+t.test('a replay is in the queue until it is settled: waiting, held and resting', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  await producer.enqueueReplays(['evt_1', 'evt_2'])
+  t.strictSame([...(await producer.queuedReplays(['evt_1', 'evt_2', 'evt_3']))], ['evt_1', 'evt_2'])
+  const gate = new Gate()
+  aConsumer(async ({ eventId, attemptsMade }): Promise<Settlement> => {
+    if (eventId === 'evt_2' && attemptsMade === 0) return { settle: 'retry', reason: 'a test' }
+    if (eventId === 'evt_1') await gate.opened
+    return { settle: 'done' }
+  })
+  await eventually(async () => held.length === 2 && (await producer.counts()).delayed === 1)
+  t.strictSame([...(await producer.queuedReplays(['evt_1', 'evt_2', 'evt_3']))], ['evt_1', 'evt_2'])
+  gate.open()
+  await eventually(async () => (await producer.queuedReplays(['evt_1', 'evt_2'])).size === 0)
+})

@@ -1,0 +1,74 @@
+import t from 'tap'
+import type { Delivery } from '../../src/delivery.ts'
+import { groupJobId, jobIdOf, readJobData, sizeOfJob, writeGroupData, writeJobData } from '../../src/job-data.ts'
+
+function anEvent(overrides: Partial<Extract<Delivery, { kind: 'event' }>> = {}): Delivery {
+  return {
+    kind: 'event',
+    eventId: 'evt_TestAaaa0001',
+    environment: 'sandbox',
+    receivedAtMs: 1_770_112_921_000,
+    body: Buffer.from('{"data":{}}'),
+    ...overrides,
+  }
+}
+
+t.test('a job is named after its event, with a prefix that keeps it off the keys of BullMQ', async (t) => {
+  t.equal(jobIdOf(anEvent()), 'e-evt_TestAaaa0001')
+  t.equal(jobIdOf(anEvent({ eventId: 'wait' })), 'e-wait')
+  t.equal(jobIdOf(anEvent({ eventId: '12345' })), 'e-12345')
+})
+
+t.test('a quarantined job is named after the bytes of its body', async (t) => {
+  const quarantined: Delivery = { ...anEvent(), kind: 'quarantined', reason: 'INVALID_JSON', body: Buffer.from('abc') }
+  t.equal(jobIdOf(quarantined), 'q-ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+})
+
+t.test('an event id that would break the keys of the queue throws', async (t) => {
+  for (const eventId of ['', 'a:b', 'a b', 'ü', 'x'.repeat(256)]) {
+    t.throws(() => jobIdOf(anEvent({ eventId })), RangeError, JSON.stringify(eventId))
+  }
+  t.equal(jobIdOf(anEvent({ eventId: 'x'.repeat(255) })).length, 257)
+})
+
+t.test('bytes that are UTF-8 are written as text, others as base64', async (t) => {
+  t.match(writeJobData(anEvent({ body: Buffer.from('Zoë') })), { encoding: 'utf8', body: 'Zoë' })
+  t.match(writeJobData(anEvent({ body: Buffer.from([0xff, 0x00]) })), { encoding: 'base64', body: '/wA=' })
+})
+
+t.test('a job of a newer program tells its version apart from a broken one', async (t) => {
+  const data = writeJobData(anEvent())
+  t.strictSame(readJobData({ ...data, v: 4 }), { unreadable: 'JOB_VERSION_UNKNOWN' })
+  t.strictSame(readJobData({ v: 3 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(readJobData({ ...data, v: 2 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(readJobData({ ...data, body: 7 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(readJobData({ ...data, environment: 'staging' }), { unreadable: 'JOB_SHAPE_INVALID' })
+  for (const data of [null, undefined, 'text', 7, [], {}]) {
+    t.strictSame(readJobData(data), { unreadable: 'JOB_SHAPE_INVALID' }, JSON.stringify(data))
+  }
+})
+
+t.test('a group tells its size in its id, and gives its deliveries back in their order', async (t) => {
+  const deliveries = [anEvent({ eventId: 'evt_1' }), anEvent({ eventId: 'evt_2' }), anEvent({ eventId: 'evt_3' })]
+  const read = readJobData(writeGroupData(deliveries))
+  t.strictSame('deliveries' in read && read.deliveries.map(({ delivery }) => delivery.eventId), [
+    'evt_1',
+    'evt_2',
+    'evt_3',
+  ])
+  t.equal(sizeOfJob(groupJobId(3)), 3)
+  t.equal(sizeOfJob(jobIdOf(anEvent({ eventId: 'g-7-x' }))), 1, 'whatever an event is called')
+  t.strictSame(readJobData({ v: 2, deliveries: [] }), { unreadable: 'JOB_SHAPE_INVALID' })
+})
+
+t.test('a replay names its event, under an id and a version of its own', async (t) => {
+  const replay = { kind: 'replay', eventId: 'evt_1' } as const
+  t.equal(jobIdOf(replay), 'r-evt_1')
+  t.strictSame(writeJobData(replay), { v: 3, eventId: 'evt_1' })
+  t.strictSame(readJobData(writeJobData(replay, 2)), { deliveries: [{ attemptsMade: 2, delivery: replay }] })
+})
+
+t.test('attempts used up in an earlier job are remembered', async (t) => {
+  t.match(readJobData(writeJobData(anEvent(), 3)), { deliveries: [{ attemptsMade: 3 }] })
+  t.match(readJobData(writeJobData(anEvent())), { deliveries: [{ attemptsMade: 0 }] })
+})

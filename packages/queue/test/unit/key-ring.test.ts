@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { KeyRing } from '../../src/key-ring.ts'
+
+const aKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
+const [a, b] = [aKey('a'), aKey('b')]
+const body = Buffer.from('{"name":"Zoe"}')
+
+t.test('the first key seals, every key opens', async (t) => {
+  const sealed = new KeyRing([a]).seal(body, 'evt_1')
+  if (sealed === null) return t.fail('not sealed')
+  t.equal(sealed.keyId, 'a')
+  t.notMatch(Buffer.from(sealed.text, 'base64').toString('latin1'), 'Zoe')
+  for (const keys of [[a], [a, b], [b, a]]) t.strictSame(new KeyRing(keys).open(sealed, 'evt_1'), body)
+  t.equal(new KeyRing([b, a]).seal(body, 'evt_1')?.keyId, 'b')
+})
+
+t.test('the same body is never the same text twice', async (t) => {
+  const ring = new KeyRing([a])
+  t.not(ring.seal(body, 'evt_1')?.text, ring.seal(body, 'evt_1')?.text)
+})
+
+t.test('nothing else opens: another key, another place, a changed or a shortened text', async (t) => {
+  const ring = new KeyRing([a])
+  const sealed = ring.seal(body, 'evt_1')
+  if (sealed === null) return t.fail('not sealed')
+  t.equal(new KeyRing([b]).open(sealed, 'evt_1'), null)
+  t.equal(new KeyRing([b]).open({ ...sealed, keyId: 'b' }, 'evt_1'), null)
+  t.equal(new KeyRing().open(sealed, 'evt_1'), null)
+  t.equal(ring.open(sealed, 'evt_2'), null)
+  const bytes = Buffer.from(sealed.text, 'base64')
+  for (let at = 0; at < bytes.length; at += 1) {
+    const changed = Buffer.from(bytes)
+    changed[at] = (changed[at] ?? 0) ^ 1
+    t.equal(ring.open({ ...sealed, text: changed.toString('base64') }, 'evt_1'), null, `byte ${at}`)
+    t.equal(ring.open({ ...sealed, text: bytes.subarray(0, at).toString('base64') }, 'evt_1'), null, `${at} bytes`)
+  }
+})
+
+t.test('without keys nothing is sealed; what is no key is refused and not repeated', async (t) => {
+  t.equal(new KeyRing().seal(body, 'evt_1'), null)
+  for (const entry of ['', 'a', 'a:c2hvcnQ=', ':x', `${a}:x`]) t.throws(() => new KeyRing([entry]), RangeError)
+  t.throws(() => new KeyRing([a, a]), /twice/)
+  try {
+    t.notOk(new KeyRing(['a:c2VjcmV0']))
+  } catch (error) {
+    t.notMatch((error as Error).message, 'c2VjcmV0')
+  }
+})

@@ -1,0 +1,14 @@
+/**
+ * An error of our own: a stable `code` and a constant message that never quotes outside data.
+ *
+ * The logger keeps the message of these and of Node.js' system errors only; every other message may quote a payload.
+ */
+export class CodedError<C extends string = string> extends Error {
+  override readonly name: string = 'CodedError'
+  readonly code: C
+
+  constructor(code: C, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,71 @@
+import { CodedError } from './coded-error.ts'
+
+/** What may be known of an error outside the process. */
+export type ErrorDescription = {
+  readonly type: string
+  readonly code?: string
+  /** Only of our own coded errors and of Node.js' system errors. */
+  readonly message?: string
+  /** Where it was thrown: stack frames without the message line. */
+  readonly stack?: string
+  readonly cause?: ErrorDescription
+  readonly errors?: readonly ErrorDescription[]
+}
+
+/** Classes of errors whose messages are constant words of ours, though they do not extend `CodedError`. */
+export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
+
+type Scope = { readonly depth: number; readonly ownErrors: OwnErrors }
+
+const MAX_DEPTH = 4
+const MAX_FRAMES = 12
+const FRAME = /^\s+at \S.*$/
+
+/**
+ * Messages quote values: `JSON.parse` its text, PostgreSQL the column's value, V8 a string that it was given. A system
+ * error (it has a `syscall`) names address, port or path only.
+ */
+function keepsMessage(error: Error, ownErrors: OwnErrors): boolean {
+  return 'syscall' in error || [CodedError, ...ownErrors].some((own) => error instanceof own)
+}
+
+function codeOf(error: Error): string | undefined {
+  const code = 'code' in error ? error.code : undefined
+  if (typeof code === 'number') return String(code)
+  if (typeof code === 'string' && /^[\w.-]{1,64}$/.test(code)) return code
+  // Redis says its code as the first word of the message (OOM, READONLY, MISCONF), which the person on call needs.
+  return error.name === 'ReplyError' ? /^[A-Z]+(?= )/.exec(error.message)?.[0] : undefined
+}
+
+function framesOf(error: Error): string | undefined {
+  const stack = typeof error.stack === 'string' ? error.stack.replace(error.message, '') : ''
+  const frames = stack.split('\n').filter((line) => FRAME.test(line))
+  return frames.length === 0 ? undefined : frames.slice(0, MAX_FRAMES).join('\n')
+}
+
+function partsOf(error: Error, { depth, ownErrors }: Scope) {
+  if (depth >= MAX_DEPTH) return {}
+  const inner = (value: unknown) => describe(value, { depth: depth + 1, ownErrors })
+  return {
+    ...(error.cause instanceof Error ? { cause: inner(error.cause) } : {}),
+    ...(error instanceof AggregateError ? { errors: error.errors.map(inner) } : {}),
+  }
+}
+
+function describe(error: unknown, scope: Scope): ErrorDescription {
+  if (!(error instanceof Error)) return { type: typeof error }
+  const code = codeOf(error)
+  const stack = framesOf(error)
+  return {
+    type: error.name,
+    ...(code === undefined ? {} : { code }),
+    ...(keepsMessage(error, scope.ownErrors) ? { message: error.message } : {}),
+    ...(stack === undefined ? {} : { stack }),
+    ...partsOf(error, scope),
+  }
+}
+
+/** Describes anything thrown without what might quote a payload: type, code, frames, and messages of our own. */
+export function describeError(error: unknown, ownErrors: OwnErrors = []): ErrorDescription {
+  return describe(error, { depth: 0, ownErrors })
+}

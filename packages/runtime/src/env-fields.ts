@@ -1,0 +1,106 @@
+import { Type } from '@sinclair/typebox'
+import { format } from './env-formats.ts'
+
+// Besides JSON Schema's words a field carries two of ours: `read` (how its text becomes a value) and `expects`
+// (what a fault says). A value that cannot be read stays text, which the check then refuses.
+
+function readInteger(text: string): number | string {
+  return /^\d{1,15}$/.test(text) ? Number(text) : text
+}
+
+function readList(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function readFlag(text: string): boolean | string {
+  return text === 'true' || (text === 'false' ? false : text)
+}
+
+function readTrustProxy(text: string): boolean | number | string | string[] {
+  if (text === 'true' || text === 'false') return readFlag(text)
+  return /^\d+$/.test(text) ? readInteger(text) : readList(text)
+}
+
+/** A `redis://` or `rediss://` URL; required. */
+export function redisUrl() {
+  return Type.String({ ...format('redis-url'), expects: 'a URL that begins with redis:// or rediss://' })
+}
+
+/** A `postgresql://` URL (`postgres://`, as many hosts print it, is the same); required. */
+export function postgresUrl() {
+  return Type.String({ ...format('postgresql-url'), expects: 'a URL that begins with postgresql://' })
+}
+
+/** A TCP port; 0 lets the system choose one. */
+export function port(fallback: number) {
+  const expects = 'a port, 0 to 65535'
+  return Type.Integer({ minimum: 0, maximum: 65_535, default: fallback, read: readInteger, expects })
+}
+
+/** An integer from 1 up to `maximum` (default 2147483647: what a timer of Node.js can hold). */
+export function positiveInteger(fallback: number, maximum = 2_147_483_647) {
+  const expects = `a whole number, 1 to ${maximum}`
+  return Type.Integer({ minimum: 1, maximum, default: fallback, read: readInteger, expects })
+}
+
+/** An integer from 0 up, where 0 means off. */
+export function integerOrOff(maximum = Number.MAX_SAFE_INTEGER) {
+  const expects =
+    maximum === Number.MAX_SAFE_INTEGER ? 'a whole number, 0 = off' : `a whole number, 0 = off, to ${maximum}`
+  return Type.Integer({ minimum: 0, maximum, default: 0, read: readInteger, expects })
+}
+
+/** `true` or `false`. */
+export function flag(fallback: boolean) {
+  return Type.Boolean({ default: fallback, read: readFlag, expects: 'true or false' })
+}
+
+/** A word or name without blanks, such as a host name. */
+export function word(fallback: string) {
+  return Type.String({ pattern: '^\\S+$', default: fallback, expects: 'a word without blanks' })
+}
+
+/** A comma-separated list; blanks around items and empty items are dropped. Default: empty. */
+export function stringList() {
+  return Type.Array(Type.String(), { default: [], read: readList, expects: 'a comma-separated list' })
+}
+
+/** Addresses and CIDR ranges, IPv4 and IPv6, comma-separated. Default: empty = off. */
+export function addressList() {
+  const expects = 'IPv4 or IPv6 addresses or CIDR ranges, comma-separated'
+  return Type.Array(Type.String({ ...format('address-or-range') }), { default: [], read: readList, expects })
+}
+
+/** Keys for AES-256-GCM, each with an id; the first encrypts, all decrypt. Default: none. */
+export function encryptionKeys() {
+  const expects = 'keys as <id>:<base64 of 32 bytes>, comma-separated'
+  return Type.Array(Type.String({ ...format('encryption-key') }), { default: [], read: readList, expects })
+}
+
+/** Which of these keys share an id, as a fault of the variable `name`. */
+export function keyFaults(name: string, keys: readonly string[] = []): readonly string[] {
+  const ids = keys.map((key) => key.split(':')[0])
+  return new Set(ids).size === ids.length ? [] : [`${name}: expected ids that differ`]
+}
+
+/** `true`, a number of hops, or a list of addresses and ranges, as Fastify's `trustProxy`. Default: off. */
+export function trustProxy() {
+  const proxies = Type.Array(Type.String({ ...format('trusted-proxy') }))
+  const hops = Type.Integer({ minimum: 0, maximum: 100 })
+  const expects = 'true, a number of hops, or addresses and CIDR ranges, comma-separated'
+  return Type.Union([Type.Boolean(), hops, proxies], { default: false, read: readTrustProxy, expects })
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** A level of pino, or `silent`. Default: `info`. */
+export function logLevel() {
+  const expects = `one of ${LEVELS.join(', ')}`
+  return Type.Union(
+    LEVELS.map((level) => Type.Literal(level)),
+    { default: 'info', expects },
+  )
+}

@@ -1,0 +1,49 @@
+import { TypeGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { readVariable, type EnvSource } from './env-source.ts'
+import { EnvironmentError } from './environment-error.ts'
+
+/** Judges what one field alone cannot; gets the variables that are valid and tells further faults (`NAME: ...`). */
+export type EnvCheck<S extends TObject> = (valid: Partial<Static<S>>) => readonly string[]
+
+type FieldResult = { readonly value?: unknown } | { readonly fault: string }
+
+/** `Value.Convert` would take `1.5` for the integer 1 and `0x10` for 0: each field says itself how its text is read. */
+function convert(field: TSchema, text: string): unknown {
+  return typeof field['read'] === 'function' ? (field['read'] as (text: string) => unknown)(text) : text
+}
+
+function readField(name: string, field: TSchema, source: EnvSource): FieldResult {
+  const found = readVariable(name, source)
+  if ('fault' in found) return found
+  if (found.text === undefined && 'default' in field) return { value: field.default }
+  if (found.text === undefined) return TypeGuard.IsOptional(field) ? {} : { fault: `${name}: missing` }
+  const value = convert(field, found.text)
+  if (Value.Check(field, value)) return { value }
+  return { fault: `${name}: expected ${String(field['expects'] ?? field.type)}` }
+}
+
+function freeze(value: unknown): unknown {
+  return Array.isArray(value) ? Object.freeze([...value]) : value
+}
+
+/**
+ * Reads an app's environment once, as a whole: default, convert, check.
+ *
+ * The keys of `schema` are the variables' names, its values come from the field builders. A variable may be given as
+ * `<NAME>_FILE`; empty counts as unset. The result and its lists are frozen.
+ *
+ * @throws EnvironmentError (`ENVIRONMENT_INVALID`) with every fault by name, without values.
+ */
+export function loadEnv<S extends TObject>(schema: S, source: EnvSource, check?: EnvCheck<S>): Readonly<Static<S>> {
+  const env: Record<string, unknown> = {}
+  const faults: string[] = []
+  for (const [name, field] of Object.entries(schema.properties)) {
+    const result = readField(name, field, source)
+    if ('fault' in result) faults.push(result.fault)
+    else if (result.value !== undefined) env[name] = freeze(result.value)
+  }
+  faults.push(...(check?.(env) ?? []))
+  if (faults.length > 0) throw new EnvironmentError(faults)
+  return Object.freeze(env) as Readonly<Static<S>>
+}

@@ -1,0 +1,129 @@
+import {
+  context,
+  diag,
+  DiagLogLevel,
+  propagation,
+  ROOT_CONTEXT,
+  SpanKind,
+  trace,
+  type Attributes,
+  type Context,
+  type Span,
+} from '@opentelemetry/api'
+import { withDeadline } from './deadline.ts'
+import type { EnvSource } from './env-source.ts'
+import type { Logger } from './logger.ts'
+import { RepeatedLine } from './repeated-line.ts'
+
+export type Tracing = {
+  readonly isOn: boolean
+  /** Sends what is still held, within two seconds. Never rejects. */
+  stop(): Promise<void>
+}
+
+const OFF: Tracing = { isOn: false, stop: async () => {} }
+const STOP_DEADLINE_MS = 2_000
+const TROUBLE_EVERY_MS = 60_000
+const TRACER = 'persona-ingest'
+
+/** Spans cost time even where nobody takes them, so that nothing is asked of OpenTelemetry while tracing is off. */
+let isOn = false
+
+/** Whether OpenTelemetry's own variables ask for traces: an exporter or an endpoint is named, and nothing says no. */
+export function isTracingWanted(source: EnvSource): boolean {
+  if (source['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || source['OTEL_TRACES_EXPORTER'] === 'none') return false
+  const names = ['OTEL_TRACES_EXPORTER', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']
+  return names.some((name) => (source[name] ?? '') !== '')
+}
+
+/** Exporters tell of trouble here only; what they say may quote an answer from afar, and is not repeated. */
+function tellTrouble(logger: Logger): void {
+  const trouble = new RepeatedLine<string>({
+    everyMs: TROUBLE_EVERY_MS,
+    write: (_kind, count) => logger.warn({ count }, 'traces in trouble, some are lost'),
+  })
+  const note = () => trouble.note('trouble')
+  const nothing = () => {}
+  diag.setLogger({ error: note, warn: note, info: nothing, debug: nothing, verbose: nothing }, DiagLogLevel.WARN)
+}
+
+/**
+ * Starts OpenTelemetry where its standard variables ask for it (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`,
+ * `OTEL_TRACES_SAMPLER`, ...): traces over OTLP/HTTP. Otherwise nothing of it is loaded.
+ *
+ * @see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+ */
+export async function startTracing(options: {
+  readonly app: string
+  readonly isWanted: boolean
+  readonly logger: Logger
+}): Promise<Tracing> {
+  if (!options.isWanted) return OFF
+  const [sdk, resources, { OTLPTraceExporter }] = await Promise.all([
+    import('@opentelemetry/sdk-trace-node'),
+    import('@opentelemetry/resources'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+  ])
+  tellTrouble(options.logger)
+  const named = resources.resourceFromAttributes({ 'service.name': `persona-ingest-${options.app}` })
+  const provider = new sdk.NodeTracerProvider({
+    resource: named.merge(resources.detectResources({ detectors: [resources.envDetector] })),
+    spanProcessors: [new sdk.BatchSpanProcessor(new OTLPTraceExporter())],
+  })
+  provider.register()
+  isOn = true
+  return {
+    isOn: true,
+    stop: async () =>
+      withDeadline(
+        provider.shutdown().catch(() => undefined),
+        STOP_DEADLINE_MS,
+        () => undefined,
+      ),
+  }
+}
+
+/** The active span in the words of W3C's `traceparent`, to travel with a delivery; none while tracing is off. */
+export function currentTraceParent(): string | undefined {
+  if (!isOn) return undefined
+  const carrier: { traceparent?: string } = {}
+  propagation.inject(context.active(), carrier)
+  return carrier.traceparent
+}
+
+function parentContext(traceParent: string | undefined): Context {
+  return traceParent === undefined ? context.active() : propagation.extract(ROOT_CONTEXT, { traceparent: traceParent })
+}
+
+export type SpanOptions = {
+  /** Where the work began, perhaps in another process; default: the active span. */
+  readonly traceParent?: string | undefined
+  readonly isConsumer?: boolean
+  /** Ids, codes, counts and times: never personal data. */
+  readonly attributes?: Attributes
+}
+
+/** Runs work in a span of its own, and just runs it while tracing is off. `note` adds to the span's attributes. */
+export async function inSpan<T>(
+  name: string,
+  options: SpanOptions,
+  work: (note: (attributes: Attributes) => void) => Promise<T>,
+): Promise<T> {
+  if (!isOn) return work(() => {})
+  const { attributes = {}, isConsumer = false } = options
+  const parent = parentContext(options.traceParent)
+  // The job that a delivery came in is another trace, or another delivery's: linked, so that one is found from the other.
+  const job = options.traceParent === undefined ? undefined : trace.getActiveSpan()?.spanContext()
+  const settings = {
+    attributes,
+    kind: isConsumer ? SpanKind.CONSUMER : SpanKind.INTERNAL,
+    links: job === undefined ? [] : [{ context: job }],
+  }
+  return trace.getTracer(TRACER).startActiveSpan(name, settings, parent, async (span: Span) => {
+    try {
+      return await work((more) => void span.setAttributes(more))
+    } finally {
+      span.end()
+    }
+  })
+}

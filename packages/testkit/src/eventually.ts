@@ -1,0 +1,43 @@
+import { setTimeout as wait } from 'node:timers/promises'
+
+export type EventuallyOptions = {
+  /** How long to go on trying, in milliseconds. Default 15,000: a busy machine is no failure. */
+  readonly deadlineMs?: number
+  /** The pause between two tries, in milliseconds. Default 25. */
+  readonly everyMs?: number
+}
+
+/**
+ * Calls `check` again and again until it neither throws nor gives `false`, and gives its value.
+ *
+ * Past the deadline it throws the last error of `check`, or one of its own that says how long it waited; a `check`
+ * that never settles counts as one that failed.
+ */
+export async function eventually<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
+  const { deadlineMs = 15_000, everyMs = 25 } = options
+  const endsAtMs = performance.now() + deadlineMs
+  let lastError: unknown = new Error(`the condition did not settle within ${deadlineMs} ms`)
+  for (;;) {
+    try {
+      const value = await withinDeadline(check, endsAtMs - performance.now())
+      if (value === pastDeadline) throw lastError
+      if (value !== false) return value
+      lastError = new Error(`the condition was still false after ${deadlineMs} ms`)
+    } catch (error) {
+      lastError = error
+    }
+    if (performance.now() + everyMs >= endsAtMs) throw lastError
+    await wait(everyMs)
+  }
+}
+
+const pastDeadline = Symbol('past the deadline')
+
+async function withinDeadline<T>(check: () => T | Promise<T>, remainingMs: number): Promise<T | typeof pastDeadline> {
+  const timer = new AbortController()
+  try {
+    return await Promise.race([check(), wait(remainingMs, pastDeadline, { signal: timer.signal })])
+  } finally {
+    timer.abort()
+  }
+}

@@ -1,0 +1,41 @@
+import { stat } from 'node:fs/promises'
+import { runCommand } from './run-command.ts'
+
+/** The system user a PostgreSQL server runs as; null means the user of this process. */
+export type ServerAccount = { readonly uid: number; readonly gid: number } | null
+
+/**
+ * Finds the user to run PostgreSQL as: PostgreSQL refuses to run as root, so root's servers run as `postgres`, or as
+ * `nobody` on a system without that user (so that running the tests adds no user to a machine).
+ */
+export function serverAccount(): Promise<ServerAccount> {
+  known ??= findAccount()
+  return known
+}
+
+let known: Promise<ServerAccount> | undefined
+
+async function findAccount(): Promise<ServerAccount> {
+  if (process.getuid?.() !== 0) return null
+  for (const name of ['postgres', 'nobody']) {
+    const ids = await Promise.all([runCommand('id', ['-u', name]), runCommand('id', ['-g', name])]).catch(() => null)
+    if (ids !== null) return { uid: Number(ids[0]), gid: Number(ids[1]) }
+  }
+  throw new Error('PostgreSQL refuses to run as root, and this system has neither a user "postgres" nor "nobody"')
+}
+
+/** The account for data that exists: whoever owns it, should the system have got another user for it meanwhile. */
+export async function ownerAccount(folder: string): Promise<ServerAccount> {
+  const account = await serverAccount()
+  const owner = await stat(folder).catch(() => null)
+  if (account === null || owner === null || owner.uid === 0) return account
+  return { uid: owner.uid, gid: owner.gid }
+}
+
+/** Tells whether an account can enter a folder: every folder above it must let it through. */
+export async function isReachable(folder: string, account: ServerAccount): Promise<boolean> {
+  return runCommand('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...account }).then(
+    () => true,
+    () => false,
+  )
+}

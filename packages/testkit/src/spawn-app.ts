@@ -1,0 +1,98 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { dieWithOwner } from './die-with-owner.ts'
+import { eventually } from './eventually.ts'
+
+export type SpawnAppOptions = {
+  /** From the root of the repository: `apps/worker/src/main.ts` (run from source), or a built `dist/main.js`. */
+  readonly entry: string
+  /** The app's environment, whole: of ours it gets only what a program needs to run, such as PATH. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Arguments of the app. */
+  readonly args?: readonly string[]
+  /** Export conditions. Default: the rooms' sources for a `.ts` entry, none for a built one. */
+  readonly conditions?: readonly string[]
+}
+
+/** How a process ended: its exit code, or the signal that ended it. */
+export type AppExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+/** An app that runs as a process of its own; it ends when this process ends. */
+export interface SpawnedApp {
+  readonly pid: number
+  /** What it wrote to standard output so far. */
+  readonly lines: readonly string[]
+  readonly errorLines: readonly string[]
+  /** Resolves when the process has ended and all its output was read; never rejects. */
+  readonly exit: Promise<AppExit>
+  /** Gives the first line of standard output that fits, also an earlier one; throws past the deadline (20 s). */
+  waitForLine(predicate: (line: string) => boolean, options?: { readonly deadlineMs?: number }): Promise<string>
+  signal(signal: NodeJS.Signals): void
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<AppExit>
+}
+
+const repositoryRoot = resolve(import.meta.dirname, '../../..')
+
+/**
+ * Runs an app in a Node.js process of its own, so that signals reach the app itself.
+ *
+ * Throws when the process can't be made; a fault inside the app shows in `exit` and in its lines.
+ */
+export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
+  const child = spawn(process.execPath, nodeArguments(options), {
+    cwd: repositoryRoot,
+    env: { ...inherited(), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const lines = collect(child.stdout)
+  const errorLines = collect(child.stderr)
+  await once(child, 'spawn')
+  const pid = child.pid as number
+  const callOff = dieWithOwner([pid])
+  child.once('exit', callOff)
+  const exit: Promise<AppExit> = once(child, 'close').then(([code, signal]) => ({ code, signal }))
+  return {
+    pid,
+    lines,
+    errorLines,
+    exit,
+    waitForLine: (predicate, { deadlineMs = 20_000 } = {}) =>
+      eventually(() => lineThatFits(child, { lines, errorLines }, predicate), { deadlineMs, everyMs: 10 }),
+    signal: (signal) => void child.kill(signal),
+    kill: () => {
+      child.kill('SIGKILL')
+      return exit
+    },
+  }
+}
+
+function nodeArguments({ entry, args = [], conditions }: SpawnAppOptions): string[] {
+  const isSource = entry.endsWith('.ts')
+  const wanted = conditions ?? (isSource ? ['@persona-ingest/source'] : [])
+  const loader = isSource ? ['--import=tsx'] : []
+  return [...loader, ...wanted.map((each) => `--conditions=${each}`), resolve(repositoryRoot, entry), ...args]
+}
+
+function inherited(): Record<string, string | undefined> {
+  const { PATH, HOME, TMPDIR, LANG } = process.env
+  return { PATH, HOME, TMPDIR, LANG }
+}
+
+function collect(stream: NodeJS.ReadableStream): string[] {
+  const lines: string[] = []
+  createInterface({ input: stream }).on('line', (line) => lines.push(line))
+  return lines
+}
+
+type Output = { readonly lines: readonly string[]; readonly errorLines: readonly string[] }
+
+function lineThatFits(child: ChildProcess, output: Output, predicate: (line: string) => boolean): string {
+  const line = output.lines.find(predicate)
+  if (line !== undefined) return line
+  const state = child.exitCode ?? child.signalCode ?? 'still running'
+  const tail = [...output.lines.slice(-10), ...output.errorLines.slice(-10)].join('\n')
+  throw new Error(`no line fits; exit: ${state}; the end of its output:\n${tail}`)
+}

@@ -1,0 +1,35 @@
+import { chmod, chown, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { temporaryFolder } from './cache-folder.ts'
+import { runCommand } from './run-command.ts'
+import { serverAccount } from './server-account.ts'
+import type { TestScope } from './test-scope.ts'
+
+/** Paths to PEM files. */
+export type Certificate = { readonly key: string; readonly cert: string }
+
+/** Why there can be no certificates here, or false: a value for `skip` of a test. */
+export async function noCertificates(): Promise<string | false> {
+  return runCommand('openssl', ['version']).then(
+    () => false as const,
+    () => 'not run: openssl is not installed here',
+  )
+}
+
+/**
+ * Makes a certificate that is its own CA, for one test; servers that testkit starts may read its key.
+ * `name`: what it is for, as openssl spells it (`DNS:webhooks.example`, `IP:127.0.0.1`).
+ */
+export async function throwAwayCertificate(t: TestScope, name = 'IP:127.0.0.1'): Promise<Certificate> {
+  const folder = await temporaryFolder('certificate')
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+  const subject = ['-subj', '/CN=test', '-addext', `subjectAltName=${name}`]
+  const kind = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2']
+  await runCommand('openssl', ['req', ...kind, ...subject, '-keyout', key, '-out', cert])
+  const account = await serverAccount()
+  if (account !== null) for (const path of [folder, key, cert]) await chown(path, account.uid, account.gid)
+  await chmod(key, 0o600)
+  await chmod(folder, 0o755)
+  return { key, cert }
+}

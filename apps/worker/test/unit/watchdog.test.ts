@@ -40,23 +40,29 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
   t.match(lines, [/"level":"fatal".*started afresh/])
 })
 
-t.test('stuck: it holds some and settles none although it could, twice in a row', async (t) => {
+t.test('stuck: for three minutes it holds some and settles none although it could, seen twice in a row', async (t) => {
   const logger = createLogger({ app: 'worker', level: 'silent' })
   const state = { held: 1, settledAtMs: 1, canSettle: true, ends: 0 }
   const consumer = { ...asleep, heldCount: () => state.held, lastSettledAtMs: () => state.settledAtMs }
+  const monotonic = { nowMs: 1000 }
+  t.capture(performance, 'now', () => monotonic.nowMs)
   const canSettle = async () => state.canSettle
-  // Without time between two looks: one look begins the standstill, the next ones find it.
-  const watch = createWatchdog({ consumer, canSettle, logger, end: () => void (state.ends += 1), stuckAfterMs: 0.001 })
-  await watch()
-  await watch()
-  for (const excuse of [{ settledAtMs: 2 }, { canSettle: false }, { held: 0 }]) {
-    Object.assign(state, excuse)
-    await watch()
-    t.equal(state.ends, 0, JSON.stringify(excuse))
-    Object.assign(state, { held: 1, canSettle: true })
+  const watch = createWatchdog({ consumer, canSettle, logger, end: () => void (state.ends += 1) })
+  const watchAfter = async (ms: number) => {
+    monotonic.nowMs += ms
     await watch()
   }
   await watch()
-  await watch()
-  t.ok(state.ends > 0)
+  for (const excuse of [{ settledAtMs: 2 }, { canSettle: false }, { held: 0 }]) {
+    await watchAfter(180_000)
+    Object.assign(state, excuse)
+    await watchAfter(60_000)
+    Object.assign(state, { held: 1, canSettle: true })
+    await watchAfter(179_999)
+    t.equal(state.ends, 0, JSON.stringify(excuse))
+  }
+  await watchAfter(1)
+  t.equal(state.ends, 0, 'once')
+  await watchAfter(60_000)
+  t.equal(state.ends, 1)
 })

@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
-import type { KeyRing } from './key-ring.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { readJobData, type UnreadableReason } from './job-data.ts'
 
 /** What a job brings, or why it can't be read. */

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
+import { NO_KEYS, type KeyRing } from '@persona-ingest/encryption'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Delivery, Replay } from './delivery.ts'
-import { NO_KEYS, type KeyRing } from './key-ring.ts'
 
 /**
  * Versions of the shape; a consumer that meets one it does not know puts the job back for a newer program.
@@ -91,14 +91,14 @@ function bindingOf({ kind, eventId, environment }: Pick<DeliveryData, 'kind' | '
 function writeBody(delivery: Delivery, keys: KeyRing): Pick<DeliveryData, 'encoding' | 'keyId' | 'body'> {
   const bytes = Buffer.from(delivery.body.buffer, delivery.body.byteOffset, delivery.body.byteLength)
   const sealed = keys.seal(bytes, bindingOf(delivery))
-  if (sealed !== null) return { encoding: 'sealed', keyId: sealed.keyId, body: sealed.text }
+  if (sealed !== null) return { encoding: 'sealed', keyId: sealed.keyId, body: sealed.bytes.toString('base64') }
   const encoding = isUtf8(bytes) ? ('utf8' as const) : ('base64' as const)
   return { encoding, body: bytes.toString(encoding) }
 }
 
 function readBody(data: DeliveryData, keys: KeyRing): Uint8Array | null {
   if (data.encoding !== 'sealed') return new Uint8Array(Buffer.from(data.body, data.encoding))
-  const opened = keys.open({ keyId: data.keyId ?? '', text: data.body }, bindingOf(data))
+  const opened = keys.open({ keyId: data.keyId ?? '', bytes: Buffer.from(data.body, 'base64') }, bindingOf(data))
   return opened === null ? null : new Uint8Array(opened)
 }
 

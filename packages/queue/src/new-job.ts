@@ -1,7 +1,7 @@
 import type { JobsOptions } from 'bullmq'
 import { RETRY_BACKOFF } from './backoff.ts'
 import type { Delivery, Replay } from './delivery.ts'
-import type { KeyRing } from './key-ring.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { groupJobId, jobIdOf, writeGroupData, writeJobData, type JobData } from './job-data.ts'
 
 /** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */

@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import type { Delivery, Replay, Settlement } from './delivery.ts'
-import type { KeyRing } from './key-ring.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { readJobData, writeGroupData, writeJobData } from './job-data.ts'
 
 function bodyOf(settlement: Settlement | undefined): Uint8Array | undefined {

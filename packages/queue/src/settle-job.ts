@@ -1,7 +1,7 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
 import { AttemptFailed } from './held-worker.ts'
-import type { KeyRing } from './key-ring.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { newSingleJob } from './new-job.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { release } from './release.ts'

@@ -6,9 +6,10 @@ import t from 'tap'
 /** The picture of docs/architecture.md: which room may use which, in code that is shipped. */
 const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   persona: [],
+  encryption: [],
   runtime: [],
-  queue: ['persona'],
-  database: ['persona'],
+  queue: ['persona', 'encryption'],
+  database: ['persona', 'encryption'],
   simulator: ['persona'],
   testkit: ['database'],
   ingress: ['persona', 'queue', 'runtime'],

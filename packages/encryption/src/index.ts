@@ -1,0 +1,1 @@
+export { KeyRing, NO_KEYS, type Sealed } from './key-ring.ts'

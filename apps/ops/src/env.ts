@@ -1,9 +1,19 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
-import { loadEnv, logLevel, postgresUrl, redisUrl, stringList, type EnvSource } from '@persona-ingest/runtime'
+import {
+  encryptionKeys,
+  keyFaults,
+  loadEnv,
+  logLevel,
+  postgresUrl,
+  redisUrl,
+  stringList,
+  type EnvSource,
+} from '@persona-ingest/runtime'
 
 /** Every variable that a command may read; the contract, section 3, says what each means. */
 export const envSchema = Type.Object({
   DATABASE_URL: postgresUrl(),
+  STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   REDIS_URL: redisUrl(),
   PERSONA_WEBHOOK_SECRETS: stringList(),
   LOG_LEVEL: logLevel(),
@@ -21,7 +31,11 @@ export function readEnv<Name extends OpsVariable>(
   source: EnvSource = process.env,
 ): Pick<OpsEnv, Name | 'LOG_LEVEL'> {
   const schema: TObject = Type.Pick(envSchema, [...names, 'LOG_LEVEL'])
-  return loadEnv(schema, source) as Pick<OpsEnv, Name | 'LOG_LEVEL'>
+  const faults = (valid: object) =>
+    'STORAGE_ENCRYPTION_KEYS' in valid
+      ? keyFaults('STORAGE_ENCRYPTION_KEYS', valid.STORAGE_ENCRYPTION_KEYS as readonly string[])
+      : []
+  return loadEnv(schema, source, faults) as Pick<OpsEnv, Name | 'LOG_LEVEL'>
 }
 
 /** Whether the user wants no colours: https://no-color.org. */

@@ -10,6 +10,7 @@ import { addInquiriesShow } from './commands/inquiries-show.ts'
 import { addOperationsList } from './commands/operations-list.ts'
 import { addPrune } from './commands/prune.ts'
 import { addRebuild } from './commands/rebuild.ts'
+import { addSeal } from './commands/seal.ts'
 import { addReplay } from './commands/replay.ts'
 import { addSimulate } from './commands/simulate.ts'
 import { addStatus } from './commands/status.ts'
@@ -46,6 +47,7 @@ export function buildProgram(deps: OpsDeps): Command {
   addReplay(program, deps)
   addRebuild(program, deps)
   addPrune(program, deps)
+  addSeal(program, deps)
   const operations = program.command('operations').description('the record of what operators did')
   addOperationsList(operations, deps)
   addStatus(program, deps)

@@ -1,4 +1,4 @@
-import { failureOf, type PrismaClient } from '@persona-ingest/database'
+import { failureOf, SealedDataError, type PrismaClient } from '@persona-ingest/database'
 import { withDeadline } from '@persona-ingest/runtime'
 import { CommandFailure } from './command-failure.ts'
 import type { OpsDeps } from './ops-deps.ts'
@@ -8,6 +8,8 @@ const CLOSE_TIMEOUT_MS = 1_000
 
 export function databaseFailure(error: unknown): CommandFailure {
   const { description, kind, sqlState } = failureOf(error)
+  if (error instanceof SealedDataError)
+    return new CommandFailure(`${description}; check STORAGE_ENCRYPTION_KEYS`, { cause: error })
   const advice = kind === 'outage' && sqlState === null ? '; check DATABASE_URL and that PostgreSQL runs' : ''
   return new CommandFailure(`database: ${description}${advice}`, { cause: error })
 }
@@ -20,8 +22,11 @@ export async function withDatabase<T>(
   deps: Pick<OpsDeps, 'openDatabase' | 'readEnv'>,
   read: (prisma: PrismaClient) => Promise<T>,
 ): Promise<T> {
-  const { DATABASE_URL: url } = deps.readEnv(['DATABASE_URL'])
-  const database = deps.openDatabase({ url, connections: 2 })
+  const { DATABASE_URL: url, STORAGE_ENCRYPTION_KEYS: encryptionKeys } = deps.readEnv([
+    'DATABASE_URL',
+    'STORAGE_ENCRYPTION_KEYS',
+  ])
+  const database = deps.openDatabase({ url, encryptionKeys, connections: 2 })
   try {
     return await read(database.prisma)
   } catch (error) {

@@ -85,7 +85,11 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
   const draining = new AbortController()
   const handBack = new HandBack()
-  const database = openDatabase({ url: env.DATABASE_URL, connections: BATCHES_IN_FLIGHT + 2 })
+  const database = openDatabase({
+    url: env.DATABASE_URL,
+    encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
+    connections: BATCHES_IN_FLIGHT + 2,
+  })
   const store = eventStore(database)
   const outage = new Outage({ draining: draining.signal, onChange: logOutages(logger) })
   const consumer: Consumer = createConsumer({

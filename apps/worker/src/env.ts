@@ -22,6 +22,7 @@ export const envSchema = Type.Object({
   REDIS_URL: redisUrl(),
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
   DATABASE_URL: postgresUrl(),
+  STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   // Draining a backlog: 200 held makes batches of 70 (700-800 events/s), 600 and more of 180 (1,100-1,400/s).
   WORKER_CONCURRENCY: positiveInteger(600, 10_000),
   MAX_ATTEMPTS: positiveInteger(10, 1_000_000),
@@ -37,7 +38,10 @@ export type WorkerEnv = Readonly<Static<typeof envSchema>>
 
 /** Reads the environment. Throws an `EnvironmentError` with every fault by name, without values. */
 export function readEnv(source: EnvSource = process.env): WorkerEnv {
-  return loadEnv(envSchema, source, (valid) => keyFaults('QUEUE_ENCRYPTION_KEYS', valid.QUEUE_ENCRYPTION_KEYS))
+  return loadEnv(envSchema, source, (valid) => [
+    ...keyFaults('QUEUE_ENCRYPTION_KEYS', valid.QUEUE_ENCRYPTION_KEYS),
+    ...keyFaults('STORAGE_ENCRYPTION_KEYS', valid.STORAGE_ENCRYPTION_KEYS),
+  ])
 }
 
 /** Whether the standard variables of OpenTelemetry ask for traces. */

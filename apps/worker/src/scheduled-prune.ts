@@ -19,7 +19,10 @@ const PRUNED_EVERY_MS = 3_600_000
 const AGAIN_AFTER_FAILURE_MS = 60_000
 
 export type ScheduledPruneOptions = {
-  readonly env: Pick<WorkerEnv, 'DATABASE_URL' | 'PRUNE_EVENTS_AFTER_DAYS' | 'PRUNE_DEAD_LETTERS_AFTER_DAYS'>
+  readonly env: Pick<
+    WorkerEnv,
+    'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS' | 'PRUNE_EVENTS_AFTER_DAYS' | 'PRUNE_DEAD_LETTERS_AFTER_DAYS'
+  >
   readonly prisma: PrismaClient
   readonly logger: Logger
   /** Stops it between two chunks. */
@@ -54,6 +57,7 @@ async function pruneRecorded(options: ScheduledPruneOptions, limits: RetentionLi
   return recordOperation(prisma, operation, async (counts) =>
     prune({
       databaseUrl: env.DATABASE_URL,
+      encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
       ...limits,
       signal: draining,
       onProgress: ({ phase, done }) => (counts[phase === 'events' ? 'events' : 'dead_letters'] = done),

@@ -1,13 +1,17 @@
+import { KeyRing } from '@persona-ingest/encryption'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { AnsweringClient } from './answering-client.ts'
 import { PrismaClient } from './generated/client.ts'
 import { useAdapter } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
+import { useKeys } from './sealing/sealed-document.ts'
 
 export type DatabaseOptions = {
   /** `postgresql://...`; pg's parameters such as `sslmode` apply. */
   readonly url: string
+  /** `<id>:<base64 of 32 bytes>`: personal documents are sealed with the first, opened with all. Default: none. */
+  readonly encryptionKeys?: readonly string[] | undefined
   /** Connections at most; a worker needs one per batch in flight and one to spare. Default 5. */
   readonly connections?: number
   /** Told of connections that break while idle; the next query opens another. */
@@ -61,6 +65,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const adapter = factory.connect()
   // A pool that is ours already: nothing is awaited but the object itself.
   useAdapter(prisma, async () => adapter)
+  useKeys(prisma, new KeyRing(options.encryptionKeys))
   const close = async (): Promise<void> => {
     await prisma.$disconnect()
     await pool.end()

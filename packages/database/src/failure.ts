@@ -1,3 +1,5 @@
+import { SealedDataError } from './sealing/sealed-document.ts'
+
 /**
  * Whose failure an error is.
  *
@@ -102,5 +104,7 @@ export function failureOf(error: unknown): Failure {
   const sqlState = sqlStateOf(error)
   const kind = kindOf(error, sqlState)
   if (error instanceof RangeError) return { kind, sqlState, description: 'nested too deeply' }
+  // Ends with the key: nothing may be given up for a setting that is wrong.
+  if (error instanceof SealedDataError) return { kind: 'outage', sqlState, description: error.message }
   return { kind, sqlState, description: describe(sqlState, kind) }
 }

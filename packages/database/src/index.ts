@@ -55,6 +55,9 @@ export {
   type EventPlace,
   type EventSelection,
 } from './replay/list-event-ids.ts'
+export { SealedDataError } from './sealing/sealed-document.ts'
+export { SealedOtherwiseError } from './sealing/sealed-columns.ts'
+export { sealStored, type SealOptions, type SealProgress, type SealReport } from './sealing/seal-stored.ts'
 export { replayEvent, type ReplayOutcome } from './replay/replay-event.ts'
 export { MaintenanceBusyError } from './maintenance-connection.ts'
 export type { RowDifference } from './rebuild/mend.ts'

@@ -1,3 +1,4 @@
+import { KeyRing } from '@persona-ingest/encryption'
 import { Client } from 'pg'
 import type { SqlExecutor } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
@@ -10,6 +11,12 @@ const MAINTENANCE_LOCK = 723_114_602
 const CONNECT_TIMEOUT_MS = 5_000
 
 /** Long work on a connection of its own: no pool, no time limit per statement, a session that keeps its settings. */
+export type MaintenanceOptions = {
+  readonly databaseUrl: string
+  /** As `openDatabase` takes them. */
+  readonly encryptionKeys?: readonly string[] | undefined
+}
+
 export interface MaintenanceConnection extends SqlExecutor {
   /** Runs statements as one transaction; `snapshot`: all of them see the database as it was at the first. */
   transaction<T>(kind: 'snapshot' | 'latest', work: () => Promise<T>): Promise<T>
@@ -37,7 +44,11 @@ async function openSession(client: Client, searchPath: string): Promise<void> {
  * Opens a connection and takes the maintenance lock. Rejects with the database's error, or a
  * {@link MaintenanceBusyError}; a connection that is lost later rejects whatever is asked next.
  */
-export async function openMaintenance(databaseUrl: string, searchPath: string): Promise<MaintenanceConnection> {
+export async function openMaintenance(
+  { databaseUrl, encryptionKeys }: MaintenanceOptions,
+  searchPath: string,
+): Promise<MaintenanceConnection> {
+  const keys = new KeyRing(encryptionKeys)
   const client = new Client({
     connectionString: databaseUrl,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -52,6 +63,7 @@ export async function openMaintenance(databaseUrl: string, searchPath: string): 
     throw error
   }
   return {
+    keys,
     async query<Row>(sql: string, parameters: readonly unknown[]) {
       const name = statementName({ sql })
       const { rows } = await client.query({ text: sql, values: [...parameters], ...(name === '' ? {} : { name }) })

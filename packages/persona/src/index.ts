@@ -8,7 +8,7 @@ export type { Envelope, QuarantineReason, UnusableEnvelope } from './envelope.ts
 export type { Environment } from './environment.ts'
 export { prunedPayload, reducedObjectIn, reduceEvent, type ErasureLookup } from './erasure.ts'
 export { readEvent, UnusableEventError, type EventObject, type PersonaEvent } from './event.ts'
-export { stringifyExact, type JsonObject, type JsonValue } from './json.ts'
+export { canonicalText, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
 export { carriesInquiryId, familyOf, type ObjectFamily } from './object-family.ts'
 export { foldEvents, mergeStates, statesOf, type ObjectState } from './object-state.ts'
 export { bareRelationships, type Reference } from './reference.ts'

@@ -87,6 +87,18 @@ export function stringifyExact(value: JsonValue): string {
   return text.includes(DIGITS_MARK) ? text.replace(MARKED_DIGITS, '$1') : text
 }
 
+function inOrderOfKeys(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return value.map(inOrderOfKeys)
+  if (!isJsonObject(value)) return value
+  const keys = Object.keys(value).toSorted()
+  return Object.fromEntries(keys.map((key) => [key, inOrderOfKeys(value[key] as JsonValue)]))
+}
+
+/** The same text for every JSON text of the same value, whatever the order of its keys and the space between. */
+export function canonicalText(text: string): string {
+  return stringifyExact(inOrderOfKeys(parseExact(text)))
+}
+
 /** How many members all objects of a value have together. */
 function countMembers(value: JsonValue): number {
   if (value === null || typeof value !== 'object' || isLosslessNumber(value)) return 0

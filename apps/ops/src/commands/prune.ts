@@ -50,7 +50,10 @@ async function inWords<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
 }
 
 async function act(deps: OpsDeps, limits: RetentionLimits, counts: OperationCounts): Promise<PruneReport> {
-  const { DATABASE_URL: databaseUrl } = deps.readEnv(['DATABASE_URL'])
+  const { DATABASE_URL: databaseUrl, STORAGE_ENCRYPTION_KEYS: encryptionKeys } = deps.readEnv([
+    'DATABASE_URL',
+    'STORAGE_ENCRYPTION_KEYS',
+  ])
   const interruption = untilInterrupted()
   const progress = progressBar(deps.output)
   const { signal } = interruption
@@ -60,7 +63,7 @@ async function act(deps: OpsDeps, limits: RetentionLimits, counts: OperationCoun
       counts[phase === 'events' ? 'events' : 'dead_letters'] = done
       progress.show({ done, total, of: `${phase} pruned` })
     }
-    return await inWords(prune({ databaseUrl, ...limits, signal, onProgress }), signal)
+    return await inWords(prune({ databaseUrl, encryptionKeys, ...limits, signal, onProgress }), signal)
   } finally {
     progress.clear()
     interruption.dispose()

@@ -1,6 +1,7 @@
 import {
   MaintenanceBusyError,
   rebuild,
+  SealedOtherwiseError,
   type OperationCounts,
   type RebuildReport,
   type RowDifference,
@@ -48,10 +49,14 @@ class Differences {
 type Work = Options & { readonly interruption: Interruption; readonly progress: ProgressBar }
 
 async function work(deps: OpsDeps, { verify, restart, interruption, progress }: Work, found: Differences) {
-  const { DATABASE_URL: databaseUrl } = deps.readEnv(['DATABASE_URL'])
+  const { DATABASE_URL: databaseUrl, STORAGE_ENCRYPTION_KEYS: encryptionKeys } = deps.readEnv([
+    'DATABASE_URL',
+    'STORAGE_ENCRYPTION_KEYS',
+  ])
   try {
     return await rebuild({
       databaseUrl,
+      encryptionKeys,
       isVerifying: verify === true,
       restart,
       signal: interruption.signal,
@@ -59,7 +64,8 @@ async function work(deps: OpsDeps, { verify, restart, interruption, progress }: 
       onDifference: (difference) => found.add(difference),
     })
   } catch (error) {
-    if (error instanceof MaintenanceBusyError) throw new CommandFailure(error.message, { cause: error })
+    if (error instanceof MaintenanceBusyError || error instanceof SealedOtherwiseError)
+      throw new CommandFailure(error.message, { cause: error })
     if (interruption.signal.aborted) throw new CommandFailure('interrupted; run it again to go on', { cause: error })
     throw error
   } finally {

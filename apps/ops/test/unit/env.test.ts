@@ -16,6 +16,14 @@ t.test('a command reads only what it needs, and hears of every fault at once wit
   }
 })
 
+t.test('keys that share an id are a fault, where a command needs keys', async (t) => {
+  const key = `a:${Buffer.alloc(32).toString('base64')}`
+  const source = { STORAGE_ENCRYPTION_KEYS: `${key},${key}` }
+  t.throws(() => readEnv(['STORAGE_ENCRYPTION_KEYS'], source), /STORAGE_ENCRYPTION_KEYS: expected ids that differ/)
+  t.strictSame({ ...readEnv([], source) }, { LOG_LEVEL: 'info' })
+  t.strictSame(readEnv(['STORAGE_ENCRYPTION_KEYS'], {}).STORAGE_ENCRYPTION_KEYS, [])
+})
+
 t.test('NO_COLOR counts where it is not empty', async (t) => {
   t.equal(isColorUnwanted({}), false)
   t.equal(isColorUnwanted({ NO_COLOR: '' }), false)

@@ -8,6 +8,7 @@ t.test("defaults are the contract's", async (t) => {
   t.strictSame(env, {
     ...needed,
     QUEUE_ENCRYPTION_KEYS: [],
+    STORAGE_ENCRYPTION_KEYS: [],
     MAX_ATTEMPTS: 10,
     PRUNE_EVENTS_AFTER_DAYS: 0,
     PRUNE_DEAD_LETTERS_AFTER_DAYS: 0,
@@ -41,10 +42,11 @@ t.test('no pruning where the days are left empty', async (t) => {
   t.equal(readEnv({ ...needed, PRUNE_EVENTS_AFTER_DAYS: '90' }).PRUNE_EVENTS_AFTER_DAYS, 90)
 })
 
-t.test('keys of the queue are told by their shape, and each by an id of its own', async (t) => {
-  const [first, second] = ['a', 'b'].map((id) => `${id}:${Buffer.alloc(32, id).toString('base64')}`)
-  const readKeys = (keys: string) => readEnv({ ...needed, QUEUE_ENCRYPTION_KEYS: keys }).QUEUE_ENCRYPTION_KEYS
-  t.strictSame(readKeys(`${first},${second}`), [first, second])
-  t.throws(() => readKeys('a:c2hvcnQ='), /QUEUE_ENCRYPTION_KEYS: expected keys as/)
-  t.throws(() => readKeys(`${first},${first}`), /QUEUE_ENCRYPTION_KEYS: expected ids that differ/)
-})
+for (const name of ['QUEUE_ENCRYPTION_KEYS', 'STORAGE_ENCRYPTION_KEYS'] as const)
+  t.test(`${name} are told by their shape, and each by an id of its own`, async (t) => {
+    const [first, second] = ['a', 'b'].map((id) => `${id}:${Buffer.alloc(32, id).toString('base64')}`)
+    const readKeys = (keys: string) => readEnv({ ...needed, [name]: keys })[name]
+    t.strictSame(readKeys(`${first},${second}`), [first, second])
+    t.throws(() => readKeys('a:c2hvcnQ='), new RegExp(`${name}: expected keys as`))
+    t.throws(() => readKeys(`${first},${first}`), new RegExp(`${name}: expected ids that differ`))
+  })

@@ -9,6 +9,7 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { batchIds } from '../ingest/batch-ids.ts'
+import type { Place } from '../sealing/sealed-document.ts'
 import { raiseClock } from '../ingest/erasure-plan.ts'
 
 /** What is kept of a delivery that will not be tried again by itself. */
@@ -24,6 +25,11 @@ export type DeadLetter = {
   readonly receivedAtMs: number
   /** Attempts used up; 0 for a quarantined body. */
   readonly attempts: number
+}
+
+/** What a letter's body is bound to: the digest of the bytes that came, which stays when the body is reduced. */
+export function placeOfBody(sha256: Uint8Array): Place {
+  return ['dead_letters', Buffer.from(sha256).toString('hex'), 'body']
 }
 
 export function bodySha256(body: Uint8Array): Buffer {

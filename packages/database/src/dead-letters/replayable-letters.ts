@@ -1,7 +1,8 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import type { DeadLetterState } from '../reads/dead-letters.ts'
-import { bodySha256 } from './dead-letter.ts'
+import { keysOf, openBytes } from '../sealing/sealed-document.ts'
+import { bodySha256, placeOfBody } from './dead-letter.ts'
 import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
 
 /** What to do with a letter that is to be replayed. */
@@ -84,7 +85,9 @@ export async function readReplayableLetters(
     page.after,
   )
   const letters: ReplayableLetter[] = []
-  for (const row of rows) {
+  const keys = keysOf(prisma)
+  for (const stored of rows) {
+    const row = { ...stored, body: openBytes(stored.body, placeOfBody(stored.body_sha256), keys) }
     const verdict = await withEventId(prisma, row, judge(row, page.nowMs))
     letters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
   }

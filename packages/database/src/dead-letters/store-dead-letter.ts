@@ -4,7 +4,8 @@ import { readKnownWorld } from '../ingest/known-world.ts'
 import { sqlExecutor } from '../ingest/sql-executor.ts'
 import { isoTime } from '../ingest/projection-row.ts'
 import { isOutdated } from '../ingest/outdated.ts'
-import { bodySha256, objectIdsOf, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
+import { sealBytes } from '../sealing/sealed-document.ts'
+import { bodySha256, objectIdsOf, placeOfBody, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
 
 const MAX_REREADS = 20
 
@@ -29,8 +30,10 @@ const byBytesSql = upsertLetterSql('(body_sha256) WHERE event_id IS NULL')
 
 async function writeLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {
   const objectIds = objectIdsOf(letter)
-  const known = await readKnownWorld(sqlExecutor(prisma), { eventIds: [], objectIds, inquiryIds: [] })
+  const executor = sqlExecutor(prisma)
+  const known = await readKnownWorld(executor, { eventIds: [], objectIds, inquiryIds: [] })
   const body = reduceLetterBody(letter, erasureLookup(known, new Map())) ?? letter.body
+  const sha256 = bodySha256(letter.body)
   await prisma.$transaction([
     prisma.$queryRawUnsafe('SELECT begin_shared_write($1::text::bigint)::text', known.epoch),
     prisma.$executeRawUnsafe(
@@ -39,8 +42,8 @@ async function writeLetter(prisma: PrismaClient, letter: DeadLetter): Promise<vo
       letter.environment,
       letter.reason,
       letter.error,
-      Buffer.from(body),
-      bodySha256(letter.body),
+      Buffer.from(sealBytes(body, placeOfBody(sha256), executor.keys)),
+      sha256,
       objectIdsOf({ ...letter, body }),
       isoTime(letter.receivedAtMs),
       letter.attempts,

@@ -76,6 +76,6 @@ export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, 
   const copies = await eraseStoredCopies(executor, erasures, () => null)
   const letterIds = await reduceDeadLetters(executor, erasures)
   const plan = planWrite({ events: [], known, redactions, erasures })
-  await executor.query(writeSql, writeParameters(plan, known.epoch))
+  await executor.query(writeSql, writeParameters(plan, known.epoch, executor.keys))
   return { ...copies, letterIds }
 }

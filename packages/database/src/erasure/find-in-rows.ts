@@ -1,15 +1,31 @@
+import { openDocument } from '../sealing/sealed-document.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 
 const ROWS_PER_PAGE = 5_000
 
-/** Attributes have no index: page by page, so that each statement ends well within its timeout. */
+/**
+ * Attributes have no index: page by page, so that each statement ends well within its timeout. Those that are sealed come
+ * along, to be opened here.
+ */
 const accountsPageSql = `
 WITH page AS (SELECT id, type, attributes FROM resources WHERE id > $1 ORDER BY id LIMIT ${ROWS_PER_PAGE})
 SELECT max(id) AS last,
-  array_agg(id) FILTER (WHERE type = 'account' AND attributes->>'reference_id' = $2) AS found
+  array_agg(id) FILTER (WHERE type = 'account' AND attributes->>'reference_id' = $2) AS found,
+  json_agg(json_build_array(id, attributes::text))
+    FILTER (WHERE type = 'account' AND jsonb_typeof(attributes) = 'string') AS sealed
 FROM page`
 
-type Page = { readonly last: string | null; readonly found: readonly string[] | null }
+type Page = {
+  readonly last: string | null
+  readonly found: readonly string[] | null
+  readonly sealed: readonly (readonly [id: string, attributes: string])[] | null
+}
+
+/** What `->>` gives of the attribute. */
+function referenceIdIn(attributes: string): string | null {
+  const { reference_id: value = null } = JSON.parse(attributes) as { readonly reference_id?: unknown }
+  return value === null || typeof value === 'string' ? value : JSON.stringify(value)
+}
 
 /** The inquiries and accounts whose rows show a reference id. */
 export async function findByReferenceInRows(
@@ -23,6 +39,10 @@ export async function findByReferenceInRows(
   for (let after: string | null = ''; after !== null;) {
     const [page]: readonly Page[] = await executor.query<Page>(accountsPageSql, [after, referenceId])
     for (const id of page?.found ?? []) accountIds.add(id)
+    for (const [id, sealed] of page?.sealed ?? []) {
+      const attributes = openDocument(sealed, ['resources', id, 'attributes'], executor.keys)
+      if (referenceIdIn(attributes) === referenceId) accountIds.add(id)
+    }
     after = page?.last ?? null
   }
   return { inquiryIds: new Set(inquiries.map(({ id }) => id)), accountIds }

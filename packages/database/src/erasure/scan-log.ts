@@ -1,5 +1,6 @@
 import { readEvent, type Environment, type PersonaEvent } from '@persona-ingest/persona'
-import { readLetter } from '../dead-letters/dead-letter.ts'
+import { placeOfBody, readLetter } from '../dead-letters/dead-letter.ts'
+import { openBytes, openDocument } from '../sealing/sealed-document.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 
 /** Each statement must end well within its timeout, whatever the size of the log. */
@@ -10,16 +11,16 @@ export type ScanProgress = { readonly scannedEvents: number }
 
 /**
  * The log by its primary key, the payload only where one of the words stands in it: as jsonb spells them, so that no
- * escape hides one.
+ * escape hides one. What is sealed tells nothing before it is opened.
  */
 const eventsPageSql = `
 WITH page AS (SELECT id, payload, environment, received_at FROM events WHERE id > $1 ORDER BY id LIMIT ${EVENTS_PER_PAGE})
-SELECT id, environment, received_at, CASE WHEN EXISTS (
+SELECT id, environment, received_at, CASE WHEN jsonb_typeof(payload) = 'string' OR EXISTS (
   SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
 ) THEN payload::text END AS payload FROM page ORDER BY id`
 
 const lettersPageSql = `
-SELECT id::text AS id, environment, body, received_at FROM dead_letters
+SELECT id::text AS id, environment, body, body_sha256, received_at FROM dead_letters
 WHERE dead_letters.id > $1::text::bigint ORDER BY dead_letters.id LIMIT ${LETTERS_PER_PAGE}`
 
 type LoggedEvent = {
@@ -28,7 +29,7 @@ type LoggedEvent = {
   readonly environment: Environment
   readonly received_at: Date
 }
-type StoredLetter = Omit<LoggedEvent, 'payload'> & { readonly body: Uint8Array }
+type StoredLetter = Omit<LoggedEvent, 'payload'> & { readonly body: Uint8Array; readonly body_sha256: Uint8Array }
 
 /** Reads every stored event in which one of the words stands, oldest snapshots too. */
 export async function* eventsWithWords(
@@ -39,9 +40,10 @@ export async function* eventsWithWords(
   let scannedEvents = 0
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly LoggedEvent[] = await executor.query<LoggedEvent>(eventsPageSql, [after, words])
-    for (const { payload, environment, received_at: receivedAt } of page) {
-      if (payload !== null)
-        yield readEvent({ body: Buffer.from(payload), environment, receivedAtMs: receivedAt.getTime() })
+    for (const { id, payload, environment, received_at: receivedAt } of page) {
+      if (payload === null) continue
+      const text = openDocument(payload, ['events', id, 'payload'], executor.keys)
+      yield readEvent({ body: Buffer.from(text), environment, receivedAtMs: receivedAt.getTime() })
     }
     scannedEvents += page.length
     onProgress({ scannedEvents })
@@ -55,8 +57,10 @@ export async function* allLetters(
 ): AsyncGenerator<{ readonly id: string; readonly event: PersonaEvent | null; readonly body: Uint8Array }> {
   for (let after: string | undefined = '0'; after !== undefined;) {
     const page: readonly StoredLetter[] = await executor.query<StoredLetter>(lettersPageSql, [after])
-    for (const { id, environment, body, received_at: receivedAt } of page)
+    for (const { id, environment, body: stored, body_sha256: sha256, received_at: receivedAt } of page) {
+      const body = openBytes(stored, placeOfBody(sha256), executor.keys)
       yield { id, event: readLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
+    }
     after = page.at(-1)?.id
   }
 }

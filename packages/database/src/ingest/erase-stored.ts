@@ -8,7 +8,8 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { inPages } from './in-pages.ts'
-import { encodeRows, isoTime, RawJson, type Row } from './projection-row.ts'
+import { openDocument } from '../sealing/sealed-document.ts'
+import { encodeRows, isoTime, PersonalJson, type Row } from './projection-row.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
 import type { SqlExecutor } from './sql-executor.ts'
 import { storedErasureLookup } from './stored-erasures.ts'
@@ -17,6 +18,7 @@ import { storedErasureLookup } from './stored-erasures.ts'
 export type ErasedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly ReducedRow[] }
 
 type StoredEvent = {
+  readonly id: string
   readonly payload: string
   readonly environment: Environment
   readonly received_at: Date
@@ -38,7 +40,7 @@ UNION
 SELECT e.id FROM raised JOIN event_objects o ON o.object_id = raised.id JOIN events e ON e.id = o.event_id
 WHERE raised.since IS NULL OR e.created_at >= raised.since`
 
-const readEventsSql = `SELECT payload::text AS payload, environment, received_at FROM events WHERE id = ANY($1::text[])`
+const readEventsSql = `SELECT id, payload::text AS payload, environment, received_at FROM events WHERE id = ANY($1::text[])`
 
 const reduceEventsSql = `
 UPDATE events SET payload = sent.payload, original_body = NULL
@@ -51,15 +53,16 @@ async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clo
     const before = erasedBefore(id)
     return { id, since: before === null ? null : isoTime(before.createdAtMs) }
   })
-  const found = await executor.query<{ id: string }>(eventsOfObjectsSql, [encodeRows(rows)])
+  const found = await executor.query<{ id: string }>(eventsOfObjectsSql, [encodeRows(rows, executor.keys)])
   return found.map(({ id }) => id)
 }
 
 async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
   const stored = await executor.query<StoredEvent>(readEventsSql, [ids])
-  return stored.map(({ payload, environment, received_at: receivedAt }) =>
-    readEvent({ body: Buffer.from(payload), environment, receivedAtMs: receivedAt.getTime() }),
-  )
+  return stored.map(({ id, payload, environment, received_at: receivedAt }) => {
+    const body = Buffer.from(openDocument(payload, ['events', id, 'payload'], executor.keys))
+    return readEvent({ body, environment, receivedAtMs: receivedAt.getTime() })
+  })
 }
 
 function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: ErasureLookup): readonly RowSkeleton[] {
@@ -85,11 +88,11 @@ async function erasePage(
   for (const event of events) {
     const reduced = reduceEvent(event, erasedAt)
     if (reduced === event) continue
-    payloads.push({ id: event.id, payload: new RawJson(reduced.payloadText) })
+    payloads.push({ id: event.id, payload: new PersonalJson(reduced.payloadText, ['events', event.id, 'payload']) })
     skeletons.push(...skeletonsIn(event, reduced, erasedAt))
   }
   if (payloads.length === 0) return { eventIds: [], rows: [] }
-  const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads)])
+  const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads, executor.keys)])
   return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons) }
 }
 

@@ -1,4 +1,5 @@
 import type { PrismaClient } from '../generated/client.ts'
+import { keysOf } from '../sealing/sealed-document.ts'
 import { sqlExecutor, type SqlExecutor } from './sql-executor.ts'
 
 /** Far above any statement's own timeout: Prisma's, should it strike during COMMIT, can end the process. */
@@ -15,7 +16,7 @@ export async function inExclusiveWrite<T>(
 ): Promise<T> {
   return prisma.$transaction(
     async (transaction) => {
-      const executor = sqlExecutor(transaction)
+      const executor = sqlExecutor(transaction, keysOf(prisma))
       await executor.query('SELECT begin_exclusive_write()::text', [])
       return work(executor)
     },

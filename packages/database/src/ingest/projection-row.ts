@@ -1,5 +1,7 @@
 import type { Clock, ObjectFamily, ObjectState, Snapshot } from '@persona-ingest/persona'
 import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
+import type { KeyRing } from '@persona-ingest/encryption'
+import { sealBytes, sealDocument, type Place } from '../sealing/sealed-document.ts'
 import { projectionTables, type ClockPrefix } from './projection-columns.ts'
 
 /** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
@@ -9,7 +11,24 @@ export class RawJson {
     this.text = text
   }
 }
-export type RowValue = string | number | null | readonly string[] | RawJson
+/** A document that is sealed on its way where there are keys. */
+export class PersonalJson extends RawJson {
+  readonly place: Place
+  constructor(text: string, place: Place) {
+    super(text)
+    this.place = place
+  }
+}
+/** A body that is sealed on its way where there are keys. */
+export class PersonalBytes {
+  readonly bytes: Uint8Array
+  readonly place: Place
+  constructor(bytes: Uint8Array, place: Place) {
+    this.bytes = bytes
+    this.place = place
+  }
+}
+export type RowValue = string | number | null | readonly string[] | RawJson | PersonalBytes
 export type Row = Readonly<Record<string, RowValue>>
 
 let lastTime = { milliseconds: 0, text: new Date(0).toISOString() }
@@ -44,8 +63,13 @@ const EMPTY: Readonly<Record<ObjectFamily, Row>> = {
 }
 const EMPTY_DOCUMENT: Row = { attributes: new RawJson('{}'), relationships: new RawJson('{}') }
 
-function snapshotValues(snapshot: Snapshot): Row {
-  const document = { attributes: json(snapshot.attributes), relationships: json(snapshot.relationships) }
+function snapshotValues(id: string, snapshot: Snapshot): Row {
+  const { name: table } = projectionTables[snapshot.family]
+  const personal = (column: string, value: JsonValue) => new PersonalJson(stringifyExact(value), [table, id, column])
+  const document = {
+    attributes: personal('attributes', snapshot.attributes),
+    relationships: json(snapshot.relationships),
+  }
   switch (snapshot.family) {
     case 'inquiry':
       return {
@@ -55,7 +79,7 @@ function snapshotValues(snapshot: Snapshot): Row {
         template_id: snapshot.templateId,
         template_version_id: snapshot.templateVersionId,
         tags: snapshot.tags,
-        fields: json(snapshot.fields),
+        fields: personal('fields', snapshot.fields),
         ...isoTimes(snapshot.times),
       }
     case 'verification':
@@ -93,7 +117,7 @@ export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
     environment: (snapshot ?? reference ?? state.snapshot)?.environment ?? null,
     status: state.status?.value ?? null,
     type: snapshot === null ? (reference?.type ?? null) : snapshot.value.type,
-    ...(snapshot === null ? { ...EMPTY_DOCUMENT, ...EMPTY[family] } : snapshotValues(snapshot.value)),
+    ...(snapshot === null ? { ...EMPTY_DOCUMENT, ...EMPTY[family] } : snapshotValues(state.id, snapshot.value)),
     event_name: snapshot?.eventName ?? null,
     ...clockOf('event', snapshot?.clock ?? null),
     ...clockOf('status', state.status?.clock ?? null),
@@ -102,24 +126,29 @@ export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
   }
 }
 
-function encodeValue(value: Exclude<RowValue, null>): string {
+function encodeValue(value: Exclude<RowValue, null>, keys: KeyRing): string {
   if (typeof value === 'number') return String(value)
+  if (value instanceof PersonalBytes) {
+    const stored = Buffer.from(sealBytes(value.bytes, value.place, keys))
+    return `"\\\\x${stored.toString('hex')}"`
+  }
+  if (value instanceof PersonalJson) return sealDocument(value.text, value.place, keys)
   return value instanceof RawJson ? value.text : JSON.stringify(value)
 }
 
-function encodeRow(row: Row): string {
+function encodeRow(row: Row, keys: KeyRing): string {
   let members = ''
   for (const name of Object.keys(row)) {
     const value = row[name]
     // What is not sent is null on the other side.
     if (value === null || value === undefined) continue
     members += members === '' ? `"${name}":` : `,"${name}":`
-    members += encodeValue(value)
+    members += encodeValue(value, keys)
   }
   return `{${members}}`
 }
 
-/** Encodes rows as one JSON text: a single parameter, whose documents are not escaped twice. */
-export function encodeRows(rows: readonly Row[]): string {
-  return `[${rows.map(encodeRow).join(',')}]`
+/** Encodes rows as one JSON text: a single parameter, whose documents are not escaped twice. Personal ones are sealed. */
+export function encodeRows(rows: readonly Row[], keys: KeyRing): string {
+  return `[${rows.map((row) => encodeRow(row, keys)).join(',')}]`
 }

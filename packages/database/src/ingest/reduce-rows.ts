@@ -70,7 +70,7 @@ export async function reduceRows(
         relationships: new RawJson(stringifyExact(relationships)),
       }))
     if (rows.length === 0) continue
-    const reduced = await executor.query<{ id: string }>(reduceRowsSql(family), [encodeRows(rows)])
+    const reduced = await executor.query<{ id: string }>(reduceRowsSql(family), [encodeRows(rows, executor.keys)])
     reducedRows.push(...reduced.map(({ id }) => ({ table: projectionTables[family].name, id })))
   }
   return reducedRows
@@ -100,7 +100,7 @@ export async function findUnloggedRows(
   const clocks = [...raised].map(([id, { createdAtMs, rank, eventId }]) => {
     return { id, created_at: isoTime(createdAtMs), rank, event_id: eventId }
   })
-  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks)])
+  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks, executor.keys)])
   return rows.map(({ relationships, ...row }) => {
     return { ...row, relationships: bareRelationships(JSON.parse(relationships) as JsonObject) }
   })

@@ -1,8 +1,12 @@
+import type { KeyRing } from '@persona-ingest/encryption'
 import { ColumnTypeEnum, type SqlDriverAdapter, type SqlResultSet } from '@prisma/driver-adapter-utils'
 import type { PrismaClient } from '../generated/client.ts'
+import { keysOf } from '../sealing/sealed-document.ts'
 
 /** Runs one SQL statement: Prisma's client, or a transaction of it. */
 export interface SqlExecutor {
+  /** What the personal documents of rows are sealed and opened with. */
+  readonly keys: KeyRing
   query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
 }
 
@@ -32,8 +36,9 @@ function decodeRows({ columnNames, columnTypes, rows }: SqlResultSet): readonly 
   )
 }
 
-function adapterExecutor(connect: () => Promise<SqlDriverAdapter>): SqlExecutor {
+function adapterExecutor(connect: () => Promise<SqlDriverAdapter>, keys: KeyRing): SqlExecutor {
   return {
+    keys,
     async query<Row>(sql: string, parameters: readonly unknown[]) {
       const adapter = await connect()
       const argTypes = parameters.map((parameter) => ({
@@ -45,11 +50,15 @@ function adapterExecutor(connect: () => Promise<SqlDriverAdapter>): SqlExecutor 
   }
 }
 
-/** Runs statements of a client or of a transaction; all of them are constant texts, values are parameters. */
-export function sqlExecutor(client: RawClient): SqlExecutor {
+/**
+ * Runs statements of a client or of a transaction, whose keys must be told; all of them are constant texts, values are
+ * parameters.
+ */
+export function sqlExecutor(client: RawClient, keys: KeyRing = keysOf(client)): SqlExecutor {
   const connect = adapters.get(client)
-  if (connect !== undefined) return adapterExecutor(connect)
+  if (connect !== undefined) return adapterExecutor(connect, keys)
   return {
+    keys,
     query: async <Row>(sql: string, parameters: readonly unknown[]) =>
       client.$queryRawUnsafe<readonly Row[]>(sql, ...parameters),
   }

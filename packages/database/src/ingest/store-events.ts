@@ -92,7 +92,7 @@ async function writeAlone(
   const written =
     decision.fresh.length === 0
       ? []
-      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch))
+      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
   await executor.query(resolveLettersSql, [ids.eventIds])
   return outcomesOf(events, written)
 }
@@ -112,7 +112,10 @@ async function storeShared(
     return outcomesOf(events, [])
   }
   // A statement is a transaction of its own: two round trips store a batch.
-  const written = await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch))
+  const written = await executor.query<WrittenEvent>(
+    sqlFor(options),
+    writeParameters(decision.plan, known.epoch, executor.keys),
+  )
   return outcomesOf(events, written)
 }
 

@@ -1,3 +1,4 @@
+import type { KeyRing } from '@persona-ingest/encryption'
 import {
   compareClockedClaims,
   compareClocks,
@@ -9,7 +10,7 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import type { KnownWorld, StoredClocks } from './known-world.ts'
-import { encodeRows, isoTime, projectionRow, RawJson, type Row } from './projection-row.ts'
+import { encodeRows, isoTime, PersonalBytes, PersonalJson, projectionRow, type Row } from './projection-row.ts'
 import { writeSections, type WriteSection } from './write-sql.ts'
 
 /** An object whose row must move, since its newest word puts it into another table. */
@@ -55,8 +56,8 @@ function eventRow(event: PersonaEvent): Row {
     resource_id: event.primary.id,
     inquiry_id: event.inquiryId,
     status: event.primary.status,
-    payload: new RawJson(event.payloadText),
-    original_body: body === null ? null : `\\x${Buffer.from(body).toString('hex')}`,
+    payload: new PersonalJson(event.payloadText, ['events', event.id, 'payload']),
+    original_body: body === null ? null : new PersonalBytes(body, ['events', event.id, 'original_body']),
     received_at: isoTime(event.receivedAtMs),
   }
 }
@@ -139,6 +140,6 @@ export function planWrite(input: {
 }
 
 /** The parameters of the write statement, for a batch that was decided on what the world was at `epoch`. */
-export function writeParameters(plan: Pick<WritePlan, 'sections'>, epoch: string): readonly string[] {
-  return [...writeSections.map((section) => encodeRows(plan.sections[section])), epoch]
+export function writeParameters(plan: Pick<WritePlan, 'sections'>, epoch: string, keys: KeyRing): readonly string[] {
+  return [...writeSections.map((section) => encodeRows(plan.sections[section], keys)), epoch]
 }

@@ -1,5 +1,7 @@
 import type { Environment, JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
+import { bodySha256, placeOfBody } from '../dead-letters/dead-letter.ts'
+import { keysOf, openBytes } from '../sealing/sealed-document.ts'
 import { exactDocument } from './exact-document.ts'
 
 export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
@@ -31,6 +33,9 @@ export type DeadLetterRow = DeadLetterListItem & {
   readonly body_sha256: string
 }
 
+/** As it is stored: sealed, perhaps, and with the digest of what came. */
+type StoredRow = Omit<DeadLetterRow, 'body_sha256'> & { readonly body_sha256: Uint8Array }
+
 export type DeadLetterFilter = {
   /** All states where left out. */
   readonly state?: DeadLetterState | undefined
@@ -56,7 +61,7 @@ WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR reason = $2)
 ORDER BY dead_letters.id DESC LIMIT $4::int`
 
 const findSql = `
-SELECT ${COLUMNS}, body, encode(sha256(body), 'hex') AS body_sha256 FROM dead_letters
+SELECT ${COLUMNS}, body, body_sha256 FROM dead_letters
 WHERE dead_letters.id = $1::text::bigint`
 
 /** Lists dead letters, the newest first, a page at a time. */
@@ -74,8 +79,10 @@ export async function listDeadLetters(prisma: PrismaClient, filter: DeadLetterFi
 
 /** Reads a dead letter by its id, a whole number that a bigint can hold; null where there is none. */
 export async function findDeadLetter(prisma: PrismaClient, id: string): Promise<DeadLetterRow | null> {
-  const [row] = await prisma.$queryRawUnsafe<readonly DeadLetterRow[]>(findSql, id)
-  return row ?? null
+  const [row] = await prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
+  if (row === undefined) return null
+  const body = openBytes(row.body, placeOfBody(row.body_sha256), keysOf(prisma))
+  return { ...row, body, body_bytes: body.byteLength, body_sha256: bodySha256(body).toString('hex') }
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Environment, JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
+import { keysOf, openBytes, openDocument } from '../sealing/sealed-document.ts'
 import { exactDocument } from './exact-document.ts'
 
 /** A row of `events`, in the contract's columns. */
@@ -39,7 +40,8 @@ SELECT original_body, pruned_at IS NOT NULL AS is_pruned, CASE WHEN original_bod
 /** Reads an event of the log; null where there is none. */
 export async function findEvent(prisma: PrismaClient, id: string): Promise<EventRow | null> {
   const [row] = await prisma.$queryRawUnsafe<readonly (Omit<EventRow, 'payload'> & { payload: string })[]>(eventSql, id)
-  return row === undefined ? null : { ...row, payload: exactDocument(row.payload) }
+  if (row === undefined) return null
+  return { ...row, payload: exactDocument(openDocument(row.payload, ['events', id, 'payload'], keysOf(prisma))) }
 }
 
 /** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */
@@ -53,6 +55,11 @@ export async function findEventBody(prisma: PrismaClient, id: string): Promise<E
   >(bodySql, id)
   if (row === undefined) return null
   const { is_pruned: isPruned } = row
-  if (row.original_body !== null) return { bytes: row.original_body, isAsDelivered: true, isPruned }
-  return { bytes: Buffer.from(row.payload ?? ''), isAsDelivered: false, isPruned }
+  const keys = keysOf(prisma)
+  if (row.original_body !== null) {
+    const bytes = openBytes(row.original_body, ['events', id, 'original_body'], keys)
+    return { bytes, isAsDelivered: true, isPruned }
+  }
+  const text = openDocument(row.payload ?? '', ['events', id, 'payload'], keys)
+  return { bytes: Buffer.from(text), isAsDelivered: false, isPruned }
 }

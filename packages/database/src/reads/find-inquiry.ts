@@ -1,4 +1,6 @@
 import type { PrismaClient } from '../generated/client.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
+import { keysOf, openDocument, type SealedTable } from '../sealing/sealed-document.ts'
 import { exactDocument } from './exact-document.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 
@@ -34,9 +36,13 @@ const DOCUMENT_COLUMNS = ['attributes', 'fields', 'checks', 'relationships']
 /** A row whose documents are JSON text still. */
 type RawRow = Readonly<Record<string, unknown>>
 
-function withDocuments(raw: RawRow): RawRow {
-  const documents = DOCUMENT_COLUMNS.filter((column) => typeof raw[column] === 'string')
-  return { ...raw, ...Object.fromEntries(documents.map((column) => [column, exactDocument(String(raw[column]))])) }
+function withDocuments(raw: RawRow, table: SealedTable, keys: KeyRing): RawRow {
+  const columns = DOCUMENT_COLUMNS.filter((column) => typeof raw[column] === 'string')
+  const documents = columns.map((column) => {
+    const text = openDocument(String(raw[column]), [table, String(raw['id']), column], keys)
+    return [column, exactDocument(text)] as const
+  })
+  return { ...raw, ...Object.fromEntries(documents) }
 }
 
 /** Reads an inquiry, its verifications and its other objects as they stood at one moment; null where there is none. */
@@ -51,9 +57,10 @@ export async function findInquiry(prisma: PrismaClient, id: string): Promise<Inq
   )
   const [inquiry] = inquiries
   if (inquiry === undefined) return null
+  const keys = keysOf(prisma)
   return {
-    inquiry: withDocuments(inquiry) as InquiryRow,
-    verifications: verifications.map((row) => withDocuments(row) as VerificationRow),
-    resources: resources.map((row) => withDocuments(row) as ResourceRow),
+    inquiry: withDocuments(inquiry, 'inquiries', keys) as InquiryRow,
+    verifications: verifications.map((row) => withDocuments(row, 'verifications', keys) as VerificationRow),
+    resources: resources.map((row) => withDocuments(row, 'resources', keys) as ResourceRow),
   }
 }

@@ -1,7 +1,8 @@
-import { UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
+import type { KeyRing } from '@persona-ingest/encryption'
+import type { PersonaEvent } from '@persona-ingest/persona'
 import { encodeRows } from '../ingest/projection-row.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
+import { isNoEvent, readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
@@ -33,13 +34,16 @@ function contradictions(row: LogRow, event: PersonaEvent): readonly string[] {
 }
 
 /** Reads a row of the log; what was changed by hand so that it is no event, or not this one, is told as faulty. */
-export function readLogRow(row: LogRow): { readonly event: PersonaEvent } | { readonly faulty: FaultyEvent } {
+export function readLogRow(
+  row: LogRow,
+  keys: KeyRing,
+): { readonly event: PersonaEvent } | { readonly faulty: FaultyEvent } {
   try {
-    const event = readStoredEvent(row)
+    const event = readStoredEvent(row, keys)
     const columns = contradictions(row, event)
     return columns.length === 0 ? { event } : { faulty: { id: row.id, columns } }
   } catch (error) {
-    if (error instanceof UnusableEventError) return { faulty: { id: row.id, columns: ['payload'] } }
+    if (isNoEvent(error)) return { faulty: { id: row.id, columns: ['payload'] } }
     throw error
   }
 }
@@ -54,7 +58,12 @@ INSERT INTO ${SHADOW_SCHEMA}.projected SELECT event_id FROM noted ON CONFLICT DO
 /** Notes them, and that they are done with: nothing of them can be projected. */
 export async function noteFaulty(executor: SqlExecutor, faulty: readonly FaultyEvent[]): Promise<void> {
   if (faulty.length === 0) return
-  await executor.query(noteSql, [encodeRows(faulty.map(({ id, columns }) => ({ event_id: id, columns })))])
+  await executor.query(noteSql, [
+    encodeRows(
+      faulty.map(({ id, columns }) => ({ event_id: id, columns })),
+      executor.keys,
+    ),
+  ])
 }
 
 const OF_FAULTY = `IN (SELECT event_id FROM ${SHADOW_SCHEMA}.faulty)`

@@ -47,7 +47,7 @@ async function refreshRows(executor: SqlExecutor, events: readonly PersonaEvent[
         .filter(({ snapshot }) => snapshot?.value.family === table.family)
         .map((state) => projectionRow(table.family, state)),
     )
-    if (rows.length > 0) await executor.query(refreshSql(table), [encodeRows(rows)])
+    if (rows.length > 0) await executor.query(refreshSql(table), [encodeRows(rows, executor.keys)])
   }
 }
 

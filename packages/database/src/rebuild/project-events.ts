@@ -55,7 +55,7 @@ async function readErasures(executor: SqlExecutor, objectIds: readonly string[])
  * hand is noted and left out.
  */
 export async function readLogEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
-  const read = (await executor.query<LogRow>(eventsSql, [ids])).map(readLogRow)
+  const read = (await executor.query<LogRow>(eventsSql, [ids])).map((row) => readLogRow(row, executor.keys))
   await noteFaulty(
     executor,
     read.flatMap((row) => ('faulty' in row ? [row.faulty] : [])),
@@ -75,10 +75,10 @@ export async function projectEvents(executor: SqlExecutor, events: readonly Pers
   const { sections, moves } = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
   await moveRows(executor, moves)
   await executor.query(projectSql, [
-    encodeRows(sections.inquiry),
-    encodeRows(sections.verification),
-    encodeRows(sections.resource),
-    encodeRows(sections.objects),
+    encodeRows(sections.inquiry, executor.keys),
+    encodeRows(sections.verification, executor.keys),
+    encodeRows(sections.resource, executor.keys),
+    encodeRows(sections.objects, executor.keys),
     events.map(({ id }) => id),
   ])
 }

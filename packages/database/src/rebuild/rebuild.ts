@@ -1,4 +1,4 @@
-import { openMaintenance, type MaintenanceConnection } from '../maintenance-connection.ts'
+import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../maintenance-connection.ts'
 import { eraseLate } from './late-erasures.ts'
 import { findSuspects } from './find-suspects.ts'
 import { eventChunks, type EventSize } from './event-chunks.ts'
@@ -7,13 +7,13 @@ import { settleProjectedSql, sweepMissed } from './missed-events.ts'
 import { findUntold, tellFaulty } from './faulty-events.ts'
 import { projectEvents, readLogEvents } from './project-events.ts'
 import { projectInChunks, readLog } from './read-log.ts'
+import { expectOneKey } from '../sealing/sealed-columns.ts'
 import { dropShadow, prepareShadow, SHADOW_SCHEMA, SHADOW_SEARCH_PATH } from './shadow-tables.ts'
 
 /** How far a rebuild is: events read, then rows compared. `total` is what was there at the start. */
 export type RebuildProgress = { readonly phase: 'events' | 'rows'; readonly done: number; readonly total: number }
 
-export type RebuildOptions = {
-  readonly databaseUrl: string
+export type RebuildOptions = MaintenanceOptions & {
   /** Compares only: nothing but the shadow tables is written. */
   readonly isVerifying: boolean
   /** Begins anew where an earlier rebuild did not come to its end. Default: goes on with it. */
@@ -80,6 +80,7 @@ async function finish(
 
 async function run(connection: MaintenanceConnection, options: RebuildOptions): Promise<RebuildReport> {
   const { signal, onProgress = () => undefined } = options
+  await expectOneKey(connection)
   const shadow = await prepareShadow(connection, { restart: options.restart === true })
   const total = await countOf(connection, countSql)
   let events = await countOf(connection, projectedSql)
@@ -124,12 +125,13 @@ async function run(connection: MaintenanceConnection, options: RebuildOptions): 
  *
  * Inputs that are no projection stay as they are: redactions and what they reach, claims, and the links between events
  * and objects. Memory is bounded by a chunk of events. Killed at any moment, the next call goes on; rejects with the
- * signal's reason where it was aborted, a `MaintenanceBusyError` where another runs, and the database's errors.
+ * signal's reason where it was aborted, a `MaintenanceBusyError` where another runs, a `SealedOtherwiseError` where rows are not all under the newest key, and the
+ * database's errors.
  *
  * @see docs/adr/0006-rebuild-beside-the-tables.md
  */
 export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
-  const connection = await openMaintenance(options.databaseUrl, SHADOW_SEARCH_PATH)
+  const connection = await openMaintenance(options, SHADOW_SEARCH_PATH)
   try {
     return await run(connection, options)
   } finally {

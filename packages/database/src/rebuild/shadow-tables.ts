@@ -74,7 +74,8 @@ export async function prepareShadow(
   options: { readonly restart: boolean },
 ): Promise<ShadowProgress & { readonly isResumed: boolean }> {
   const [row] = await executor.query<{ fingerprint: string }>(fingerprintSql, [[...SHADOWED]])
-  const fingerprint = row?.fingerprint ?? ''
+  // Rows that another key has sealed can't be gone on with: they are compared without a key.
+  const fingerprint = `${row?.fingerprint ?? ''} ${executor.keys.newestId ?? ''}`
   const left = options.restart ? null : await readProgress(executor, fingerprint)
   if (left !== null) {
     await executor.query(`TRUNCATE ${SHADOW_SCHEMA}.suspects, ${SHADOW_SCHEMA}.untold`, [])

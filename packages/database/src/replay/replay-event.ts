@@ -19,8 +19,9 @@ const eventSql = `SELECT ${storedEventColumns} FROM events WHERE id = $1`
  * Mends what is missing or behind; values changed by hand under an unchanged clock are what a rebuild mends.
  */
 export async function replayEvent(prisma: PrismaClient, eventId: string): Promise<ReplayOutcome> {
-  const [stored] = await sqlExecutor(prisma).query<StoredEventRow>(eventSql, [eventId])
+  const executor = sqlExecutor(prisma)
+  const [stored] = await executor.query<StoredEventRow>(eventSql, [eventId])
   if (stored === undefined) return 'missing'
-  const outcomes = await storeEvents(prisma, [readStoredEvent(stored)], { isReplay: true })
+  const outcomes = await storeEvents(prisma, [readStoredEvent(stored, executor.keys)], { isReplay: true })
   return outcomes.get(eventId) === 'applied' ? 'applied' : 'unchanged'
 }

@@ -1,4 +1,6 @@
-import { readEvent, type Environment, type PersonaEvent } from '@persona-ingest/persona'
+import type { KeyRing } from '@persona-ingest/encryption'
+import { readEvent, UnusableEventError, type Environment, type PersonaEvent } from '@persona-ingest/persona'
+import { openDocument, SealedDataError } from '../sealing/sealed-document.ts'
 
 /** What {@link readStoredEvent} needs of a row of `events`. Text and numbers, which every driver reads alike. */
 export const storedEventColumns =
@@ -11,7 +13,16 @@ export type StoredEventRow = {
   readonly receivedAtMs: number
 }
 
-/** Reads an event as the log holds it: as delivered, or as a redaction left it. */
-export function readStoredEvent({ payload, environment, receivedAtMs }: StoredEventRow): PersonaEvent {
-  return readEvent({ body: Buffer.from(payload), environment, receivedAtMs })
+/** Whether a row was changed by hand so that it is no event any more. */
+export function isNoEvent(error: unknown): boolean {
+  return error instanceof UnusableEventError || (error instanceof SealedDataError && error.isChanged)
+}
+
+/** Reads an event as the log holds it: as delivered, or as a redaction left it. Throws a `SealedDataError` too. */
+export function readStoredEvent(
+  { id, payload, environment, receivedAtMs }: StoredEventRow,
+  keys: KeyRing,
+): PersonaEvent {
+  const body = Buffer.from(openDocument(payload, ['events', id, 'payload'], keys))
+  return readEvent({ body, environment, receivedAtMs })
 }

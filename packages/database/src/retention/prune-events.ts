@@ -1,9 +1,10 @@
-import { prunedPayload, UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
-import { encodeRows, RawJson } from '../ingest/projection-row.ts'
+import type { KeyRing } from '@persona-ingest/encryption'
+import { prunedPayload, type PersonaEvent } from '@persona-ingest/persona'
+import { encodeRows, PersonalJson } from '../ingest/projection-row.ts'
 import type { MaintenanceConnection } from '../maintenance-connection.ts'
 import { keepPrepared } from '../prepared-statements.ts'
 import { eventChunks, type EventSize } from '../rebuild/event-chunks.ts'
-import { readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
+import { isNoEvent, readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
 
 const PAGE = 5_000
 
@@ -27,11 +28,11 @@ UPDATE events SET payload = sent.payload, original_body = NULL, pruned_at = cloc
 FROM jsonb_to_recordset($1::jsonb) AS sent(id text, payload jsonb) WHERE events.id = sent.id`)
 
 /** Null for what was changed by hand so that it is no event any more. */
-function tryReading(row: StoredEventRow): PersonaEvent | null {
+function tryReading(row: StoredEventRow, keys: KeyRing): PersonaEvent | null {
   try {
-    return readStoredEvent(row)
+    return readStoredEvent(row, keys)
   } catch (error) {
-    if (error instanceof UnusableEventError) return null
+    if (isNoEvent(error)) return null
     throw error
   }
 }
@@ -42,11 +43,11 @@ async function pruneChunk(connection: MaintenanceConnection, ids: readonly strin
   return connection.transaction('latest', async () => {
     await connection.query(shareSql, [])
     const rows = await connection.query<StoredEventRow>(readSql, [ids])
-    const read = rows.map((row) => ({ id: row.id, event: tryReading(row) }))
+    const read = rows.map((row) => ({ id: row.id, event: tryReading(row, connection.keys) }))
     const pruned = read.flatMap(({ id, event }) =>
-      event === null ? [] : [{ id, payload: new RawJson(prunedPayload(event)) }],
+      event === null ? [] : [{ id, payload: new PersonalJson(prunedPayload(event), ['events', id, 'payload']) }],
     )
-    await connection.query(pruneSql, [encodeRows(pruned)])
+    await connection.query(pruneSql, [encodeRows(pruned, connection.keys)])
     return {
       events: pruned.length,
       unreadableIds: read.filter(({ event }) => event === null).map(({ id }) => id),

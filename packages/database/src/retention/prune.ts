@@ -1,4 +1,4 @@
-import { openMaintenance, type MaintenanceConnection } from '../maintenance-connection.ts'
+import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../maintenance-connection.ts'
 import { pruneEvents } from './prune-events.ts'
 import { pruneLetters } from './prune-letters.ts'
 
@@ -19,12 +19,12 @@ export type PruneReport = {
 
 export type PruneProgress = { readonly phase: 'events' | 'dead letters'; readonly done: number; readonly total: number }
 
-export type PruneOptions = RetentionLimits & {
-  readonly databaseUrl: string
-  /** Stops between two chunks; the next call goes on. */
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: PruneProgress) => void) | undefined
-}
+export type PruneOptions = RetentionLimits &
+  MaintenanceOptions & {
+    /** Stops between two chunks; the next call goes on. */
+    readonly signal?: AbortSignal | undefined
+    readonly onProgress?: ((progress: PruneProgress) => void) | undefined
+  }
 
 const countSql = `
 SELECT (SELECT count(*)::float8 FROM events WHERE pruned_at IS NULL AND received_at < $1::timestamptz) AS events,
@@ -38,8 +38,11 @@ async function count(connection: MaintenanceConnection, limits: RetentionLimits)
   return counts ?? { events: 0, deadLetters: 0 }
 }
 
-async function withMaintenance<T>(databaseUrl: string, work: (connection: MaintenanceConnection) => Promise<T>) {
-  const connection = await openMaintenance(databaseUrl, 'public')
+async function withMaintenance<T>(
+  options: MaintenanceOptions,
+  work: (connection: MaintenanceConnection) => Promise<T>,
+) {
+  const connection = await openMaintenance(options, 'public')
   try {
     return await work(connection)
   } finally {
@@ -49,7 +52,7 @@ async function withMaintenance<T>(databaseUrl: string, work: (connection: Mainte
 
 /** Counts what a prune would take. */
 export async function countPrunable(databaseUrl: string, limits: RetentionLimits): Promise<PruneReport> {
-  return withMaintenance(databaseUrl, async (connection) => ({
+  return withMaintenance({ databaseUrl }, async (connection) => ({
     ...(await count(connection, limits)),
     unreadableIds: [],
   }))
@@ -66,7 +69,7 @@ export async function countPrunable(databaseUrl: string, limits: RetentionLimits
  */
 export async function prune(options: PruneOptions): Promise<PruneReport> {
   const { eventsBefore, lettersBefore, onProgress = () => undefined } = options
-  return withMaintenance(options.databaseUrl, async (connection) => {
+  return withMaintenance(options, async (connection) => {
     const total = await count(connection, options)
     const step = (phase: PruneProgress['phase'], of: number) => (done: number) => {
       onProgress({ phase, done, total: Math.max(of, done) })

@@ -200,7 +200,7 @@ t.test('it waits for an erasure that is under way, since both read an event and 
 })
 
 t.test('one at a time, and not beside a rebuild', async (t) => {
-  const other = await openMaintenance(url, 'public')
+  const other = await openMaintenance({ databaseUrl: url }, 'public')
   await t.rejects(pruned(), MaintenanceBusyError)
   await other.close()
   t.match(await pruned(), { events: 0 })

@@ -198,7 +198,7 @@ t.test('what a killed connection left is gone on with, what a crash of PostgreSQ
 
 t.test('one at a time', async (t) => {
   await storeFlows(1)
-  const first = await openMaintenance(url, 'public')
+  const first = await openMaintenance({ databaseUrl: url }, 'public')
   await t.rejects(verified(url), MaintenanceBusyError)
   await first.close()
   t.strictSame((await verified(url)).differences, [])

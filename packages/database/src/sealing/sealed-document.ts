@@ -1,0 +1,90 @@
+import { NO_KEYS, type KeyRing } from '@persona-ingest/encryption'
+import { canonicalText } from '@persona-ingest/persona'
+
+/** The columns whose documents are sealed where there are keys, by table. */
+export const SEALED_COLUMNS = {
+  events: ['payload'],
+  inquiries: ['attributes', 'fields'],
+  verifications: ['attributes'],
+  resources: ['attributes'],
+} as const
+export type SealedTable = keyof typeof SEALED_COLUMNS
+
+/** Where a document or a body stands: opened anywhere else it is no document. */
+export type Place = readonly [table: SealedTable | 'dead_letters', id: string, column: string]
+
+/** What is stored can't be opened: sealed with a key that is not here, or changed by hand. Carries the place, no content. */
+export class SealedDataError extends Error {
+  override readonly name = 'SealedDataError'
+  readonly isChanged: boolean
+  constructor([table, id, column]: Place, keyId: string, keys: KeyRing) {
+    const isChanged = keys.has(keyId)
+    const reason = isChanged ? 'but is not what that key has sealed there' : 'which is not here'
+    super(`${column} of ${id} in ${table} is sealed with the key "${keyId}", ${reason}`)
+    this.isChanged = isChanged
+  }
+}
+
+/** Nothing to hide; what an erasure leaves, so that it is recognised without a key. */
+const EMPTY = '{}'
+
+/**
+ * The JSON text that a column gets for a document's: the same, or with keys a string `<key id>:<base64>`. A document is an
+ * object, so a string is none. Texts of the same value give the same string, so that rows are compared without a key.
+ */
+export function sealDocument(text: string, place: Place, keys: KeyRing): string {
+  if (keys.newestId === null || text === EMPTY) return text
+  const sealed = keys.sealComparably(Buffer.from(canonicalText(text)), place.join(' '))
+  return sealed === null ? text : JSON.stringify(documentPrefix(sealed.keyId) + sealed.bytes.toString('base64'))
+}
+
+/** The JSON text of a document, from what its column holds as text. Throws {@link SealedDataError}. */
+export function openDocument(text: string, place: Place, keys: KeyRing): string {
+  if (!text.startsWith('"')) return text
+  const [keyId = '', base64 = ''] = (JSON.parse(text) as string).split(':')
+  const opened = keys.open({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
+  if (opened === null) throw new SealedDataError(place, keyId, keys)
+  return opened.toString()
+}
+
+/** Begins the bytes of what is sealed. No JSON begins so, and what is no JSON hardly ever. */
+const MARK_TEXT = '\0sealed\0'
+const MARK = Buffer.from(MARK_TEXT)
+
+/** The bytes that a column gets for a body's: the same, or with keys sealed ones. */
+export function sealBytes(bytes: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
+  const sealed = keys.seal(bytes, place.join(' '))
+  return sealed === null ? bytes : Buffer.concat([bytesPrefix(sealed.keyId), sealed.bytes])
+}
+
+/** The key that bytes are sealed with, and where what is sealed begins; null for bytes that are not. */
+function sealOf(bytes: Buffer): { readonly keyId: string; readonly begin: number } | null {
+  if (!bytes.subarray(0, MARK.length).equals(MARK)) return null
+  const colon = bytes.indexOf(':', MARK.length)
+  return colon === -1 ? null : { keyId: bytes.toString('utf8', MARK.length, colon), begin: colon + 1 }
+}
+
+/** A body as it was before {@link sealBytes}. Throws {@link SealedDataError}. */
+export function openBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
+  const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
+  const seal = sealOf(bytes)
+  if (seal === null) return stored
+  const opened = keys.open({ keyId: seal.keyId, bytes: bytes.subarray(seal.begin) }, place.join(' '))
+  if (opened === null) throw new SealedDataError(place, seal.keyId, keys)
+  return opened
+}
+
+/** Begins what a key has sealed: the string of a document, the bytes of a body. */
+export const documentPrefix = (keyId: string): string => `${keyId}:`
+export const bytesPrefix = (keyId: string): Buffer => Buffer.concat([MARK, Buffer.from(documentPrefix(keyId))])
+
+const keyRings = new WeakMap<object, KeyRing>()
+
+/** Lets what reads and writes through a client seal and open with these keys. */
+export function useKeys(client: object, keys: KeyRing): void {
+  keyRings.set(client, keys)
+}
+
+export function keysOf(client: object): KeyRing {
+  return keyRings.get(client) ?? NO_KEYS
+}

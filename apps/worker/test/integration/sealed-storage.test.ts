@@ -48,20 +48,23 @@ t.test('workers whose keys change one after the other store sealed, and a redact
   t.strictSame(await newer.exit, { code: 0, signal: null })
 })
 
-t.test('a worker without the key holds a redaction, says why, and loses nothing; with the key it goes on', async (t) => {
-  await producer.enqueue(aDelivery({ id: 'evt_3', inquiryId: 'inq_2', attributes: person }))
-  const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: a })
-  await eventually(async () => (await count('events')) === 4)
-  sealing.signal('SIGTERM')
-  await sealing.exit
-  const lacking = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b })
-  await producer.enqueue(aDelivery({ id: 'evt_8', inquiryId: 'inq_2', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' })) // prettier-ignore
-  await lacking.said('database takes no writes, holding deliveries until it does')
-  t.match(lacking.lines.join('\n'), /payload of evt_3 in events is sealed with the key \\"a\\", which is not here/)
-  t.equal(await count(`inquiries WHERE id = 'inq_2' AND attributes <> '{}'`), 1)
-  lacking.signal('SIGTERM')
-  t.strictSame(await lacking.exit, { code: 0, signal: null })
-  t.equal(await count('dead_letters'), 1, 'no attempt is used up')
-  await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: `${b},${a}` })
-  await eventually(async () => (await count(`inquiries WHERE id = 'inq_2' AND attributes = '{}'`)) === 1)
-})
+t.test(
+  'a worker without the key holds a redaction, says why, and loses nothing; with the key it goes on',
+  async (t) => {
+    await producer.enqueue(aDelivery({ id: 'evt_3', inquiryId: 'inq_2', attributes: person }))
+    const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: a })
+    await eventually(async () => (await count('events')) === 4)
+    sealing.signal('SIGTERM')
+    await sealing.exit
+    const lacking = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b })
+    await producer.enqueue(aDelivery({ id: 'evt_8', inquiryId: 'inq_2', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' })) // prettier-ignore
+    await lacking.said('database takes no writes, holding deliveries until it does')
+    t.match(lacking.lines.join('\n'), /payload of evt_3 in events is sealed with the key \\"a\\", which is not here/)
+    t.equal(await count(`inquiries WHERE id = 'inq_2' AND attributes <> '{}'`), 1)
+    lacking.signal('SIGTERM')
+    t.strictSame(await lacking.exit, { code: 0, signal: null })
+    t.equal(await count('dead_letters'), 1, 'no attempt is used up')
+    await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: `${b},${a}` })
+    await eventually(async () => (await count(`inquiries WHERE id = 'inq_2' AND attributes = '{}'`)) === 1)
+  },
+)

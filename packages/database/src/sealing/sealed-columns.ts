@@ -25,12 +25,12 @@ export type SealedColumn = {
   readonly boundTo: string
   readonly text: string
   /** Begins every value that a key has sealed. */
-  prefixOf(keyId: string): string
+  readonly prefixOf: (keyId: string) => string
   /** SQL: whether a value is plain, or sealed with another key than the one whose prefix the parameter holds. */
-  isElsewhere(parameter: string): string
+  readonly isElsewhere: (parameter: string) => string
   /** A value's text as JSON that PostgreSQL casts to the column's type. */
-  json(text: string): string
-  reseal(text: string, bound: string, keys: KeyRing): string
+  readonly json: (text: string) => string
+  readonly reseal: (text: string, bound: string, keys: KeyRing) => string
 }
 
 function documentColumn(table: SealedTable, column: string): SealedColumn {
@@ -63,7 +63,7 @@ function bytesColumn(
     prefixOf: (keyId) => bytesPrefix(keyId).toString('hex'),
     isElsewhere: (prefix) => `NOT starts_with(encode(substr(${name}, 1, 512), 'hex'), ${prefix}::text)`,
     json: (text) => JSON.stringify(`\\x${text}`),
-    reseal(text, bound, keys) {
+    reseal: (text, bound, keys) => {
       const bytes = openBytes(Buffer.from(text, 'hex'), placeOf(bound), keys)
       return Buffer.from(sealBytes(bytes, placeOf(bound), keys)).toString('hex')
     },

@@ -32,9 +32,9 @@ const MARK = 'MARK-Zoe'
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
 
 function opened(...encryptionKeys: readonly string[]) {
-  const { prisma, close } = openDatabase({ url, encryptionKeys, connections: 2 })
-  t.teardown(close)
-  return prisma
+  const client = openDatabase({ url, encryptionKeys, connections: 2 })
+  t.teardown(() => client.close())
+  return client.prisma
 }
 const [withA, withBoth, withB, withNone] = [opened(a), opened(b, a), opened(b), opened()]
 

@@ -20,7 +20,7 @@ const rings = [
   [b, a],
 ]
 const clients = rings.map((encryptionKeys) => openDatabase({ url: sealed.url, encryptionKeys, connections: 2 }))
-for (const { close } of clients) t.teardown(close)
+for (const client of clients) t.teardown(() => client.close())
 
 /** Every column that is not sealed. */
 async function openColumns({ sql }: typeof plain): Promise<string> {

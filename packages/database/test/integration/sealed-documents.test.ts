@@ -1,4 +1,5 @@
-import { everyRow, marksIn } from '@persona-ingest/testkit'
+import { eventually, everyRow, marksIn } from '@persona-ingest/testkit'
+import { Client } from 'pg'
 import t from 'tap'
 import {
   eraseTargets,
@@ -39,7 +40,13 @@ function opened(...encryptionKeys: readonly string[]) {
 const [withA, withBoth, withB, withNone] = [opened(a), opened(b, a), opened(b), opened()]
 
 const inquiry = anObject('inquiry', 'inq_1', {
-  attributes: { 'name-first': MARK, fields: { 'name-last': { type: 'string', value: MARK } }, status: 'approved' },
+  attributes: {
+    'name-first': MARK,
+    zeta: 1,
+    'a-much-longer-name': 2.5,
+    fields: { 'name-last': { type: 'string', value: MARK } },
+    status: 'approved',
+  },
   relationships: { account: related(['account', 'act_1']) },
 })
 const included = [
@@ -125,6 +132,11 @@ t.test('rotation: both keys open, one call brings all under the new one, then th
   const all = { 'events.payload': 2, 'inquiries.attributes': 2, 'inquiries.fields': 1, 'dead_letters.body': 1, 'events.original_body': 1 } // prettier-ignore
   t.match(await sealing(a), all, 'turned on for what was there')
   t.strictSame(await marked(), [])
+  t.strictSame(
+    linesOf(await verified(url, { encryptionKeys: [a] })),
+    [],
+    'the log says the rows, in whatever order jsonb had them',
+  )
   const newer = anObject('inquiry', 'inq_3', { attributes: { 'name-first': MARK } })
   await storeEvents(withBoth, [read({ body: bodyOf(anEvent({ id: 'evt_3', data: newer })) })])
   t.match(await findEvent(withBoth, 'evt_1'), { id: 'evt_1' }, 'the old one opens still')
@@ -194,4 +206,18 @@ t.test('prune leaves a skeleton that is sealed too', async (t) => {
   t.match(await prune({ databaseUrl: url, encryptionKeys: [a], eventsBefore: new Date(), lettersBefore: null }), { events: 2 }) // prettier-ignore
   t.notOk((await documentsOf(sql, [a])).some(({ place, opened: text }) => place.startsWith('events') && text.includes(MARK))) // prettier-ignore
   t.strictSame(linesOf(await verified(url, { encryptionKeys: [a] })), [])
+})
+
+t.test('what an erasure writes while `seal` is on its way stays written', async (t) => {
+  await storeAll(withNone)
+  const erasing = new Client({ connectionString: url })
+  await erasing.connect()
+  t.teardown(() => erasing.end())
+  await erasing.query('BEGIN')
+  await erasing.query(`UPDATE events SET payload = '{"reduced": true}' WHERE id = 'evt_1'`)
+  const sealed = sealing(a)
+  await eventually(async () => (await sql(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE events%'`)).length === 1) // prettier-ignore
+  await erasing.query('COMMIT')
+  t.match(await sealed, { 'events.payload': 1 })
+  t.strictSame(await row(`SELECT payload FROM events WHERE id = 'evt_1'`), { payload: { reduced: true } })
 })

@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { HeldWorker } from './held-worker.ts'
+import type { PatientConnection } from './redis-connection.ts'
 
 const POLL_MS = 20
 /** Time for a fetch under way to bring its job, or for BullMQ to come to its end, once nothing is held. */
@@ -14,7 +14,7 @@ const IDLE_GRACE_MS = 1500
  */
 export async function closeWorker(options: {
   worker: HeldWorker
-  connection: Redis
+  connection: PatientConnection
   timeoutMs: number
   onError: (error: unknown) => void
 }): Promise<boolean> {

@@ -113,7 +113,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
   const connection = patientConnection(options.redisUrl)
   const backoff = retryBackoff(options.maxAttempts)
   const worker = new HeldWorker(QUEUE_NAME, jobProcessor(options, { queueHandle, state, backoff, onError }), {
-    connection,
+    connection: connection.client,
     prefix: options.prefix ?? DEFAULT_PREFIX,
     ...telemetry(options.isTraced),
     autorun: false,
@@ -135,7 +135,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     start() {
       worker.run().catch(onError)
     },
-    isReady: () => connection.status === 'ready',
+    isReady: () => connection.client.status === 'ready',
     heldCount: () => worker.heldCount,
     lastSettledAtMs: () => worker.lastSettledAtMs,
     sweepFailed: async (handle) => await sweepFailed({ queueHandle, handle, onError }),

@@ -71,12 +71,30 @@ function sendLongTextAsBytes(client: Redis): void {
   }
 }
 
+/** BullMQ blocks on a copy of the connection it is given, and keeps that to itself. */
+function rememberCopies(client: Redis): readonly Redis[] {
+  const copies: Redis[] = []
+  const duplicate = client.duplicate.bind(client)
+  client.duplicate = (...args) => {
+    const copy = duplicate(...args)
+    copies.push(copy)
+    return copy
+  }
+  return copies
+}
+
+export type PatientConnection = {
+  readonly client: Redis
+  /** Lets it and every copy of it go at once: one that tries for ever to connect again would keep the process alive. */
+  readonly disconnect: () => void
+}
+
 /**
  * A connection that waits: for a worker, which has nothing better to do while Redis is away.
  *
  * Commands are kept and sent again after a reconnect; BullMQ's are safe to repeat.
  */
-export function patientConnection(redisUrl: string): Redis {
+export function patientConnection(redisUrl: string): PatientConnection {
   const client = new Redis(redisUrl, {
     ...both,
     maxRetriesPerRequest: null,
@@ -86,8 +104,15 @@ export function patientConnection(redisUrl: string): Redis {
     reconnectOnError: (error) => (isDemoted(error) ? 2 : false),
   })
   workWithoutMemory(client)
+  const copies = rememberCopies(client)
   // BullMQ listens while it uses the connection; without any listener ioredis writes to the console.
-  return client.on('error', () => {})
+  client.on('error', () => {})
+  return {
+    client,
+    disconnect() {
+      for (const each of [client, ...copies]) each.disconnect()
+    },
+  }
 }
 
 /** BullMQ's scripts for taking and keeping jobs, by the name that it gives them. */

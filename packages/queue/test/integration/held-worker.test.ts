@@ -18,7 +18,7 @@ t.test('a settling that Redis refused uses up no attempt', async (t) => {
   const { prefix, producer } = aQueue(t, redis)
   const connection = patientConnection(redis.url)
   const worker = new HandWorker('persona-events', async () => void (await done()), {
-    connection,
+    connection: connection.client,
     prefix,
     autorun: false,
     settings: { backoffStrategy: () => 60_000 },

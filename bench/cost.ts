@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { storedEvents, untilDrained } from './harness/backlog.ts'
 import { runLoad } from './harness/load.ts'
@@ -112,17 +113,21 @@ async function waitingTable(count: number): Promise<Table> {
   return { title: `Redis, ${count} events waiting`, columns: ['they came', 'memory', 'bytes an event'], rows }
 }
 
+const key = `a:${randomBytes(32).toString('base64')}`
+const KEYS = { QUEUE_ENCRYPTION_KEYS: key, STORAGE_ENCRYPTION_KEYS: key }
+
+async function ours(count: number, round: number, env: Record<string, string> = {}): Promise<WholeWay> {
+  return withServers(async (servers) => {
+    const apps = { ingress: await startIngress(servers, env), worker: await startWorker(servers, env) }
+    return wholeWay(servers, apps, { count, queue: 'persona-events', round })
+  })
+}
+
 async function answer({ rounds, shorter, say }: QuestionOptions) {
   const results = await inTurns<WholeWay>(
     [
-      {
-        name: 'ours',
-        run: (round) =>
-          withServers(async (servers) => {
-            const apps = { ingress: await startIngress(servers), worker: await startWorker(servers) }
-            return wholeWay(servers, apps, { count: EVENTS / shorter, queue: 'persona-events', round })
-          }),
-      },
+      { name: 'ours', run: (round) => ours(EVENTS / shorter, round) },
+      { name: 'ours, sealed', run: (round) => ours(EVENTS / shorter, round, KEYS) },
       {
         name: 'textbook',
         run: (round) =>

@@ -22,8 +22,17 @@ function answers(port: number, path: string): Promise<boolean> {
   })
 }
 
-async function start(entry: string, env: Record<string, string>, port: number, ready: [number, string]) {
-  const app = await spawnApp({ entry, env: { NODE_ENV: 'production', ...env } })
+/** As the worker is shipped (`start:worker`, Dockerfile). */
+const WORKER_FLAGS = ['--max-semi-space-size=64']
+
+async function start(
+  entry: string,
+  env: Record<string, string>,
+  port: number,
+  ready: [number, string],
+  nodeFlags: readonly string[] = [],
+) {
+  const app = await spawnApp({ entry, env: { NODE_ENV: 'production', ...env }, nodeFlags })
   await eventually(() => answers(...ready), { deadlineMs: 30_000 }).catch((error: unknown) => {
     throw new Error(`${entry} did not start: ${app.errorLines.join('\n')}`, { cause: error })
   })
@@ -50,7 +59,7 @@ export async function startWorker(servers: Servers, env: Record<string, string> 
   const metrics = await freePort()
   const own = { HOST: '127.0.0.1', METRICS_PORT: String(metrics) }
   const shared = { REDIS_URL: servers.redis.url, DATABASE_URL: servers.databaseUrl }
-  return start('apps/worker/dist/main.js', { ...own, ...shared, ...env }, 0, [metrics, '/readyz'])
+  return start('apps/worker/dist/main.js', { ...own, ...shared, ...env }, 0, [metrics, '/readyz'], WORKER_FLAGS)
 }
 
 /** A contestant of `bench/contestants`. */

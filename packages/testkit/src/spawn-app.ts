@@ -14,6 +14,8 @@ export type SpawnAppOptions = {
   readonly args?: readonly string[]
   /** Export conditions. Default: the rooms' sources for a `.ts` entry, none for a built one. */
   readonly conditions?: readonly string[]
+  /** Flags of Node.js itself, such as those that the app is shipped with. */
+  readonly nodeFlags?: readonly string[]
 }
 
 /** How a process ended: its exit code, or the signal that ended it. */
@@ -69,11 +71,17 @@ export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
   }
 }
 
-function nodeArguments({ entry, args = [], conditions }: SpawnAppOptions): string[] {
+function nodeArguments({ entry, args = [], conditions, nodeFlags = [] }: SpawnAppOptions): string[] {
   const isSource = entry.endsWith('.ts')
   const wanted = conditions ?? (isSource ? ['@persona-ingest/source'] : [])
   const loader = isSource ? ['--import=tsx'] : []
-  return [...loader, ...wanted.map((each) => `--conditions=${each}`), resolve(repositoryRoot, entry), ...args]
+  return [
+    ...nodeFlags,
+    ...loader,
+    ...wanted.map((each) => `--conditions=${each}`),
+    resolve(repositoryRoot, entry),
+    ...args,
+  ]
 }
 
 function inherited(): Record<string, string | undefined> {

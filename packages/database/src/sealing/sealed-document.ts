@@ -28,13 +28,17 @@ export class SealedDataError extends Error {
 /** Nothing to hide; what an erasure leaves, so that it is recognised without a key. */
 const EMPTY = '{}'
 
+/** Rows are compared with what the log makes of them, whose text may differ; the log's own are compared with nothing else. */
+const comparable = (text: string, [table]: Place): string => (table === 'events' ? text : canonicalText(text))
+
 /**
  * The JSON text that a column gets for a document's: the same, or with keys a string `<key id>:<base64>`. A document is an
- * object, so a string is none. Texts of the same value give the same string, so that rows are compared without a key.
+ * object, so a string is none. In a row, texts of the same value give the same string, so that rows are compared without a
+ * key.
  */
 export function sealDocument(text: string, place: Place, keys: KeyRing): string {
   if (keys.newestId === null || text === EMPTY) return text
-  const sealed = keys.sealComparably(Buffer.from(canonicalText(text)), place.join(' '))
+  const sealed = keys.sealComparably(Buffer.from(comparable(text, place)), place.join(' '))
   return sealed === null ? text : JSON.stringify(documentPrefix(sealed.keyId) + sealed.bytes.toString('base64'))
 }
 

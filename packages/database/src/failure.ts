@@ -1,3 +1,4 @@
+import { isNoEvent } from './replay/stored-event.ts'
 import { SealedDataError } from './sealing/sealed-document.ts'
 
 /**
@@ -104,7 +105,9 @@ export function failureOf(error: unknown): Failure {
   const sqlState = sqlStateOf(error)
   const kind = kindOf(error, sqlState)
   if (error instanceof RangeError) return { kind, sqlState, description: 'nested too deeply' }
+  if (isNoEvent(error)) return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
-  if (error instanceof SealedDataError) return { kind: 'outage', sqlState, description: error.message }
+  if (error instanceof SealedDataError && !error.isChanged)
+    return { kind: 'outage', sqlState, description: error.message }
   return { kind, sqlState, description: describe(sqlState, kind) }
 }

@@ -46,6 +46,18 @@ t.test('an outage uses up no attempt of a replay', async (t) => {
   t.equal((await sql('SELECT id FROM inquiries')).length, 1)
 })
 
+t.test('the replay of an event that was changed by hand is given up; it is no outage', async (t) => {
+  const { enqueue, producer, startWorker, isEmpty } = aQueue(t, servers)
+  const { logged } = startWorker({ MAX_ATTEMPTS: '2' })
+  await enqueue([aDelivery()])
+  await isEmpty()
+  await sql(`UPDATE events SET payload = '{}'`)
+  await producer.enqueueReplays(['evt_1'])
+  await isEmpty()
+  const [line] = logged('replay failed, given up; the event is in the log')
+  t.match(line, { eventId: 'evt_1', description: 'what the log holds of it is no event any more' })
+})
+
 t.test('a replay that fails alone is given up after its attempts; the event stays in the log', async (t) => {
   const { enqueue, producer, startWorker, isEmpty } = aQueue(t, servers)
   const { logged } = startWorker({ MAX_ATTEMPTS: '2' })

@@ -1,6 +1,7 @@
-import { readEvent, type Environment, type PersonaEvent } from '@persona-ingest/persona'
+import type { Environment, PersonaEvent } from '@persona-ingest/persona'
 import { placeOfBody, readLetter } from '../dead-letters/dead-letter.ts'
-import { openBytes, openDocument } from '../sealing/sealed-document.ts'
+import { tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { openBytes } from '../sealing/sealed-document.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 
 /** Each statement must end well within its timeout, whatever the size of the log. */
@@ -15,7 +16,7 @@ export type ScanProgress = { readonly scannedEvents: number }
  */
 const eventsPageSql = `
 WITH page AS (SELECT id, payload, environment, received_at FROM events WHERE id > $1 ORDER BY id LIMIT ${EVENTS_PER_PAGE})
-SELECT id, environment, received_at, CASE WHEN jsonb_typeof(payload) = 'string' OR EXISTS (
+SELECT id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "receivedAtMs", CASE WHEN jsonb_typeof(payload) = 'string' OR EXISTS (
   SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
 ) THEN payload::text END AS payload FROM page ORDER BY id`
 
@@ -23,15 +24,19 @@ const lettersPageSql = `
 SELECT id::text AS id, environment, body, body_sha256, received_at FROM dead_letters
 WHERE dead_letters.id > $1::text::bigint ORDER BY dead_letters.id LIMIT ${LETTERS_PER_PAGE}`
 
-type LoggedEvent = {
+type LoggedEvent = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
+type StoredLetter = {
   readonly id: string
-  readonly payload: string | null
   readonly environment: Environment
   readonly received_at: Date
+  readonly body: Uint8Array
+  readonly body_sha256: Uint8Array
 }
-type StoredLetter = Omit<LoggedEvent, 'payload'> & { readonly body: Uint8Array; readonly body_sha256: Uint8Array }
 
-/** Reads every stored event in which one of the words stands, oldest snapshots too. */
+/**
+ * Reads every stored event in which one of the words stands, oldest snapshots too. One that was changed by hand so that it
+ * is no event tells nothing; it goes with the objects that its row names.
+ */
 export async function* eventsWithWords(
   executor: SqlExecutor,
   words: readonly string[],
@@ -40,10 +45,9 @@ export async function* eventsWithWords(
   let scannedEvents = 0
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly LoggedEvent[] = await executor.query<LoggedEvent>(eventsPageSql, [after, words])
-    for (const { id, payload, environment, received_at: receivedAt } of page) {
-      if (payload === null) continue
-      const text = openDocument(payload, ['events', id, 'payload'], executor.keys)
-      yield readEvent({ body: Buffer.from(text), environment, receivedAtMs: receivedAt.getTime() })
+    for (const { payload, ...row } of page) {
+      const event = payload === null ? null : tryReading({ ...row, payload }, executor.keys)
+      if (event !== null) yield event
     }
     scannedEvents += page.length
     onProgress({ scannedEvents })

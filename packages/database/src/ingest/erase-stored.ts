@@ -1,28 +1,19 @@
 import {
-  readEvent,
   reducedObjectIn,
   reduceEvent,
   type Clock,
-  type Environment,
   type ErasureLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { inPages } from './in-pages.ts'
-import { openDocument } from '../sealing/sealed-document.ts'
-import { encodeRows, isoTime, PersonalJson, type Row } from './projection-row.ts'
+import { storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from './projection-row.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
 import type { SqlExecutor } from './sql-executor.ts'
 import { storedErasureLookup } from './stored-erasures.ts'
 
 /** What an erasure took something from. */
 export type ErasedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly ReducedRow[] }
-
-type StoredEvent = {
-  readonly id: string
-  readonly payload: string
-  readonly environment: Environment
-  readonly received_at: Date
-}
 
 /** A payload may be 2 MiB: an account that stands in thousands of events is reduced page by page. */
 const PAGE_SIZE = 50
@@ -40,7 +31,7 @@ UNION
 SELECT e.id FROM raised JOIN event_objects o ON o.object_id = raised.id JOIN events e ON e.id = o.event_id
 WHERE raised.since IS NULL OR e.created_at >= raised.since`
 
-const readEventsSql = `SELECT id, payload::text AS payload, environment, received_at FROM events WHERE id = ANY($1::text[])`
+const readEventsSql = `SELECT ${storedEventColumns} FROM events WHERE id = ANY($1::text[])`
 
 const reduceEventsSql = `
 UPDATE events SET payload = sent.payload, original_body = NULL
@@ -57,12 +48,15 @@ async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clo
   return found.map(({ id }) => id)
 }
 
-async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
-  const stored = await executor.query<StoredEvent>(readEventsSql, [ids])
-  return stored.map(({ id, payload, environment, received_at: receivedAt }) => {
-    const body = Buffer.from(openDocument(payload, ['events', id, 'payload'], executor.keys))
-    return readEvent({ body, environment, receivedAtMs: receivedAt.getTime() })
-  })
+type ReadEvents = { readonly events: readonly PersonaEvent[]; readonly unreadableIds: readonly string[] }
+
+async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<ReadEvents> {
+  const stored = await executor.query<StoredEventRow>(readEventsSql, [ids])
+  const read = stored.map((row) => ({ id: row.id, event: tryReading(row, executor.keys) }))
+  return {
+    events: read.flatMap(({ id, event }) => (event?.id === id ? [event] : [])),
+    unreadableIds: read.flatMap(({ id, event }) => (event?.id === id ? [] : [id])),
+  }
 }
 
 function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: ErasureLookup): readonly RowSkeleton[] {
@@ -79,11 +73,12 @@ async function erasePage(
   eventIds: readonly string[],
   raised: ReadonlyMap<string, Clock>,
 ): Promise<ErasedCopies> {
-  const events = await readEvents(executor, eventIds)
+  const { events, unreadableIds } = await readEvents(executor, eventIds)
   // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
   const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
   const erasedAt = await storedErasureLookup(executor, standing, raised)
-  const payloads: Row[] = []
+  // What was changed by hand so that it is no event can't be reduced: nothing of it stays.
+  const payloads: Row[] = unreadableIds.map((id) => ({ id, payload: new RawJson('{}') }))
   const skeletons: RowSkeleton[] = []
   for (const event of events) {
     const reduced = reduceEvent(event, erasedAt)
@@ -108,11 +103,13 @@ export async function eraseStoredCopies(
 ): Promise<ErasedCopies> {
   if (raised.size === 0) return { eventIds: [], rows: [] }
   const eventIds: string[] = []
-  const rows = [...(await reduceRows(executor, await findUnloggedRows(executor, raised)))]
+  const rows: ReducedRow[] = []
   for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
     const erased = await erasePage(executor, page, raised)
     eventIds.push(...erased.eventIds)
     rows.push(...erased.rows)
   }
+  // Last, when events that can't be read are emptied: they lead to no row any more.
+  rows.push(...(await reduceRows(executor, await findUnloggedRows(executor, raised))))
   return { eventIds, rows }
 }

@@ -81,7 +81,7 @@ function unloggedRowsSql(family: ObjectFamily): string {
   return (
     `SELECT '${family}' AS family, r.id, r.event_id AS "eventId", r.relationships::text AS relationships ` +
     `FROM ${name} r JOIN raised ON raised.id = r.id WHERE (r.event_created_at, r.event_rank, r.event_id) ` +
-    `<= (raised.created_at, raised.rank, raised.event_id) AND NOT EXISTS (SELECT FROM events WHERE id = r.event_id)`
+    `<= (raised.created_at, raised.rank, raised.event_id) AND NOT EXISTS (SELECT FROM events WHERE id = r.event_id AND payload <> '{}')`
   )
 }
 
@@ -92,7 +92,7 @@ ${(['inquiry', 'verification', 'resource'] as const).map(unloggedRowsSql).join('
 
 type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships: string }
 
-/** Rows at or below a redaction whose event is not in the log any more, so that the log does not lead to them. */
+/** Rows at or below a redaction whose event is not in the log any more, or empty, so that the log does not lead to them. */
 export async function findUnloggedRows(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,

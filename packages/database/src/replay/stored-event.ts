@@ -18,6 +18,16 @@ export function isNoEvent(error: unknown): boolean {
   return error instanceof UnusableEventError || (error instanceof SealedDataError && error.isChanged)
 }
 
+/** Null for what was changed by hand so that it is no event any more. */
+export function tryReading(row: StoredEventRow, keys: KeyRing): PersonaEvent | null {
+  try {
+    return readStoredEvent(row, keys)
+  } catch (error) {
+    if (isNoEvent(error)) return null
+    throw error
+  }
+}
+
 /** Reads an event as the log holds it: as delivered, or as a redaction left it. Throws a `SealedDataError` too. */
 export function readStoredEvent(
   { id, payload, environment, receivedAtMs }: StoredEventRow,

@@ -1,10 +1,9 @@
-import type { KeyRing } from '@persona-ingest/encryption'
-import { prunedPayload, type PersonaEvent } from '@persona-ingest/persona'
+import { prunedPayload } from '@persona-ingest/persona'
 import { encodeRows, PersonalJson } from '../ingest/projection-row.ts'
 import type { MaintenanceConnection } from '../maintenance-connection.ts'
 import { keepPrepared } from '../prepared-statements.ts'
 import { eventChunks, type EventSize } from '../rebuild/event-chunks.ts'
-import { isNoEvent, readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
+import { storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 
 const PAGE = 5_000
 
@@ -26,16 +25,6 @@ SELECT ${storedEventColumns} FROM events WHERE id = ANY($1::text[]) AND pruned_a
 const pruneSql = keepPrepared(`
 UPDATE events SET payload = sent.payload, original_body = NULL, pruned_at = clock_timestamp()
 FROM jsonb_to_recordset($1::jsonb) AS sent(id text, payload jsonb) WHERE events.id = sent.id`)
-
-/** Null for what was changed by hand so that it is no event any more. */
-function tryReading(row: StoredEventRow, keys: KeyRing): PersonaEvent | null {
-  try {
-    return readStoredEvent(row, keys)
-  } catch (error) {
-    if (isNoEvent(error)) return null
-    throw error
-  }
-}
 
 type Pruned = { readonly events: number; readonly unreadableIds: readonly string[] }
 

@@ -72,6 +72,13 @@ t.test('an inquiry goes with its objects and its own events, and the report name
   t.match(await erase('inq_1'), { eventIds: [], inquiryIds: [], letterIds: [] }, 'again, there is nothing left')
 })
 
+t.test('by a reference id that stands in an event changed by hand, too', async (t) => {
+  await store({ id: 'evt_1', createdAt: at(1), data: anInquiry('inq_1', { reference: 'ref-7' }) })
+  await sql(`UPDATE events SET payload = jsonb_build_array(payload)`)
+  t.match(await erase('ref-7'), { eventIds: ['evt_1'], inquiryIds: ['inq_1'] })
+  t.strictSame(await found(), [])
+})
+
 t.test('it holds against what is older and comes later, and not against what is newer', async (t) => {
   await store({ id: 'evt_1', createdAt: at(1), data: anInquiry('inq_1') })
   await erase('inq_1')

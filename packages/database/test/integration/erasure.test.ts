@@ -112,6 +112,29 @@ t.test('a redaction leaves no marked value in any column of any table', async (t
   ])
 })
 
+for (const [change, left] of [
+  [`payload = jsonb_set(payload, '{data,attributes,created-at}', '"yesterday"')`, {}],
+  [`payload = jsonb_build_array(payload)`, {}],
+  [`payload = (SELECT payload FROM events WHERE id = 'evt_other')`, {}],
+] as const) {
+  t.test(`an event that was changed by hand keeps nothing, and holds no redaction up: ${change}`, async (t) => {
+    await store({ id: 'evt_other', data: anObject('inquiry', 'inq_9', { attributes: attributes('other') }) })
+    const others = marks.length
+    await store({ id: 'evt_1', createdAt: at(1), data: personalInquiry(), included: [personalVerification()] })
+    await sql(`UPDATE events SET ${change} WHERE id = 'evt_1'`)
+    const data = anObject('inquiry', 'inq_1', { attributes: { status: 'approved' } })
+    await store({ id: 'evt_9', createdAt: at(9), name: 'inquiry.redacted', data })
+    t.strictSame(marksIn(await everyRow(sql), marks), marks.slice(0, others))
+    t.strictSame(await row(`SELECT payload FROM events WHERE id = 'evt_1'`), { payload: left })
+    t.match(await row('SELECT status, attributes, checks FROM verifications'), {
+      status: 'passed',
+      attributes: {},
+      checks: [],
+    })
+    t.ok(marksIn(JSON.stringify(await row(`SELECT payload FROM events WHERE id = 'evt_other'`)), marks).length > 0)
+  })
+}
+
 t.test('what is older and arrives later is reduced before it is stored', async (t) => {
   await store(redaction())
   for (const event of personalEvents()) await store(event)

@@ -107,7 +107,6 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof RangeError) return { kind, sqlState, description: 'nested too deeply' }
   if (isNoEvent(error)) return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
-  if (error instanceof SealedDataError && !error.isChanged)
-    return { kind: 'outage', sqlState, description: error.message }
+  if (error instanceof SealedDataError) return { kind: 'outage', sqlState, description: error.message }
   return { kind, sqlState, description: describe(sqlState, kind) }
 }

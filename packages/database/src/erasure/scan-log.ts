@@ -1,6 +1,6 @@
 import type { Environment, PersonaEvent } from '@persona-ingest/persona'
 import { placeOfBody, readLetter } from '../dead-letters/dead-letter.ts'
-import { tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { isNoEvent, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 
@@ -46,7 +46,7 @@ export async function* eventsWithWords(
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly LoggedEvent[] = await executor.query<LoggedEvent>(eventsPageSql, [after, words])
     for (const { payload, ...row } of page) {
-      const event = payload === null ? null : tryReading({ ...row, payload }, executor.keys)
+      const event = payload === null ? null : tryReading({ ...row, payload }, executor.keys, isNoEvent)
       if (event !== null) yield event
     }
     scannedEvents += page.length

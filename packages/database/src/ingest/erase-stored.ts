@@ -6,7 +6,7 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { inPages } from './in-pages.ts'
-import { storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { isNoEvent, storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from './projection-row.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
 import type { SqlExecutor } from './sql-executor.ts'
@@ -52,7 +52,7 @@ type ReadEvents = { readonly events: readonly PersonaEvent[]; readonly unreadabl
 
 async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<ReadEvents> {
   const stored = await executor.query<StoredEventRow>(readEventsSql, [ids])
-  const read = stored.map((row) => ({ id: row.id, event: tryReading(row, executor.keys) }))
+  const read = stored.map((row) => ({ id: row.id, event: tryReading(row, executor.keys, isNoEvent) }))
   return {
     events: read.flatMap(({ id, event }) => (event?.id === id ? [event] : [])),
     unreadableIds: read.flatMap(({ id, event }) => (event?.id === id ? [] : [id])),

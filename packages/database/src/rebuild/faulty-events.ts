@@ -2,7 +2,7 @@ import type { KeyRing } from '@persona-ingest/encryption'
 import type { PersonaEvent } from '@persona-ingest/persona'
 import { encodeRows } from '../ingest/projection-row.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { isNoEvent, readStoredEvent, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
+import { readStoredEvent, seemsChanged, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
@@ -43,7 +43,7 @@ export function readLogRow(
     const columns = contradictions(row, event)
     return columns.length === 0 ? { event } : { faulty: { id: row.id, columns } }
   } catch (error) {
-    if (isNoEvent(error)) return { faulty: { id: row.id, columns: ['payload'] } }
+    if (seemsChanged(error)) return { faulty: { id: row.id, columns: ['payload'] } }
     throw error
   }
 }

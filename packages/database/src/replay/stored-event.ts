@@ -14,16 +14,26 @@ export type StoredEventRow = {
 }
 
 /** Whether a row was changed by hand so that it is no event any more. */
-export function isNoEvent(error: unknown): boolean {
-  return error instanceof UnusableEventError || (error instanceof SealedDataError && error.isChanged)
+export const isNoEvent = (error: unknown): boolean => error instanceof UnusableEventError
+
+/**
+ * The same, or so that its key does not open it. Another key under the same id looks alike, so only for what names such
+ * events and leaves them as they are.
+ */
+export function seemsChanged(error: unknown): boolean {
+  return isNoEvent(error) || (error instanceof SealedDataError && error.isChanged)
 }
 
-/** Null for what was changed by hand so that it is no event any more. */
-export function tryReading(row: StoredEventRow, keys: KeyRing): PersonaEvent | null {
+/** Null where reading fails as `isPassedOver` tells. */
+export function tryReading(
+  row: StoredEventRow,
+  keys: KeyRing,
+  isPassedOver: (error: unknown) => boolean,
+): PersonaEvent | null {
   try {
     return readStoredEvent(row, keys)
   } catch (error) {
-    if (isNoEvent(error)) return null
+    if (isPassedOver(error)) return null
     throw error
   }
 }

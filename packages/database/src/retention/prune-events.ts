@@ -3,7 +3,7 @@ import { encodeRows, PersonalJson } from '../ingest/projection-row.ts'
 import type { MaintenanceConnection } from '../maintenance-connection.ts'
 import { keepPrepared } from '../prepared-statements.ts'
 import { eventChunks, type EventSize } from '../rebuild/event-chunks.ts'
-import { storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { seemsChanged, storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 
 const PAGE = 5_000
 
@@ -32,7 +32,7 @@ async function pruneChunk(connection: MaintenanceConnection, ids: readonly strin
   return connection.transaction('latest', async () => {
     await connection.query(shareSql, [])
     const rows = await connection.query<StoredEventRow>(readSql, [ids])
-    const read = rows.map((row) => ({ id: row.id, event: tryReading(row, connection.keys) }))
+    const read = rows.map((row) => ({ id: row.id, event: tryReading(row, connection.keys, seemsChanged) }))
     const pruned = read.flatMap(({ id, event }) =>
       event === null ? [] : [{ id, payload: new PersonalJson(prunedPayload(event), ['events', id, 'payload']) }],
     )

@@ -174,6 +174,32 @@ t.test('without the key it is an outage, told by place and key: nothing is given
   }
 })
 
+t.test('another key under the id of the one that sealed is an outage too: it empties nothing', async (t) => {
+  await storeAll()
+  const before = await documentsOf(sql, [a])
+  const wrong = aKey('a')
+  const withWrong = opened(wrong)
+  const redaction = read({ body: bodyOf(anEvent({ id: 'evt_9', name: 'inquiry.redacted', createdAt: at(9), data: anObject('inquiry', 'inq_1') })) }) // prettier-ignore
+  for (const work of [
+    async () => storeEvents(withWrong, [redaction]),
+    async () => findErasureTargets(withWrong, 'ref-7'),
+    async () => replayEvent(withWrong, 'evt_1'),
+    async () => sealing(b, wrong),
+  ]) {
+    const error: unknown = await work().then(
+      () => null,
+      (reason: unknown) => reason,
+    )
+    t.match(failureOf(error), { kind: 'outage', description: /is not what that key has sealed there/ })
+  }
+  const limits = { eventsBefore: new Date(), lettersBefore: null }
+  t.match(await prune({ databaseUrl: url, encryptionKeys: [wrong], ...limits }), {
+    events: 0,
+    unreadableIds: { length: 2 },
+  })
+  t.strictSame(await documentsOf(sql, [a]), before)
+})
+
 t.test(
   'what is sealed opens in its own place only; an event that does not is named by rebuild, the others go on',
   async (t) => {

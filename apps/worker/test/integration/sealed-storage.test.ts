@@ -37,13 +37,10 @@ t.test('workers whose keys change one after the other store sealed, and a redact
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'a:%'`), 1)
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'b:%'`), 1)
   t.equal(await count(`inquiries WHERE attributes #>> '{}' LIKE 'b:%' AND fields #>> '{}' LIKE 'b:%'`), 1)
-  const sizeOf = async () => (await sql('SELECT sum(length(payload::text))::int AS size FROM events'))[0]?.['size']
-  const before = Number(await sizeOf())
   await producer.enqueue(aDelivery({ id: 'evt_9', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }))
   await eventually(async () => (await count(`inquiries WHERE redacted_at IS NOT NULL OR attributes = '{}'`)) === 1)
   t.equal(await count(`inquiries WHERE fields = '{}'`), 1)
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'b:%'`), 3, 'what was reduced is under the newest key')
-  t.ok(Number(await sizeOf()) < before + 700)
   newer.signal('SIGTERM')
   t.strictSame(await newer.exit, { code: 0, signal: null })
 })

@@ -94,7 +94,8 @@ class Load {
     const idle = [...this.#connections]
     await new Promise<void>((resolve) => {
       const dispatch = (): void => {
-        const due = Math.floor(((performance.now() - startedAt) / 1000) * ratePerSecond)
+        // The first is due at once: a delivery counts from its own moment, not from the next one's.
+        const due = Math.floor(((performance.now() - startedAt) / 1000) * ratePerSecond) + 1
         while (this.#begun < Math.min(due, this.#requests.length)) {
           const connection = idle.pop()
           if (connection === undefined) return

@@ -28,23 +28,26 @@ export function bodiesOf(count: number, seed: string, more: Partial<BodyOptions>
   return { seed, count, order: 'live', startAtMs: Date.now() - 3_600_000, ...more }
 }
 
-/** Fills the queue through the ingress, stops it, and lets a worker drain the backlog. */
+/** Fills the queue through the ingress, stops it, and lets workers drain the backlog. */
 export async function drainOurs(
   servers: Servers,
   bodies: BodyOptions,
-  env: Record<string, string> = {},
+  { env = {}, workers = 1 }: { readonly env?: Record<string, string>; readonly workers?: number } = {},
 ): Promise<Drain> {
   const before = await storedEvents(servers)
   const ingress = await startIngress(servers)
   await runLoad({ port: ingress.port, bodies })
   await ingress.stop()
-  const worker = await startWorker(servers, env)
-  const meter = startMeter({ worker: worker.pid, redis: servers.redis.pid, postgres: servers.postgres.pid })
+  const running = await Promise.all(Array.from({ length: workers }, async () => startWorker(servers, env)))
+  const pids = Object.fromEntries(
+    running.map(({ pid }, index) => [index === 0 ? 'worker' : `worker ${index + 1}`, pid]),
+  )
+  const meter = startMeter({ ...pids, redis: servers.redis.pid, postgres: servers.postgres.pid })
   const startedAt = performance.now()
   await untilDrained(servers)
   const seconds = (performance.now() - startedAt) / 1000
   const usage = meter()
-  await worker.stop()
+  await Promise.all(running.map(async (worker) => worker.stop()))
   return { perSecond: bodies.count / seconds, usage, events: (await storedEvents(servers)) - before }
 }
 
@@ -94,10 +97,16 @@ async function paced(rate: number, seconds: number, round: number): Promise<Load
   })
 }
 
+/** Of all processes whose name begins so: `worker` and `worker 2`. */
+function cpuOf({ usage }: Drain, name: string): number {
+  const own = Object.entries(usage).filter(([process]) => process.startsWith(name))
+  return own.reduce((sum, [, { cpuMs }]) => sum + cpuMs, 0)
+}
+
 function drainTable(results: ReadonlyMap<string, readonly Drain[]>): Table {
   const rate = (name: string): number => medianOf((results.get(name) ?? []).map((drain) => drain.perSecond))
   const cpu = (drains: readonly Drain[], name: string): number =>
-    rounded(medianOf(drains.map((drain) => (drain.usage[name]?.cpuMs ?? 0) / drain.events)), 3)
+    rounded(medianOf(drains.map((drain) => cpuOf(drain, name) / drain.events)), 3)
   return {
     title: 'Drain of a backlog',
     columns: [
@@ -143,6 +152,11 @@ async function answer({ rounds, shorter, say }: QuestionOptions) {
       {
         name: 'ours',
         run: (round) => withServers((servers) => drainOurs(servers, bodiesOf(BACKLOG / shorter, `${round}`))),
+      },
+      {
+        name: 'ours, two workers',
+        run: (round) =>
+          withServers((servers) => drainOurs(servers, bodiesOf(BACKLOG / shorter, `${round}`), { workers: 2 })),
       },
       { name: 'textbook', run: (round) => drainTextbook(SLOW_BACKLOG / shorter, round) },
       { name: 'ceiling', run: () => storageCeiling(BACKLOG / shorter) },

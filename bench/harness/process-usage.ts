@@ -49,6 +49,13 @@ export function usageOf(pid: number): Usage {
   }
 }
 
+/** What all processors of the machine have worked so far, in ms of one. */
+export function busyProcessorMs(): number {
+  const [, user, nice, system, , , irq, softIrq] =
+    readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]?.split(/\s+/) ?? []
+  return [user, nice, system, irq, softIrq].reduce((sum, ticks) => sum + Number(ticks), 0) * TICK_MS
+}
+
 /** Open file handles of one process. */
 export function openHandles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length

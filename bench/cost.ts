@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { storedEvents, untilDrained } from './harness/backlog.ts'
-import { runLoad } from './harness/load.ts'
+import { prepareLoad, runLoad } from './harness/load.ts'
 import { medianOf, rounded, withSpread } from './harness/numbers.ts'
 import { startMeter, type Usage } from './harness/process-usage.ts'
 import type { Question, QuestionOptions, Table } from './harness/question.ts'
@@ -13,6 +13,8 @@ import { bodiesOf } from './store.ts'
 const EVENTS = 40_000
 const SLOW_EVENTS = 4_000
 const WAITING = 100_000
+const RATES = [20, 200, 400]
+const SECONDS = 20
 
 /** What a whole stack does with a load, from the first delivery to the last row, everything at once. */
 type WholeWay = {
@@ -36,12 +38,14 @@ async function postgresBytes({ postgres }: Servers): Promise<number> {
 async function wholeWay(
   servers: Servers,
   apps: Readonly<Record<'ingress' | 'worker', RunningApp>>,
-  options: { readonly count: number; readonly queue: string; readonly round: number },
+  options: { readonly count: number; readonly queue: string; readonly round: number; readonly ratePerSecond?: number },
 ): Promise<WholeWay> {
-  const { count, queue, round } = options
+  const { count, queue, round, ratePerSecond = null } = options
   const { ingress, worker } = apps
   await runLoad({ port: ingress.port, bodies: bodiesOf(Math.ceil(count / 20), `warm/${round}`) })
   await untilDrained(servers, queue)
+  // Before anything is counted: to build and to sign the bodies takes the load's process seconds.
+  const load = await prepareLoad({ port: ingress.port, bodies: bodiesOf(count, `${round}`), ratePerSecond })
   const bytesBefore = await postgresBytes(servers)
   const networkBefore = loopbackBytes()
   const eventsBefore = await storedEvents(servers)
@@ -52,7 +56,7 @@ async function wholeWay(
     postgres: servers.postgres.pid,
   })
   const startedAt = performance.now()
-  await runLoad({ port: ingress.port, bodies: bodiesOf(count, `${round}`) })
+  await load.run()
   await untilDrained(servers, queue)
   const seconds = (performance.now() - startedAt) / 1000
   const usage = meter()
@@ -65,28 +69,43 @@ async function wholeWay(
 
 const CPU = ['ingress', 'worker', 'redis', 'postgres'] as const
 
+function perEvent(ways: readonly WholeWay[], of: (way: WholeWay) => number): number {
+  return medianOf(ways.map((way) => of(way) / way.events))
+}
+
+/** Processor time per event in ms: of each process, and of all. */
+function cpuColumns(ways: readonly WholeWay[]): readonly number[] {
+  const cpu = CPU.map((process) => perEvent(ways, (way) => way.usage[process]?.cpuMs ?? 0))
+  return [...cpu, cpu.reduce((sum, value) => sum + value, 0)].map((value) => rounded(value, 3))
+}
+
+const CPU_TITLES = [...CPU.map((name) => `${name} CPU ms`), 'CPU ms in all']
+
+/** What comes seldom costs more: every process wakes for it, and nothing shares a job or a transaction. */
+function rateTable(results: ReadonlyMap<string, readonly WholeWay[]>): Table {
+  return {
+    title: 'Processor time by the rate of arrival, open loop',
+    columns: ['arrivals', ...CPU_TITLES, 'processors of all'],
+    rows: [...results].map(([name, ways]) => {
+      const cpu = cpuColumns(ways)
+      return [name, ...cpu, rounded((medianOf(ways.map((way) => way.perSecond)) * (cpu.at(-1) ?? NaN)) / 1000)]
+    }),
+  }
+}
+
 function cpuTable(results: ReadonlyMap<string, readonly WholeWay[]>): Table {
   const perSecond = (name: string): number => medianOf((results.get(name) ?? []).map((way) => way.perSecond))
-  const perEvent = (ways: readonly WholeWay[], of: (way: WholeWay) => number): number =>
-    medianOf(ways.map((way) => of(way) / way.events))
   return {
     title: 'Acknowledged and stored, everything at once on this machine, closed loop of 32',
-    columns: ['contestant', 'events/s', 'of textbook', ...CPU.map((name) => `${name} CPU ms`), 'CPU ms in all', 'PostgreSQL bytes', 'network bytes'], // prettier-ignore
-    rows: [...results].map(([name, ways]) => {
-      const cpu = CPU.map((process) => perEvent(ways, (way) => way.usage[process]?.cpuMs ?? 0))
-      return [
-        name,
-        withSpread(ways.map((way) => way.perSecond)),
-        rounded(perSecond(name) / perSecond('textbook'), 1),
-        ...cpu.map((value) => rounded(value, 3)),
-        rounded(
-          cpu.reduce((sum, value) => sum + value, 0),
-          3,
-        ),
-        Math.round(perEvent(ways, (way) => way.postgresBytes)),
-        Math.round(perEvent(ways, (way) => way.loopbackBytes)),
-      ]
-    }),
+    columns: ['contestant', 'events/s', 'of textbook', ...CPU_TITLES, 'PostgreSQL bytes', 'network bytes'], // prettier-ignore
+    rows: [...results].map(([name, ways]) => [
+      name,
+      withSpread(ways.map((way) => way.perSecond)),
+      rounded(perSecond(name) / perSecond('textbook'), 1),
+      ...cpuColumns(ways),
+      Math.round(perEvent(ways, (way) => way.postgresBytes)),
+      Math.round(perEvent(ways, (way) => way.loopbackBytes)),
+    ]),
   }
 }
 
@@ -116,18 +135,25 @@ async function waitingTable(count: number): Promise<Table> {
 const key = `a:${randomBytes(32).toString('base64')}`
 const KEYS = { QUEUE_ENCRYPTION_KEYS: key, STORAGE_ENCRYPTION_KEYS: key }
 
-async function ours(count: number, round: number, env: Record<string, string> = {}): Promise<WholeWay> {
+type OursOptions = {
+  readonly count: number
+  readonly round: number
+  readonly env?: Record<string, string>
+  readonly ratePerSecond?: number
+}
+
+async function ours({ env = {}, ...options }: OursOptions): Promise<WholeWay> {
   return withServers(async (servers) => {
     const apps = { ingress: await startIngress(servers, env), worker: await startWorker(servers, env) }
-    return wholeWay(servers, apps, { count, queue: 'persona-events', round })
+    return wholeWay(servers, apps, { ...options, queue: 'persona-events' })
   })
 }
 
 async function answer({ rounds, shorter, say }: QuestionOptions) {
   const results = await inTurns<WholeWay>(
     [
-      { name: 'ours', run: (round) => ours(EVENTS / shorter, round) },
-      { name: 'ours, sealed', run: (round) => ours(EVENTS / shorter, round, KEYS) },
+      { name: 'ours', run: (round) => ours({ count: EVENTS / shorter, round }) },
+      { name: 'ours, sealed', run: (round) => ours({ count: EVENTS / shorter, round, env: KEYS }) },
       {
         name: 'textbook',
         run: (round) =>
@@ -140,9 +166,19 @@ async function answer({ rounds, shorter, say }: QuestionOptions) {
     ],
     { rounds, say },
   )
+  const paced = await inTurns(
+    RATES.map((rate) => ({
+      name: `${rate}/s`,
+      run: (round: number) => ours({ count: Math.ceil((rate * SECONDS) / shorter), round, ratePerSecond: rate }),
+    })),
+    { rounds, say },
+  )
   say('filling Redis')
   const waiting = await waitingTable(WAITING / shorter)
-  return { tables: [cpuTable(results), waiting], measurements: { whole: Object.fromEntries(results), waiting } }
+  return {
+    tables: [cpuTable(results), rateTable(paced), waiting],
+    measurements: { whole: Object.fromEntries(results), paced: Object.fromEntries(paced), waiting },
+  }
 }
 
 /** What does an event cost? */

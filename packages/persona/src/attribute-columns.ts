@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json'
-import { own, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
+import { newObject, own, setMember, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 /** What reading one attribute for a column gives: the column's value, and whether the attribute stays as well. */
@@ -40,10 +40,11 @@ function readKind(value: JsonValue | undefined, isRightKind: (value: JsonValue) 
 
 /**
  * Takes the attributes that have a column of their own out of an object's snake_case attributes. What a column can't
- * hold (a wrong kind, an unreadable date) stays, so that nothing told is lost. The given object is changed.
+ * hold (a wrong kind, an unreadable date) stays, so that nothing told is lost.
  */
 export class AttributeColumns {
   readonly #attributes: JsonObject
+  readonly #taken = new Set<string>()
 
   constructor(attributes: JsonObject) {
     this.#attributes = attributes
@@ -51,15 +52,37 @@ export class AttributeColumns {
 
   #take<T>(key: string, read: (value: JsonValue | undefined) => Reading<T>): T {
     const reading = read(own(this.#attributes, key))
-    if (!reading.stays) delete this.#attributes[key]
+    if (!reading.stays) this.#taken.add(key)
     return reading.value
   }
 
-  text = (key: string): string | null => this.#take(key, readText)
+  text(key: string): string | null {
+    return this.#take(key, readText)
+  }
+
   /** Unix milliseconds. */
-  time = (key: string): number | null => this.#take(key, readTime)
-  status = (): string | null => this.#take('status', readStatus)
-  tags = (): readonly string[] => this.#take('tags', readTags)
-  object = (key: string, isRightKind: (value: JsonValue) => boolean): JsonValue | null =>
-    this.#take(key, (value) => readKind(value, isRightKind))
+  time(key: string): number | null {
+    return this.#take(key, readTime)
+  }
+
+  status(): string | null {
+    return this.#take('status', readStatus)
+  }
+
+  tags(): readonly string[] {
+    return this.#take('tags', readTags)
+  }
+
+  object(key: string, isRightKind: (value: JsonValue) => boolean): JsonValue | null {
+    return this.#take(key, (value) => readKind(value, isRightKind))
+  }
+
+  /** What no column has taken so far. A copy: an object that members were deleted from is slow to read and to write. */
+  rest(): JsonObject {
+    const rest = newObject()
+    for (const key of Object.keys(this.#attributes)) {
+      if (!this.#taken.has(key)) setMember(rest, key, this.#attributes[key] as JsonValue)
+    }
+    return rest
+  }
 }

@@ -69,16 +69,15 @@ export function own(object: JsonObject, key: string): JsonValue | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined
 }
 
-/** The exact parser is ten times as slow as JavaScript's own. */
-function parseWith(text: string, numbers: { readonly areExact: boolean }): JsonValue {
-  const value = JSON.parse(text) as JsonValue
-  if (numbers.areExact) return value
+/** Ten times as slow as JavaScript's own parser, and not as strict: for texts that one has taken. */
+function parseLossless(text: string): JsonValue {
   return parse(text, null, { parseNumber: exactNumber, onDuplicateKey: ({ newValue }) => newValue }) as JsonValue
 }
 
 /** Parses JSON so that every number keeps its digits. Throws a SyntaxError on anything that is no JSON. */
 export function parseExact(text: string): JsonValue {
-  return parseWith(text, judgeNumbers(text))
+  const rounded = JSON.parse(text) as JsonValue
+  return judgeNumbers(text).areExact ? rounded : parseLossless(text)
 }
 
 /** The JSON text of a value made by {@link parseExact}. */
@@ -163,13 +162,32 @@ export type StorableJson = {
   readonly isFaithful: boolean
 }
 
+/** A number with an exponent, as JavaScript writes it; jsonb spells it out. In a string it costs the closer look only. */
+const WRITTEN_EXPONENT = /\de[+-]\d/
+
+/**
+ * Tells whether a text is written as JavaScript writes its value: then it holds nothing that the value lacks, neither a
+ * key named twice nor digits of a number. Most bodies are; writing one anew costs a third of looking at it closely.
+ */
+function isPlain(text: string, value: JsonValue): boolean {
+  if (text.includes('\\u') || WRITTEN_EXPONENT.test(text)) return false
+  try {
+    return JSON.stringify(value) === text
+  } catch {
+    // Nested too deeply to be written by JavaScript: whether it can be read all the same is not for here to say.
+    return false
+  }
+}
+
 /**
  * Parses a JSON text into a value and a text that PostgreSQL can hold.
  * Throws a SyntaxError on what is no JSON and a RangeError on nesting beyond the stack.
  */
 export function parseStorable(text: string): StorableJson {
+  const rounded = JSON.parse(text) as JsonValue
+  if (isPlain(text, rounded)) return { text, value: rounded, isFaithful: true }
   const numbers = judgeNumbers(text)
-  const value = parseWith(text, numbers)
+  const value = numbers.areExact ? rounded : parseLossless(text)
   const isDistinct = !hasDuplicateKeys(text, value)
   const isFaithful = isDistinct && !numbers.areRespelt
   if (!ESCAPED_SUSPECT.test(text)) return { text, value, isFaithful }

@@ -64,30 +64,37 @@ function readAttributes(value: JsonValue | undefined, casing: Casing): JsonObjec
 }
 
 function readTimes<Name extends string>(columns: AttributeColumns, names: readonly Name[]) {
-  return Object.fromEntries(names.map((name) => [name, columns.time(name)])) as Record<Name, number | null>
+  const times = {} as Record<Name, number | null>
+  for (const name of names) times[name] = columns.time(name)
+  return times
 }
 
-function readInquiry(base: SnapshotBase, columns: AttributeColumns): InquirySnapshot {
+/** What is known of an object's snapshot before its attributes are read into columns. */
+type Told = Pick<SnapshotBase, 'type' | 'relationships'>
+
+function readInquiry(told: Told, columns: AttributeColumns): InquirySnapshot {
   return {
-    ...base,
+    ...told,
     family: 'inquiry',
     referenceId: columns.text('reference_id'),
-    accountId: relatedId(base.relationships, 'account'),
-    templateId: relatedId(base.relationships, 'inquiry_template') ?? relatedId(base.relationships, 'template'),
-    templateVersionId: relatedId(base.relationships, 'inquiry_template_version'),
+    accountId: relatedId(told.relationships, 'account'),
+    templateId: relatedId(told.relationships, 'inquiry_template') ?? relatedId(told.relationships, 'template'),
+    templateVersionId: relatedId(told.relationships, 'inquiry_template_version'),
     tags: columns.tags(),
     fields: (columns.object('fields', isJsonObject) as JsonObject | null) ?? {},
     times: readTimes(columns, inquiryTimes),
+    attributes: columns.rest(),
   }
 }
 
-function readVerification(base: SnapshotBase, columns: AttributeColumns): VerificationSnapshot {
+function readVerification(told: Told, columns: AttributeColumns): VerificationSnapshot {
   return {
-    ...base,
+    ...told,
     family: 'verification',
     countryCode: columns.text('country_code'),
     checks: columns.object('checks', Array.isArray) ?? [],
     times: readTimes(columns, verificationTimes),
+    attributes: columns.rest(),
   }
 }
 
@@ -106,11 +113,11 @@ function tellsRedaction(value: JsonValue | undefined): boolean {
   return value !== undefined && value !== null
 }
 
-function readFamily(base: SnapshotBase, columns: AttributeColumns): Snapshot {
-  const family = familyOf(base.type)
-  if (family === 'inquiry') return readInquiry(base, columns)
-  if (family === 'verification') return readVerification(base, columns)
-  return { ...base, family }
+function readFamily(told: Told, columns: AttributeColumns): Snapshot {
+  const family = familyOf(told.type)
+  if (family === 'inquiry') return readInquiry(told, columns)
+  if (family === 'verification') return readVerification(told, columns)
+  return { ...told, family, attributes: columns.rest() }
 }
 
 /** Reads one JSON:API object; null for what has no id that a row can be kept under, which is passed over. */
@@ -124,7 +131,7 @@ export function readObject(value: JsonValue, casing: Casing): ObjectReading | nu
   const relationships = readRelationships(own(value, 'relationships'), casing)
   const columns = new AttributeColumns(attributes)
   const status = columns.status()
-  const snapshot = readFamily({ type: readType(own(value, 'type')), attributes, relationships }, columns)
+  const snapshot = readFamily({ type: readType(own(value, 'type')), relationships }, columns)
   return { id, snapshot, status, lacksStatus: toldStatus === null, isRedacted }
 }
 

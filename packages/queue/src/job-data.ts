@@ -97,9 +97,8 @@ function writeBody(delivery: Delivery, keys: KeyRing): Pick<DeliveryData, 'encod
 }
 
 function readBody(data: DeliveryData, keys: KeyRing): Uint8Array | null {
-  if (data.encoding !== 'sealed') return new Uint8Array(Buffer.from(data.body, data.encoding))
-  const opened = keys.open({ keyId: data.keyId ?? '', bytes: Buffer.from(data.body, 'base64') }, bindingOf(data))
-  return opened === null ? null : new Uint8Array(opened)
+  if (data.encoding !== 'sealed') return Buffer.from(data.body, data.encoding)
+  return keys.open({ keyId: data.keyId ?? '', bytes: Buffer.from(data.body, 'base64') }, bindingOf(data))
 }
 
 function writeDelivery(delivery: Delivery, attemptsMade: number, keys: KeyRing): DeliveryData {

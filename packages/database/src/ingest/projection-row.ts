@@ -2,7 +2,7 @@ import type { Clock, ObjectFamily, ObjectState, Snapshot } from '@persona-ingest
 import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
 import type { KeyRing } from '@persona-ingest/encryption'
 import { sealBytes, sealDocument, type Place } from '../sealing/sealed-document.ts'
-import { projectionTables, type ClockPrefix } from './projection-columns.ts'
+import { clockColumns, projectionTables, type ClockPrefix } from './projection-columns.ts'
 
 /** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
 export class RawJson {
@@ -43,16 +43,31 @@ function json(value: JsonValue): RawJson {
   return new RawJson(stringifyExact(value))
 }
 
+function clockNames(prefix: ClockPrefix): readonly [time: string, rank: string, eventId: string] {
+  return clockColumns(prefix).map(([name]) => name) as [string, string, string]
+}
+
+/** Names made once: four clocks stand in every row. */
+const CLOCK_NAMES: Readonly<Record<ClockPrefix, ReturnType<typeof clockNames>>> = {
+  event: clockNames('event'),
+  status: clockNames('status'),
+  claim: clockNames('claim'),
+  reference: clockNames('reference'),
+}
+
 function clockOf(prefix: ClockPrefix, clock: Clock | null): Row {
-  return {
-    [`${prefix}_created_at`]: clock === null ? null : isoTime(clock.createdAtMs),
-    [`${prefix}_rank`]: clock?.rank ?? null,
-    [prefix === 'event' ? 'event_id' : `${prefix}_event_id`]: clock?.eventId ?? null,
-  }
+  if (clock === null) return {}
+  const [time, rank, eventId] = CLOCK_NAMES[prefix]
+  return { [time]: isoTime(clock.createdAtMs), [rank]: clock.rank, [eventId]: clock.eventId }
 }
 
 function isoTimes(times: Readonly<Record<string, number | null>>): Row {
-  return Object.fromEntries(Object.entries(times).map(([name, time]) => [name, time === null ? null : isoTime(time)]))
+  const row: Record<string, string | null> = {}
+  for (const name of Object.keys(times)) {
+    const time = times[name] ?? null
+    row[name] = time === null ? null : isoTime(time)
+  }
+  return row
 }
 
 /** What a row holds of an object that is known by reference only. */

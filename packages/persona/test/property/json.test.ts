@@ -95,8 +95,9 @@ t.test(
   'a text is faithful exactly where nothing is named twice, respelt by jsonb or refused by PostgreSQL',
   async () => {
     fc.assert(
-      fc.property(document, ({ text, hasDuplicates, isStorable, isRespelt }) => {
-        const { isFaithful } = parseStorable(text)
+      fc.property(document, fc.boolean(), ({ text, compact, hasDuplicates, isStorable, isRespelt }, isCompact) => {
+        // As JavaScript would write it, and so taken without a closer look; of a key named twice it holds one only.
+        const { isFaithful } = parseStorable(isCompact && !hasDuplicates ? compact : text)
         const mustBe = !hasDuplicates && isStorable && !isRespelt
         // A text that looks like such a number inside a string may cost a copy of the bytes, never the other way round.
         return mustBe ? isFaithful || /-0|[eE]/.test(text) : !isFaithful

@@ -3,11 +3,16 @@ import { AttributeColumns } from '../../src/attribute-columns.ts'
 import { isJsonObject, parseExact, type JsonObject } from '../../src/json.ts'
 import { plain } from '../model/event-document.ts'
 
-/** What a column takes of an attribute `x` given as JSON text, and what stays of the attributes. */
-function take(text: string | undefined, read: (columns: AttributeColumns) => unknown) {
-  const attributes = (text === undefined ? {} : parseExact(`{"x":${text}}`)) as JsonObject
-  const value = read(new AttributeColumns(attributes))
-  return { value, stays: 'x' in attributes }
+/** What a column takes of an attribute given as JSON text, `x` by default, and whether it stays among the rest. */
+function take(text: string | undefined, read: (columns: AttributeColumns) => unknown, key = 'x') {
+  const attributes = (text === undefined ? {} : parseExact(`{"${key}":${text},"y":1}`)) as JsonObject
+  const given = { ...attributes }
+  const columns = new AttributeColumns(attributes)
+  const value = read(columns)
+  const { [key]: left, ...others } = columns.rest()
+  t.same(attributes, given, 'what was given is left as it was')
+  t.same(Object.keys(others), text === undefined ? [] : ['y'], 'what no column takes stays')
+  return { value, stays: left !== undefined }
 }
 
 t.test('a text column holds texts, and numbers and booleans as their JSON text', async (t) => {
@@ -34,10 +39,7 @@ t.test('a time column holds readable times, and leaves every other thing where i
 })
 
 t.test('a status is a text that is not empty', async (t) => {
-  const status = (json: string) => {
-    const attributes = parseExact(`{"status":${json}}`) as JsonObject
-    return { value: new AttributeColumns(attributes).status(), stays: 'status' in attributes }
-  }
+  const status = (json: string) => take(json, (columns) => columns.status(), 'status')
   t.strictSame(status('"approved"'), { value: 'approved', stays: false })
   t.strictSame(status('""'), { value: null, stays: false })
   t.strictSame(status('null'), { value: null, stays: false })
@@ -45,10 +47,7 @@ t.test('a status is a text that is not empty', async (t) => {
 })
 
 t.test('tags are a list of texts; nulls are left out, and what is no text stays in the attributes', async (t) => {
-  const tags = (json: string) => {
-    const attributes = parseExact(`{"tags":${json}}`) as JsonObject
-    return { value: new AttributeColumns(attributes).tags(), stays: 'tags' in attributes }
-  }
+  const tags = (json: string) => take(json, (columns) => columns.tags(), 'tags')
   t.strictSame(tags('["A","",null,"A"]'), { value: ['A', '', 'A'], stays: false })
   t.strictSame(tags('[null]'), { value: [], stays: false })
   t.strictSame(tags('[5,true,1.0,12345678901234567890]'), {

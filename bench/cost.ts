@@ -15,6 +15,8 @@ const SLOW_EVENTS = 4_000
 const WAITING = 100_000
 const RATES = [20, 200, 400]
 const SECONDS = 20
+/** Programs that are not compiled yet would be measured else. */
+const WARM_UP = 4_000
 
 /** What a whole stack does with a load, from the first delivery to the last row, everything at once. */
 type WholeWay = {
@@ -35,14 +37,24 @@ async function postgresBytes({ postgres }: Servers): Promise<number> {
   return Number(row?.['bytes'])
 }
 
+type WholeWayOptions = {
+  readonly count: number
+  readonly queue: string
+  readonly round: number
+  /** Default: a closed loop. */
+  readonly ratePerSecond?: number
+  /** Deliveries before anything is counted; default: a twentieth. */
+  readonly warmUp?: number
+}
+
 async function wholeWay(
   servers: Servers,
   apps: Readonly<Record<'ingress' | 'worker', RunningApp>>,
-  options: { readonly count: number; readonly queue: string; readonly round: number; readonly ratePerSecond?: number },
+  options: WholeWayOptions,
 ): Promise<WholeWay> {
-  const { count, queue, round, ratePerSecond = null } = options
+  const { count, queue, round, ratePerSecond = null, warmUp = Math.ceil(count / 20) } = options
   const { ingress, worker } = apps
-  await runLoad({ port: ingress.port, bodies: bodiesOf(Math.ceil(count / 20), `warm/${round}`) })
+  await runLoad({ port: ingress.port, bodies: bodiesOf(warmUp, `warm/${round}`) })
   await untilDrained(servers, queue)
   // Before anything is counted: to build and to sign the bodies takes the load's process seconds.
   const load = await prepareLoad({ port: ingress.port, bodies: bodiesOf(count, `${round}`), ratePerSecond })
@@ -135,12 +147,7 @@ async function waitingTable(count: number): Promise<Table> {
 const key = `a:${randomBytes(32).toString('base64')}`
 const KEYS = { QUEUE_ENCRYPTION_KEYS: key, STORAGE_ENCRYPTION_KEYS: key }
 
-type OursOptions = {
-  readonly count: number
-  readonly round: number
-  readonly env?: Record<string, string>
-  readonly ratePerSecond?: number
-}
+type OursOptions = Omit<WholeWayOptions, 'queue'> & { readonly env?: Record<string, string> }
 
 async function ours({ env = {}, ...options }: OursOptions): Promise<WholeWay> {
   return withServers(async (servers) => {
@@ -169,7 +176,8 @@ async function answer({ rounds, shorter, say }: QuestionOptions) {
   const paced = await inTurns(
     RATES.map((rate) => ({
       name: `${rate}/s`,
-      run: (round: number) => ours({ count: Math.ceil((rate * SECONDS) / shorter), round, ratePerSecond: rate }),
+      run: async (round: number) =>
+        ours({ count: Math.ceil((rate * SECONDS) / shorter), round, ratePerSecond: rate, warmUp: WARM_UP }),
     })),
     { rounds, say },
   )

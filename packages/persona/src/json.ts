@@ -167,7 +167,7 @@ const WRITTEN_EXPONENT = /\de[+-]\d/
 
 /**
  * Tells whether a text is written as JavaScript writes its value: then it holds nothing that the value lacks, neither a
- * key named twice nor digits of a number. Most bodies are; writing one anew costs a third of looking at it closely.
+ * key named twice nor digits of a number, and needs no closer look.
  */
 function isPlain(text: string, value: JsonValue): boolean {
   if (text.includes('\\u') || WRITTEN_EXPONENT.test(text)) return false

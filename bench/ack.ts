@@ -51,7 +51,7 @@ async function load(runner: Runner, count: number, ratePerSecond: number | null,
     const apps = await runner.start(servers)
     const port = apps[0]?.port ?? 0
     const bodies = { order: 'live', startAtMs: Date.now() - 3_600_000 } as const
-    const warmUp = Math.min(count, runner.isSlow ? WARM_UP / 10 : WARM_UP)
+    const warmUp = runner.isSlow ? WARM_UP / 10 : WARM_UP
     await runLoad({ port, bodies: { ...bodies, seed: `warm/${round}`, count: warmUp } })
     const result = await runLoad({ port, ratePerSecond, connections: ratePerSecond === null ? 32 : 64, bodies: { ...bodies, seed: `${round}`, count } }) // prettier-ignore
     for (const app of apps) await app.stop()

@@ -29,16 +29,12 @@ export function bodiesOf(count: number, seed: string, more: Partial<BodyOptions>
 }
 
 /** Fills the queue through the ingress, stops it, and lets workers drain the backlog. */
-export async function drainOurs(
-  servers: Servers,
-  bodies: BodyOptions,
-  { env = {}, workers = 1 }: { readonly env?: Record<string, string>; readonly workers?: number } = {},
-): Promise<Drain> {
+export async function drainOurs(servers: Servers, bodies: BodyOptions, workers = 1): Promise<Drain> {
   const before = await storedEvents(servers)
   const ingress = await startIngress(servers)
   await runLoad({ port: ingress.port, bodies })
   await ingress.stop()
-  const running = await Promise.all(Array.from({ length: workers }, async () => startWorker(servers, env)))
+  const running = await Promise.all(Array.from({ length: workers }, async () => startWorker(servers)))
   const pids = Object.fromEntries(
     running.map(({ pid }, index) => [index === 0 ? 'worker' : `worker ${index + 1}`, pid]),
   )
@@ -155,8 +151,7 @@ async function answer({ rounds, shorter, say }: QuestionOptions) {
       },
       {
         name: 'ours, two workers',
-        run: (round) =>
-          withServers((servers) => drainOurs(servers, bodiesOf(BACKLOG / shorter, `${round}`), { workers: 2 })),
+        run: (round) => withServers((servers) => drainOurs(servers, bodiesOf(BACKLOG / shorter, `${round}`), 2)),
       },
       { name: 'textbook', run: (round) => drainTextbook(SLOW_BACKLOG / shorter, round) },
       { name: 'ceiling', run: () => storageCeiling(BACKLOG / shorter) },

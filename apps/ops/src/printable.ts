@@ -1,6 +1,5 @@
 /** Control characters, line separators and bidirectional controls: stored text must not move a terminal's cursor. */
-// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const UNPRINTABLE = /[\p{Control}\p{Bidi_Control}\u2028\u2029]/gu
 
 function escape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`

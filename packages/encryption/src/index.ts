@@ -1,1 +1,1 @@
-export { KeyRing, NO_KEYS, type Sealed } from './key-ring.ts'
+export { KeyRing, NO_KEYS, type KeyedDigest, type Sealed } from './key-ring.ts'

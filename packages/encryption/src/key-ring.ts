@@ -8,7 +8,17 @@ const TAG_BYTES = 16
 /** Bytes that only a holder of the key can read. */
 export type Sealed = { readonly keyId: string; readonly bytes: Buffer }
 
+/** A keyed digest. `keyId` names the key of the ring; it is null for the fallback key. */
+export type KeyedDigest = { readonly keyId: string | null; readonly bytes: Buffer }
+
 type Key = { readonly id: string; readonly cipher: Buffer; readonly nonces: Buffer }
+
+/** HMAC-SHA256 under a key that is derived for this purpose: digests for two purposes can't be compared. */
+function digestUnder(key: Uint8Array, purpose: string, bytes: Uint8Array): Buffer {
+  if (key.byteLength < KEY_BYTES) throw new RangeError('Expected a key of at least 32 bytes for a digest')
+  const purposeKey = Buffer.from(hkdfSync('sha256', key, '', `digests ${purpose}`, KEY_BYTES))
+  return createHmac('sha256', purposeKey).update(bytes).digest()
+}
 
 function readKey(entry: string): Key {
   const [id = '', text = '', ...rest] = entry.split(':')
@@ -72,6 +82,29 @@ export class KeyRing {
     } catch {
       return null
     }
+  }
+
+  /**
+   * Gives the keyed digest (32 bytes) under the newest key, for bytes that a reader of the store must not guess.
+   *
+   * `fallbackKey`: a random key of the installation, of at least 32 bytes; used only where the ring is empty. Throws a
+   * `RangeError` without any key: an unkeyed digest tells the rest of a body to a reader who knows most of it.
+   */
+  digest(purpose: string, bytes: Uint8Array, fallbackKey: Uint8Array | null): KeyedDigest {
+    const newest = this.#newest
+    if (newest !== undefined) return { keyId: newest.id, bytes: digestUnder(newest.cipher, purpose, bytes) }
+    if (fallbackKey === null) throw new RangeError('Expected an encryption key or a fallback key for a digest')
+    return { keyId: null, bytes: digestUnder(fallbackKey, purpose, bytes) }
+  }
+
+  /**
+   * Gives the digests under every key, the newest first, and then under the fallback key where one is given. A look-up
+   * needs all of them while keys are rotated, and after the first key was set. Empty without any key.
+   */
+  digests(purpose: string, bytes: Uint8Array, fallbackKey: Uint8Array | null): readonly KeyedDigest[] {
+    const keys: { id: string | null; cipher: Uint8Array }[] = [...this.#keys.values()]
+    if (fallbackKey !== null) keys.push({ id: null, cipher: fallbackKey })
+    return keys.map(({ id, cipher }) => ({ keyId: id, bytes: digestUnder(cipher, purpose, bytes) }))
   }
 
   #seal(bytes: Uint8Array, boundTo: string, nonceOf: (key: Key) => Buffer): Sealed | null {

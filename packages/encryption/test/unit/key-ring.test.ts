@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { KeyRing } from '../../src/key-ring.ts'
 
@@ -63,4 +63,40 @@ t.test('without keys nothing is sealed; what is no key is refused and not repeat
   } catch (error) {
     t.notMatch((error as Error).message, 'c2VjcmV0')
   }
+})
+
+t.test('a digest needs the key, and one for another purpose can not be compared with it', async (t) => {
+  const [k, l] = [randomBytes(32), randomBytes(32)]
+  const hex = (ring: KeyRing, purpose = 'job ids', fallback: Buffer | null = null) =>
+    ring.digest(purpose, body, fallback).bytes.toString('hex')
+  t.equal(hex(new KeyRing([a])), hex(new KeyRing([a, b])), 'the newest key counts')
+  t.equal(hex(new KeyRing([a]), 'job ids', k), hex(new KeyRing([a])), 'the fallback key is for an empty ring only')
+  t.equal(hex(new KeyRing(), 'job ids', k), hex(new KeyRing(), 'job ids', k))
+  const all = [
+    hex(new KeyRing([a])),
+    hex(new KeyRing([b])),
+    hex(new KeyRing([a]), 'dead letters'),
+    hex(new KeyRing(), 'job ids', k),
+    hex(new KeyRing(), 'job ids', l),
+    createHash('sha256').update(body).digest('hex'),
+  ]
+  t.equal(new Set(all).size, all.length)
+  t.equal(new KeyRing([a]).digest('job ids', body, null).keyId, 'a')
+  t.equal(new KeyRing().digest('job ids', body, k).keyId, null)
+})
+
+t.test('a look-up gets the digest under every key, the newest first', async (t) => {
+  const fallback = randomBytes(32)
+  const digests = new KeyRing([b, a]).digests('job ids', body, fallback)
+  t.strictSame(
+    digests,
+    [new KeyRing([b]), new KeyRing([a]), new KeyRing()].map((ring) => ring.digest('job ids', body, fallback)),
+  )
+  t.strictSame(new KeyRing().digests('job ids', body, null), [])
+})
+
+t.test('without any key there is no digest, and a short key is refused', async (t) => {
+  t.throws(() => new KeyRing().digest('job ids', body, null), RangeError)
+  t.throws(() => new KeyRing().digest('job ids', body, randomBytes(31)), RangeError)
+  t.throws(() => new KeyRing([a]).digests('job ids', body, randomBytes(31)), RangeError)
 })

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { signatureHeader, verifySignature, type SigningSecret } from '../../src/signature.ts'
+import { signatureHeader, signatureVerification, verifySignature, type SigningSecret } from '../../src/signature.ts'
 
 const NEW: SigningSecret = { value: 'wbhsec_00000000-0000-4000-8000-000000000001', environment: 'production' }
 const OLD: SigningSecret = { value: 'wbhsec_00000000-0000-4000-8000-000000000002', environment: 'production' }
@@ -193,4 +193,34 @@ t.test('one group in time is enough beside others out of it', async (t) => {
   t.equal(codeOf(verify(`${group(NEW, 1)} ${group(OLD)}`)), 'OK')
   t.equal(codeOf(verify(`${group(OLD)} ${group(NEW, 999_999_999_999)}`)), 'OK')
   t.equal(codeOf(verify(`${group(NEW, 1)} t=${SENT_AT},v1=${'0'.repeat(64)}`)), 'SIGNATURE_TOO_OLD')
+})
+
+/** How many digests of the body a verification computes, and its verdict. */
+function counted(header: string) {
+  const input = { header, body: BODY, secrets: [NEW, OLD, SANDBOX], nowMs: SENT_AT * 1000, toleranceSeconds: 300 }
+  const steps = signatureVerification(input)
+  for (let digests = 0; ; digests += 1) {
+    const step = steps.next()
+    if (step.done === true) return { digests, code: codeOf(step.value) }
+  }
+}
+
+t.test('the body is hashed once per distinct t and secret, whatever the number of groups', async (t) => {
+  const bad = (index: number) => `t=${SENT_AT},v1=${String(index).repeat(64)}`
+  const eight = Array.from({ length: 8 }, (_, index) => bad(index))
+  t.strictSame(counted(eight.join(' ')), { digests: 3, code: 'SIGNATURE_MISMATCH' })
+  t.strictSame(counted([...eight.slice(1), group(SANDBOX)].join(' ')), { digests: 3, code: 'OK' })
+})
+
+t.test('times in tolerance are verified first, of those out of it two at most', async (t) => {
+  const bad = (timestamp: number) => `t=${timestamp},v1=${'0'.repeat(64)}`
+  const old = [1, 2, 3, 4, 5, 6, 7].map(bad)
+  t.strictSame(counted([...old, group(NEW)].join(' ')), { digests: 1, code: 'OK' })
+  t.strictSame(counted(old.join(' ')), { digests: 6, code: 'SIGNATURE_MISMATCH' })
+  t.strictSame(counted([bad(1), group(NEW, 2), ...old.slice(2)].join(' ')), { digests: 4, code: 'SIGNATURE_TOO_OLD' })
+})
+
+t.test('a header that no digest can match costs no digest of the body', async (t) => {
+  for (const header of ['', 't=1', `t=${SENT_AT},v1=${'g'.repeat(64)}`, Array(9).fill(group(NEW)).join(' ')])
+    t.equal(counted(header).digests, 0, header)
 })

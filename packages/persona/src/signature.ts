@@ -16,8 +16,11 @@ export type SignatureVerdict =
 
 type SignatureGroup = { readonly timestamp: string; readonly digests: readonly Buffer[] }
 
-/** The provider sends two groups during a rotation. */
-const MAX_GROUPS = 8
+/**
+ * Bytes of a body that are hashed for one secret: eight distinct times over a body of 2 MiB, some hundred over a usual
+ * one. A header holds about 200 groups at most; the provider sends two, with one time.
+ */
+const MAX_HASHED_BYTES = 16 * 1024 * 1024
 
 /**
  * Distinct times out of tolerance that are verified. None can be accepted, a match only tells the reason for the 401;
@@ -28,18 +31,58 @@ const MAX_TIMES_OUT_OF_TOLERANCE = 2
 /** Clocks drift; a `t` this far ahead of ours is still taken. Fixed by the contract, section 3. */
 const FUTURE_TOLERANCE_SECONDS = 300
 
-function readGroup(text: string): SignatureGroup | null {
-  let timestamp: string | null = null
-  const digests: Buffer[] = []
-  for (const pair of text.split(',')) {
-    const separator = pair.indexOf('=')
-    const key = pair.slice(0, separator)
-    const value = pair.slice(separator + 1)
-    if (key === 't' && timestamp === null && /^\d{1,12}$/.test(value)) timestamp = value
-    else if (key === 't') return null
-    if (key === 'v1' && /^[0-9a-f]{64}$/.test(value)) digests.push(Buffer.from(value, 'hex'))
+const TIMESTAMP = /^\d{1,12}$/
+const DIGEST = /^[0-9a-f]{64}$/
+
+/** Collects times and digests in the order of a header: a digest belongs to the time before it, or else to the next. */
+class GroupReader {
+  readonly groups: { timestamp: string; digests: Buffer[] }[] = []
+  #open: { digests: Buffer[] } | undefined
+  #withoutTime: Buffer[] = []
+
+  read(pair: string): void {
+    const [key, value = '', ...rest] = pair.split('=')
+    if (rest.length > 0) return
+    if (key === 't' && TIMESTAMP.test(value)) this.#readTime(value)
+    if (key === 'v1' && DIGEST.test(value)) (this.#open?.digests ?? this.#withoutTime).push(Buffer.from(value, 'hex'))
   }
-  return timestamp === null || digests.length === 0 ? null : { timestamp, digests }
+
+  /** A blank between two groups, and not one within a group, ends the first. */
+  endOfWord(): void {
+    if ((this.#open?.digests.length ?? 0) > 0) this.#open = undefined
+  }
+
+  end(): readonly SignatureGroup[] {
+    this.groups.at(-1)?.digests.push(...this.#withoutTime)
+    return this.groups.filter(({ digests }) => digests.length > 0)
+  }
+
+  #readTime(timestamp: string): void {
+    const group = { timestamp, digests: this.#withoutTime }
+    this.groups.push(group)
+    // Digests stood before their time: those that follow belong to the next one.
+    this.#open = group.digests.length > 0 ? undefined : group
+    this.#withoutTime = []
+  }
+}
+
+/**
+ * Reads the groups of a header in every form that gateways and servers make of it: repeated headers joined by a comma
+ * with or without a blank, a blank after each comma or around `=`, a line break or tab for a blank, values in quotes.
+ */
+function readGroups(header: string): readonly SignatureGroup[] {
+  const reader = new GroupReader()
+  // In two steps: one expression with `\s*` on both sides takes quadratic time over many blanks.
+  const words = header
+    .replaceAll('"', '')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/ ?([,;=]) ?/g, '$1')
+    .split(' ')
+  for (const word of words) {
+    for (const pair of word.split(/[,;]/)) reader.read(pair)
+    reader.endOfWord()
+  }
+  return reader.end()
 }
 
 function digestOf(secret: string, timestamp: string, body: Uint8Array): Buffer {
@@ -78,13 +121,19 @@ export type SignatureInput = {
   readonly toleranceSeconds: number
 }
 
-/** What is worth a digest of the body: first what can be accepted, then the little that tells an age from a mismatch. */
+/**
+ * What is worth a digest of the body: first what can be accepted, the nearest to our clock first, then the little that
+ * tells an age from a mismatch.
+ */
 function candidatesOf(groups: readonly SignatureGroup[], input: SignatureInput): readonly SignatureGroup[] {
-  const { nowMs, toleranceSeconds } = input
+  const { body, nowMs, toleranceSeconds } = input
+  const distance = ({ timestamp }: SignatureGroup) => Math.abs(nowMs / 1000 - Number(timestamp))
   const isInTolerance = ({ timestamp }: SignatureGroup) => isInTime(Number(timestamp), nowMs, toleranceSeconds)
   const distinct = groupsByTimestamp(groups)
+  const inside = distinct.filter(isInTolerance).toSorted((one, other) => distance(one) - distance(other))
   const outside = distinct.filter((group) => !isInTolerance(group))
-  return [...distinct.filter(isInTolerance), ...outside.slice(0, MAX_TIMES_OUT_OF_TOLERANCE)]
+  const most = Math.max(1, Math.floor(MAX_HASHED_BYTES / Math.max(1, body.length)))
+  return [...inside.slice(0, most), ...outside.slice(0, MAX_TIMES_OUT_OF_TOLERANCE)]
 }
 
 /**
@@ -94,9 +143,7 @@ function candidatesOf(groups: readonly SignatureGroup[], input: SignatureInput):
  */
 export function* signatureVerification(input: SignatureInput): Generator<number, SignatureVerdict, void> {
   if (input.header === undefined || input.header.trim() === '') return { ok: false, code: 'SIGNATURE_MISSING' }
-  const texts = input.header.trim().split(/\s+/)
-  if (texts.length > MAX_GROUPS) return { ok: false, code: 'SIGNATURE_MALFORMED' }
-  const groups = texts.map(readGroup).filter((group) => group !== null)
+  const groups = readGroups(input.header)
   if (groups.length === 0) return { ok: false, code: 'SIGNATURE_MALFORMED' }
 
   const candidates = candidatesOf(groups, input)
@@ -116,9 +163,9 @@ export function* signatureVerification(input: SignatureInput): Generator<number,
 /**
  * Verifies a `Persona-Signature` header over the raw bytes of a body.
  *
- * Any of the header's groups (`t=<unix seconds>,v1=<hex>`, separated by blanks) may match with any of the secrets, so
- * that a rotation loses nothing in either order of change. `t` may be `toleranceSeconds` old and 300 s ahead.
- * The body is hashed once per distinct `t` and secret. Never throws.
+ * Any of the header's groups (`t=<unix seconds>,v1=<lower-case hex>`, separated by blanks or commas) may match with any
+ * of the secrets, so that a rotation loses nothing in either order of change. Blanks and joins do not matter. `t` may be
+ * `toleranceSeconds` old and 300 s ahead. The body is hashed once per distinct `t` and secret. Never throws.
  *
  * @see https://docs.withpersona.com/webhooks-best-practices
  */

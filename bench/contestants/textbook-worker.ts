@@ -6,7 +6,7 @@ import { redisConnection } from './redis-connection.ts'
 import { storeWithPrisma } from './store-with-prisma.ts'
 import type { EventDocument } from './verified-server.ts'
 
-const { prisma } = openDatabase({ url: process.env['DATABASE_URL'] ?? '', connections: 10 })
+const { prisma } = openDatabase({ encryptionKeys: [], url: process.env['DATABASE_URL'] ?? '', connections: 10 })
 const worker = new Worker('textbook', async (job) => storeWithPrisma(prisma, job.data as EventDocument), {
   connection: redisConnection(),
   concurrency: 10,

@@ -9,7 +9,7 @@ const CHUNK = 20_000
 
 /** Fills the log the way the worker does, in larger batches; the events are a month old. */
 export async function fillLog(servers: Servers, size: number, say: (line: string) => void): Promise<void> {
-  const database = openDatabase({ url: servers.databaseUrl })
+  const database = openDatabase({ encryptionKeys: [], url: servers.databaseUrl })
   for (let from = 0; from < size; from += CHUNK) {
     const count = Math.min(CHUNK, size - from)
     const bodies = buildBodies(bodiesOf(count, `fill/${from}`, { startAtMs: Date.now() - 30 * 86_400_000 }))

@@ -6,6 +6,8 @@ import type { Target } from './run-apps.ts'
 import type { Session } from './session.ts'
 import { storedInquiries } from './stored-inquiries.ts'
 
+type StoredIn = { readonly url: string; readonly encryptionKeys: readonly string[] }
+
 const storedWithinMs = 30_000
 
 /**
@@ -13,7 +15,7 @@ const storedWithinMs = 30_000
  *
  * The ids are new each time. Gives the inquiries' ids; throws when the session stops.
  */
-export async function demonstrate(target: Target, databaseUrl: string, session: Session): Promise<string[]> {
+export async function demonstrate(target: Target, stored: StoredIn, session: Session): Promise<string[]> {
   const report = await simulate({
     url: target.webhookUrl,
     secrets: [target.secret],
@@ -27,7 +29,7 @@ export async function demonstrate(target: Target, databaseUrl: string, session: 
     seed: `dev/${randomUUID()}`,
     signal: session.signal,
   })
-  const database = openDatabase({ url: databaseUrl })
+  const database = openDatabase(stored)
   try {
     const events = await storedEvents(database, report.acknowledgedEventIds, session)
     session.signal.throwIfAborted()

@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
+  encryptionKeys,
   loadEnv,
   port,
   positiveInteger,
@@ -14,6 +15,8 @@ import {
 export const envSchema = Type.Object({
   DATABASE_URL: Type.Optional(postgresUrl()),
   REDIS_URL: Type.Optional(redisUrl()),
+  // The demonstration reads what the worker stored, which may be encrypted.
+  STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   PERSONA_WEBHOOK_SECRETS: stringList(),
   PERSONA_SANDBOX_WEBHOOK_SECRETS: stringList(),
   // The development secret stands in public: nobody but this machine may knock.

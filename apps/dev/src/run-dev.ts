@@ -32,7 +32,8 @@ async function live(env: DevEnv, session: Session): Promise<never> {
   await migrateDatabase(urls, session)
   const target = await runApps(env, urls, session)
   session.say(`Ready: deliveries go to ${target.webhookUrl}.\n`)
-  const inquiryIds = await demonstrate(target, urls.databaseUrl, session)
+  const stored = { url: urls.databaseUrl, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
+  const inquiryIds = await demonstrate(target, stored, session)
   session.say(howToGoOn({ ...urls, ...target, inquiryId: inquiryIds[0], folder: folder.path }))
   return session.untilStopped()
 }

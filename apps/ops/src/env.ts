@@ -15,12 +15,15 @@ export const envSchema = Type.Object({
   DATABASE_URL: postgresUrl(),
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   REDIS_URL: redisUrl(),
+  QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
   PERSONA_WEBHOOK_SECRETS: stringList(),
   LOG_LEVEL: logLevel(),
 })
 
 export type OpsEnv = Readonly<Static<typeof envSchema>>
 export type OpsVariable = keyof OpsEnv
+
+const KEYS = ['STORAGE_ENCRYPTION_KEYS', 'QUEUE_ENCRYPTION_KEYS'] as const
 
 /**
  * Reads the variables that a command needs, and `LOG_LEVEL`; the others may be missing or wrong.
@@ -31,10 +34,7 @@ export function readEnv<Name extends OpsVariable>(
   source: EnvSource = process.env,
 ): Pick<OpsEnv, Name | 'LOG_LEVEL'> {
   const schema: TObject = Type.Pick(envSchema, [...names, 'LOG_LEVEL'])
-  const faults = (valid: object) =>
-    'STORAGE_ENCRYPTION_KEYS' in valid
-      ? keyFaults('STORAGE_ENCRYPTION_KEYS', valid.STORAGE_ENCRYPTION_KEYS as readonly string[])
-      : []
+  const faults = (valid: Partial<OpsEnv>) => KEYS.flatMap((name) => keyFaults(name, valid[name]))
   return loadEnv(schema, source, faults) as Pick<OpsEnv, Name | 'LOG_LEVEL'>
 }
 

@@ -15,6 +15,8 @@ export type IngestStatus = {
     readonly delayed: number
     readonly failed: number
     readonly oldest_waiting_ms: number | null
+    /** Came into the queue unencrypted although a worker has keys; null where none did in the last week. */
+    readonly unencrypted: { readonly deliveries: number; readonly last_at: Date } | null
   } | null
   /** From receipt to stored, over the newest `events` events; null where nothing is stored, too. */
   readonly lag: {
@@ -46,8 +48,13 @@ function away(fault: string): Reachability {
 /** What the queue says of itself. Never rejects. */
 export async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
   try {
-    const [counts, oldestWaitingMs] = await Promise.all([view.counts(), view.oldestWaitingMs(nowMs)])
-    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs } }
+    const [counts, oldestWaitingMs, found] = await Promise.all([
+      view.counts(),
+      view.oldestWaitingMs(nowMs),
+      view.unencrypted(),
+    ])
+    const unencrypted = found === null ? null : { deliveries: found.count, last_at: new Date(found.lastAtMs) }
+    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs, unencrypted } }
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? `${error.code}: ${error.message}` : 'unexpected failure'
     return { redis: away(fault), queue: null }

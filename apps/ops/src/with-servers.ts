@@ -8,10 +8,15 @@ export async function withServers<T>(
   deps: Pick<OpsDeps, 'openDatabase' | 'createProducer' | 'readEnv'>,
   work: (servers: { readonly prisma: PrismaClient; readonly producer: Producer }) => Promise<T>,
 ): Promise<T> {
-  // Both variables are asked for first, so that every fault of the environment is told at once.
-  const { REDIS_URL: redisUrl } = deps.readEnv(['DATABASE_URL', 'REDIS_URL'])
+  // Every variable is read before a server is opened, so that all faults of the environment are reported at once.
+  const { REDIS_URL: redisUrl, QUEUE_ENCRYPTION_KEYS: encryptionKeys } = deps.readEnv([
+    'DATABASE_URL',
+    'STORAGE_ENCRYPTION_KEYS',
+    'REDIS_URL',
+    'QUEUE_ENCRYPTION_KEYS',
+  ])
   return await withDatabase(deps, async (prisma) => {
-    const producer = deps.createProducer({ redisUrl })
+    const producer = deps.createProducer({ redisUrl, encryptionKeys })
     try {
       return await work({ prisma, producer })
     } finally {

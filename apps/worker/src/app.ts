@@ -18,7 +18,7 @@ import type { EventStore } from './event-store.ts'
 import { HandBack } from './hand-back.ts'
 import { createMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
-import { reportQueueTrouble } from './queue-trouble.ts'
+import { queueReports } from './queue-trouble.ts'
 import { repeatedly } from './repeatedly.ts'
 import { scheduledPrune } from './scheduled-prune.ts'
 import { settleDelivery, type SettleContext } from './settle.ts'
@@ -100,9 +100,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
     handle: (held) => handBack.settled(settleTraced(context, held)),
-    onUnreadable: (jobId, reason) =>
-      logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
-    onError: reportQueueTrouble(logger),
+    ...queueReports(logger, (deliveries) => metrics.unencrypted.inc(deliveries)),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
   const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))

@@ -73,6 +73,14 @@ function driftGauge(registry: Registry, driftedEvents: () => Promise<number>): v
   })
 }
 
+function unencryptedCounter(registers: Registry[]): Counter {
+  return new Counter({
+    name: 'persona_worker_unencrypted_deliveries_total',
+    help: 'Deliveries that came into the queue unencrypted although QUEUE_ENCRYPTION_KEYS is set here',
+    registers,
+  })
+}
+
 const REPLAY_OUTCOMES = ['applied', 'unchanged', 'missing', 'failed'] as const
 
 /** Series that alerts watch begin at 0: `increase()` does not see a series that begins with its first event. */
@@ -106,6 +114,7 @@ export function createMetrics(registry: Registry, sources: MetricSources) {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    unencrypted: unencryptedCounter(registers),
     workflowErrors: new Counter({
       name: 'persona_worker_workflow_errors_total',
       help: "Events named workflow-run.errored: a decisioning workflow of the provider's broke",

@@ -1,19 +1,37 @@
+import type { ConsumerOptions } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
+
+type Listeners = {
+  readonly [Name in 'onUnreadable' | 'onUnencrypted' | 'onError']: NonNullable<ConsumerOptions[Name]>
+}
 
 const TROUBLE_EVERY_MS = 10_000
 
 /**
- * Makes the listener for the queue's troubles. An outage of Redis causes hundreds a minute: each kind is told at once,
- * then every 10 s at most, with how many there were; every single one at `debug`.
+ * Makes the listeners for what the queue reports. An outage of Redis causes hundreds of reports a minute: each kind is
+ * logged at once, then every 10 s at most with its count, and every single one at `debug`.
  */
-export function reportQueueTrouble(logger: Logger): (error: Error) => void {
+export function queueReports(logger: Logger, countUnencrypted: (deliveries: number) => void): Listeners {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
     write: (fault, count) => logger.warn({ fault, count }, 'queue in trouble, trying again'),
   })
-  return (error) => {
-    logger.debug({ err: error }, 'trouble with the queue')
-    const { code, type } = describeError(error)
-    trouble.note(code ?? type)
+  const unencrypted = new RepeatedLine<'jobs'>({
+    everyMs: TROUBLE_EVERY_MS,
+    write: (_, jobs) =>
+      logger.warn({ jobs }, 'jobs came unencrypted, set QUEUE_ENCRYPTION_KEYS of every ingress and of ops'),
+  })
+  return {
+    onUnreadable: (jobId, reason) =>
+      logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
+    onUnencrypted: (deliveries) => {
+      countUnencrypted(deliveries)
+      unencrypted.note('jobs')
+    },
+    onError: (error) => {
+      logger.debug({ err: error }, 'trouble with the queue')
+      const { code, type } = describeError(error)
+      trouble.note(code ?? type)
+    },
   }
 }

@@ -10,8 +10,8 @@ import { useKeys } from './sealing/sealed-document.ts'
 export type DatabaseOptions = {
   /** `postgresql://...`; pg's parameters such as `sslmode` apply. */
   readonly url: string
-  /** `<id>:<base64 of 32 bytes>`: personal documents are sealed with the first, opened with all. Default: none. */
-  readonly encryptionKeys?: readonly string[] | undefined
+  /** `<id>:<base64 of 32 bytes>`: personal documents are encrypted with the first, decrypted with all; empty: none. */
+  readonly encryptionKeys: readonly string[]
   /** Connections at most; a worker needs one per batch in flight and one to spare. Default 5. */
   readonly connections?: number
   /** Told of connections that break while idle; the next query opens another. */

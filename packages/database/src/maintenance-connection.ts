@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 export type MaintenanceOptions = {
   readonly databaseUrl: string
   /** As `openDatabase` takes them. */
-  readonly encryptionKeys?: readonly string[] | undefined
+  readonly encryptionKeys: readonly string[]
 }
 
 export interface MaintenanceConnection extends SqlExecutor {

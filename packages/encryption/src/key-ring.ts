@@ -39,7 +39,7 @@ export class KeyRing {
   readonly #newest: Key | undefined
 
   /** `entries`: `<id>:<base64 of 32 bytes>`. Throws a `RangeError`, without the entry, for anything else. */
-  constructor(entries: readonly string[] = []) {
+  constructor(entries: readonly string[]) {
     const keys = entries.map(readKey)
     this.#keys = new Map(keys.map((key) => [key.id, key]))
     if (this.#keys.size < keys.length) throw new RangeError('Expected ids of keys that differ, found one twice')
@@ -119,4 +119,4 @@ export class KeyRing {
   }
 }
 
-export const NO_KEYS = new KeyRing()
+export const NO_KEYS = new KeyRing([])

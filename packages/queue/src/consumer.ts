@@ -14,6 +14,7 @@ import { release } from './release.ts'
 import { settleJob } from './settle-job.ts'
 import { sweepFailed } from './sweep-failed.ts'
 import { telemetry } from './telemetry.ts'
+import { noteUnencrypted } from './unencrypted-deliveries.ts'
 
 export type ConsumerOptions = {
   /** `redis://` or `rediss://`. */
@@ -26,12 +27,14 @@ export type ConsumerOptions = {
   readonly maxAttempts: number
   /** Called once per held delivery; a rejection counts as `retry`. */
   readonly handle: (held: HeldDelivery) => Promise<Settlement>
-  /** Keys that bodies are sealed with in Redis; see {@link KeyRing}. Default: none. */
-  readonly encryptionKeys?: readonly string[] | undefined
+  /** Keys that bodies are encrypted with in Redis; see {@link KeyRing}. Empty: bodies are not encrypted. */
+  readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
   readonly isTraced?: boolean | undefined
   /** Hears of a job that this program can't read; it was put back for 30 s, for a newer program. */
   readonly onUnreadable?: ((jobId: string, reason: UnreadableReason) => void) | undefined
+  /** Is told how many bodies of a job arrived unencrypted although there are keys. They are handled like all others. */
+  readonly onUnencrypted?: ((deliveries: number) => void) | undefined
   /** Hears of every trouble with Redis, of lost locks and of a `handle` that threw. Holds no payload. */
   readonly onError?: ((error: Error) => void) | undefined
   /** Longest wait for an answer to `probe`, `counts` and the like, in ms; default 3000. */
@@ -98,8 +101,16 @@ function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, o
       options.onUnreadable?.(job.id ?? '', held.unreadable)
       return await back(UNREADABLE_PAUSE_MS)
     }
+    // Counted when it is first taken: a job that goes back is taken again.
+    if (held.unencrypted > 0 && job.attemptsStarted <= 1) {
+      options.onUnencrypted?.(held.unencrypted)
+      noteUnencrypted(queueHandle, held.unencrypted).catch(onError)
+    }
     const settled = await Promise.all(
-      held.map(async (each) => ({ held: each, settlement: await settlementOf(options.handle, each, onError) })),
+      held.deliveries.map(async (each) => ({
+        held: each,
+        settlement: await settlementOf(options.handle, each, onError),
+      })),
     )
     await settleJob({ job, token, settled, queueHandle, backoff, onError })
   }

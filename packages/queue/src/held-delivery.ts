@@ -3,18 +3,20 @@ import type { HeldDelivery, Settlement } from './delivery.ts'
 import type { KeyRing } from '@persona-ingest/encryption'
 import { readJobData, type UnreadableReason } from './job-data.ts'
 
-/** What a job brings, or why it can't be read. */
-export function heldDeliveries(
-  job: Job,
-  keys: KeyRing,
-): readonly HeldDelivery[] | { readonly unreadable: UnreadableReason } {
+type HeldJob =
+  | { readonly deliveries: readonly HeldDelivery[]; readonly unencrypted: number }
+  | { readonly unreadable: UnreadableReason }
+
+/** Reads what a job holds, and how many of its bodies lack the encryption; or tells why it can't be read. */
+export function heldDeliveries(job: Job, keys: KeyRing): HeldJob {
   const read = readJobData(job.data, keys)
   if ('unreadable' in read) return read
-  return read.deliveries.map(({ delivery, attemptsMade }) => ({
+  const deliveries = read.deliveries.map(({ delivery, attemptsMade }) => ({
     ...delivery,
     attemptsMade: attemptsMade + job.attemptsMade,
     stalledCount: job.stalledCounter,
   }))
+  return { deliveries, unencrypted: read.unencrypted }
 }
 
 /** The caller's word about a held delivery; a rejection is a `retry`. Never rejects. */

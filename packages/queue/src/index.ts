@@ -1,4 +1,5 @@
 export type { Delivery, HeldDelivery, Replay, Settlement } from './delivery.ts'
+export type { UnencryptedDeliveries } from './unencrypted-deliveries.ts'
 export type { QueueCounts, QueueDurability, QueueView } from './queue-view.ts'
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts'
 export { createConsumer, type Consumer, type ConsumerOptions } from './consumer.ts'

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
-import { NO_KEYS, type KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Delivery, Replay } from './delivery.ts'
@@ -116,7 +116,7 @@ function writeDelivery(delivery: Delivery, attemptsMade: number, keys: KeyRing):
 }
 
 /** Writes a delivery as the data of a job of its own; `readJobData` gives it back, byte for byte. */
-export function writeJobData(delivery: Delivery | Replay, attemptsMade = 0, keys: KeyRing = NO_KEYS): JobData {
+export function writeJobData(delivery: Delivery | Replay, attemptsMade: number, keys: KeyRing): JobData {
   if (delivery.kind === 'replay') {
     return { v: REPLAY, eventId: delivery.eventId, ...(attemptsMade === 0 ? {} : { attemptsMade }) }
   }
@@ -124,7 +124,7 @@ export function writeJobData(delivery: Delivery | Replay, attemptsMade = 0, keys
 }
 
 /** Writes deliveries as the data of one job; `readJobData` gives them back in their order. */
-export function writeGroupData(deliveries: readonly Delivery[], keys: KeyRing = NO_KEYS): JobData {
+export function writeGroupData(deliveries: readonly Delivery[], keys: KeyRing): JobData {
   return { v: GROUP, deliveries: deliveries.map((delivery) => writeDelivery(delivery, 0, keys)) }
 }
 
@@ -144,11 +144,19 @@ function readDelivery(data: DeliveryData, keys: KeyRing): ReadDelivery | null {
     : { attemptsMade, delivery: { ...common, kind: 'quarantined', reason: data.reason, eventId: data.eventId } }
 }
 
-type ReadJob = { readonly deliveries: readonly ReadDelivery[] } | { readonly unreadable: UnreadableReason }
+type ReadJob =
+  | {
+      readonly deliveries: readonly ReadDelivery[]
+      /** How many bodies stand in Redis as they were received, although these keys could have encrypted them. */
+      readonly unencrypted: number
+    }
+  | { readonly unreadable: UnreadableReason }
 
 function readDeliveries(data: readonly DeliveryData[], keys: KeyRing): ReadJob {
   const deliveries = data.map((each) => readDelivery(each, keys)).filter((each) => each !== null)
-  return deliveries.length === data.length ? { deliveries } : { unreadable: 'JOB_KEY_UNKNOWN' }
+  if (deliveries.length < data.length) return { unreadable: 'JOB_KEY_UNKNOWN' }
+  const unencrypted = keys.newestId === null ? 0 : data.filter(({ encoding }) => encoding !== 'sealed').length
+  return { deliveries, unencrypted }
 }
 
 /** How often a job's only delivery was tried in earlier jobs; 0 where that can't be read. */
@@ -157,12 +165,12 @@ export function attemptsBefore(data: unknown): number {
 }
 
 /** Reads job data that may have been written by any version of this program. Never throws. */
-export function readJobData(data: unknown, keys: KeyRing = NO_KEYS): ReadJob {
+export function readJobData(data: unknown, keys: KeyRing): ReadJob {
   if (compiledSingle.Check(data)) return readDeliveries([data], keys)
   if (compiledGroup.Check(data)) return readDeliveries(data.deliveries, keys)
   if (compiledReplay.Check(data)) {
     const { eventId, attemptsMade = 0 } = data
-    return { deliveries: [{ attemptsMade, delivery: { kind: 'replay', eventId } }] }
+    return { deliveries: [{ attemptsMade, delivery: { kind: 'replay', eventId } }], unencrypted: 0 }
   }
   const version = typeof data === 'object' && data !== null && 'v' in data ? data.v : SINGLE
   return { unreadable: VERSIONS.includes(version) ? 'JOB_SHAPE_INVALID' : 'JOB_VERSION_UNKNOWN' }

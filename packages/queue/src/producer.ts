@@ -13,8 +13,8 @@ export type ProducerOptions = {
   readonly prefix?: string | undefined
   /** Longest wait for Redis, in ms; default 3000. */
   readonly enqueueDeadlineMs?: number | undefined
-  /** Keys that bodies are sealed with in Redis; see {@link KeyRing}. Default: none. */
-  readonly encryptionKeys?: readonly string[] | undefined
+  /** Keys that bodies are encrypted with in Redis; see {@link KeyRing}. Empty: bodies are not encrypted. */
+  readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
   readonly isTraced?: boolean | undefined
   /** Hears of every trouble with the connection; called often during an outage. Holds no payload. */

@@ -29,7 +29,7 @@ export function openQueue(options: {
   prefix?: string | undefined
   deadlineMs: number
   isTraced?: boolean | undefined
-  encryptionKeys?: readonly string[] | undefined
+  encryptionKeys: readonly string[]
   onError?: ((error: Error) => void) | undefined
 }): QueueHandle {
   const keys = new KeyRing(options.encryptionKeys)

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { countDeliveries } from './count-deliveries.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { isRedisReply } from './redis-fault.ts'
+import { readUnencrypted, type UnencryptedDeliveries } from './unencrypted-deliveries.ts'
 
 /** How many deliveries stand where; those of one job stand together. */
 export type QueueCounts = {
@@ -29,6 +30,8 @@ export interface QueueView {
   counts(): Promise<QueueCounts>
   /** The age in ms of the oldest job that is not held by a worker (delayed ones: of the 100 due next); null if none. */
   oldestWaitingMs(nowMs: number): Promise<number | null>
+  /** Which deliveries came unencrypted although a worker has keys; null if none in the last week. */
+  unencrypted(): Promise<UnencryptedDeliveries | null>
   /** What Redis says about its durability; null where it does not allow the question. */
   durability(): Promise<QueueDurability | null>
 }
@@ -77,6 +80,7 @@ export function createQueueView(handle: QueueHandle): QueueView {
       const oldest = await onQueue(handle, async () => await oldestTimestampMs(handle))
       return oldest === null ? null : Math.max(0, nowMs - oldest)
     },
+    unencrypted: async () => await readUnencrypted(handle),
     async durability() {
       return await onQueue(handle, async () => await readDurability(client))
     },

@@ -32,7 +32,7 @@ export async function sweepFailed(options: {
         continue
       }
       const settlements: Settlement[] = []
-      for (const each of held) settlements.push(await options.handle(each, job.failedReason ?? ''))
+      for (const each of held.deliveries) settlements.push(await options.handle(each, job.failedReason ?? ''))
       await ask(async () => await rewriteBodies(job, settlements, options.queueHandle.keys))
       if (settlements.some(({ settle }) => settle !== 'done')) continue
       await ask(async () => await job.remove())

@@ -14,10 +14,11 @@ export function aQueue(t: TestScope, redis: RedisServer, options: Partial<Consum
   const prefix = `test${(prefixes += 1)}`
   const held: HeldDelivery[] = []
   const errors: Error[] = []
-  const producer = createProducer({ redisUrl: redis.url, prefix })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix })
   t.teardown(() => producer.close())
   const aConsumer = (handle: (held: HeldDelivery) => Promise<Settlement>, overrides: Partial<ConsumerOptions> = {}) => {
     const consumer = createConsumer({
+      encryptionKeys: [],
       redisUrl: redis.url,
       prefix,
       concurrency: 10,

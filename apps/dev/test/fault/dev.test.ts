@@ -33,7 +33,7 @@ function databaseUrl(app: SpawnedApp): string {
 }
 
 async function countInquiries(url: string): Promise<number> {
-  const database = openDatabase({ url })
+  const database = openDatabase({ encryptionKeys: [], url })
   try {
     return (await listInquiries(database.prisma, { limit: 100 })).inquiries.length
   } finally {

@@ -58,6 +58,7 @@ type Kept = Pick<Delivery, 'kind' | 'eventId'> & { readonly hash: string }
 async function keptInQueue(redisUrl: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, Kept>> {
   const kept = new Map<string, Kept>()
   const consumer = createConsumer({
+    encryptionKeys: [],
     redisUrl,
     concurrency: 200,
     maxAttempts: 1,
@@ -80,7 +81,7 @@ async function keptInQueue(redisUrl: string, wanted: ReadonlySet<string>): Promi
 }
 
 async function isDrained(t: Test, redisUrl: string): Promise<void> {
-  const queue = createProducer({ redisUrl })
+  const queue = createProducer({ encryptionKeys: [], redisUrl })
   t.teardown(async () => queue.close())
   const isEmpty = async () => {
     const counts = await queue.counts()

@@ -12,9 +12,13 @@ import { printPairs } from '../table.ts'
 const CLOSE_TIMEOUT_MS = 1_000
 
 async function readStatus(deps: OpsDeps): Promise<IngestStatus> {
-  const env = deps.readEnv(['DATABASE_URL', 'REDIS_URL'])
-  const producer = deps.createProducer({ redisUrl: env.REDIS_URL })
-  const database = deps.openDatabase({ url: env.DATABASE_URL, connections: 2 })
+  const env = deps.readEnv(['DATABASE_URL', 'STORAGE_ENCRYPTION_KEYS', 'REDIS_URL', 'QUEUE_ENCRYPTION_KEYS'])
+  const producer = deps.createProducer({ redisUrl: env.REDIS_URL, encryptionKeys: env.QUEUE_ENCRYPTION_KEYS })
+  const database = deps.openDatabase({
+    url: env.DATABASE_URL,
+    encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
+    connections: 2,
+  })
   try {
     const [queuePart, databasePart] = await Promise.all([
       readQueueStatus(producer, deps.now()),
@@ -35,9 +39,15 @@ function reachabilityText({ reachable, fault }: Reachability): string {
 
 function queueText({ queue }: IngestStatus): string | null {
   if (queue === null) return null
-  const { oldest_waiting_ms: oldestMs, ...counts } = queue
-  const text = Object.entries(counts).map(([state, count]) => `${count} ${state}`)
+  const { oldest_waiting_ms: oldestMs, waiting, active, delayed, failed } = queue
+  const text = Object.entries({ waiting, active, delayed, failed }).map(([state, count]) => `${count} ${state}`)
   return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}`
+}
+
+function unencryptedText({ queue }: IngestStatus): string | null {
+  const found = queue?.unencrypted ?? null
+  if (found === null) return null
+  return `${found.deliveries} deliveries came UNENCRYPTED, the last at ${found.last_at.toISOString()}: set QUEUE_ENCRYPTION_KEYS of every ingress and of ops`
 }
 
 function lagText({ lag }: IngestStatus): string | null {
@@ -58,10 +68,12 @@ function lettersText({ dead_letters: letters }: IngestStatus): string | null {
 }
 
 function printStatus(output: Output, status: IngestStatus): void {
+  const unencrypted = unencryptedText(status)
   printPairs(output, [
     ['redis', reachabilityText(status.redis)],
     ['database', reachabilityText(status.database)],
     ['queue', queueText(status)],
+    ...(unencrypted === null ? [] : [['encryption', unencrypted] as const]),
     ['lag', lagText(status)],
     ['events', eventsText(status)],
     ['newest received', status.events?.newest_received_at],

@@ -9,7 +9,7 @@ const [{ url: databaseUrl, sql }, { url: redisUrl }] = await Promise.all([throwA
 await storeExamples(databaseUrl, sql)
 await sql("UPDATE events SET received_at = now() - interval '5 s', processed_at = now() - interval '4 s'")
 
-const producer = createProducer({ redisUrl })
+const producer = createProducer({ encryptionKeys: [], redisUrl })
 t.teardown(() => producer.close())
 for (const eventId of ['evt_a', 'evt_b']) {
   const receivedAtMs = Date.now()

@@ -12,7 +12,7 @@ t.jobs = 2
 async function servers(t: Test) {
   const redis = await throwAwayRedis(t)
   const database = await throwAwayDatabase(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   // One by one, so that none shares its job.
   const enqueue = async (count: number) => {

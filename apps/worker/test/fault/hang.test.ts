@@ -12,7 +12,7 @@ t.test('a worker that hangs with deliveries in its hands ends itself; the next o
   const env = { REDIS_URL: redis.url, DATABASE_URL: url }
   const hanging = await spawnApp({ entry: 'apps/worker/test/fixtures/hanging-worker.ts', env })
   t.teardown(async () => hanging.kill())
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(async () => producer.close())
   await Promise.all(deliveries(6).map(async (delivery) => producer.enqueue(delivery)))
 

@@ -9,7 +9,7 @@ import { readMetrics, type Sample } from '../fixtures/metrics-text.ts'
 const redis = await throwAwayRedis(t)
 const { url, sql } = await throwAwayDatabase(t)
 const addresses = { REDIS_URL: redis.url, DATABASE_URL: url }
-const producer = createProducer({ redisUrl: redis.url })
+const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
 t.teardown(() => producer.close())
 
 t.test('an environment at fault is told as a whole on stderr, without values; exit code 1', async (t) => {

@@ -30,7 +30,7 @@ t.test('whole workers, four at once behind one queue, end in the rows of the mod
     const env = readEnv({ REDIS_URL: redis.url, DATABASE_URL: url, WORKER_CONCURRENCY })
     return buildWorker({ env, logger, registry: createRegistry(), end: () => t.fail('a worker fell asleep') })
   })
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(async () => {
     await Promise.all(workers.map((worker) => worker.drain()))
     await producer.close()

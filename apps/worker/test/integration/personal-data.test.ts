@@ -6,7 +6,7 @@ import { aDelivery, POISON } from '../fixtures/an-event.ts'
 
 const redis = await throwAwayRedis(t)
 const { url, sql, server } = await throwAwayDatabase(t)
-const producer = createProducer({ redisUrl: redis.url })
+const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
 t.teardown(() => producer.close())
 
 const MARK = 'Marked-Person'

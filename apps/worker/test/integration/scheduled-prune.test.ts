@@ -11,7 +11,7 @@ const addresses = { REDIS_URL: redis.url, DATABASE_URL: url }
 const DAY_MS = 86_400_000
 const now = Date.now()
 
-const database = openDatabase({ url })
+const database = openDatabase({ encryptionKeys: [], url })
 const { prisma } = database
 t.teardown(() => database.close())
 const events = deliveries(20).map(({ body, environment }, index) =>

@@ -6,7 +6,7 @@ import { aDelivery } from '../fixtures/an-event.ts'
 
 const redis = await throwAwayRedis(t)
 const { url, sql } = await throwAwayDatabase(t)
-const producer = createProducer({ redisUrl: redis.url })
+const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
 t.teardown(() => producer.close())
 const addresses = { REDIS_URL: redis.url, DATABASE_URL: url }
 const [a, b] = ['a', 'b'].map((id) => `${id}:${Buffer.alloc(32, id).toString('base64')}`) as [string, string]

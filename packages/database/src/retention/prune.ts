@@ -52,7 +52,8 @@ async function withMaintenance<T>(
 
 /** Counts what a prune would take. */
 export async function countPrunable(databaseUrl: string, limits: RetentionLimits): Promise<PruneReport> {
-  return withMaintenance({ databaseUrl }, async (connection) => ({
+  // It decrypts nothing.
+  return withMaintenance({ databaseUrl, encryptionKeys: [] }, async (connection) => ({
     ...(await count(connection, limits)),
     unreadableIds: [],
   }))

@@ -1,4 +1,4 @@
-import { NO_KEYS, type KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/encryption'
 import { canonicalText } from '@persona-ingest/persona'
 
 /** The columns whose documents are sealed where there are keys, by table. */
@@ -90,5 +90,8 @@ export function useKeys(client: object, keys: KeyRing): void {
 }
 
 export function keysOf(client: object): KeyRing {
-  return keyRings.get(client) ?? NO_KEYS
+  const keys = keyRings.get(client)
+  // Without this, a client that was opened elsewhere would store personal data unencrypted.
+  if (keys === undefined) throw new TypeError('Expected a database client that was opened with its encryption keys')
+  return keys
 }

@@ -14,7 +14,7 @@ function permutations<T>(items: readonly T[]): readonly (readonly T[])[] {
 for (const [name, lifecycle] of Object.entries(lifecycles)) {
   t.test(`all ${permutations(lifecycle).length} orders end in the same rows: ${name}`, async (t) => {
     const { url, sql } = await throwAwayDatabase(t)
-    const database = openDatabase({ url, connections: 4 })
+    const database = openDatabase({ encryptionKeys: [], url, connections: 4 })
     t.teardown(() => database.close())
     const orders = permutations(lifecycle).map((order, index) => order.map((event) => renamed(event, `_${index}`)))
 

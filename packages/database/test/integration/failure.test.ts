@@ -18,7 +18,7 @@ import { anEvent, anObject, bodyOf, rawBody } from '../fixtures/an-event.ts'
 const { url, sql, server } = await throwAwayDatabase(t)
 
 function open(databaseUrl: string): PrismaClient {
-  const database = openDatabase({ url: databaseUrl, connections: 2 })
+  const database = openDatabase({ encryptionKeys: [], url: databaseUrl, connections: 2 })
   t.teardown(() => database.close())
   return database.prisma
 }

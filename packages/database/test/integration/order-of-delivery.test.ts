@@ -46,7 +46,7 @@ ORDER BY id`
 
 t.test('any order, repetition, grouping and number of writers ends in the rows of the model', async (t) => {
   const { url } = await throwAwayDatabase(t)
-  const database = openDatabase({ url, connections: 8 })
+  const database = openDatabase({ encryptionKeys: [], url, connections: 8 })
   t.teardown(() => database.close())
   const sql: Sql = (text) => database.prisma.$queryRawUnsafe(text)
   const unlikeTheFold = await aFoldOfTheLog(t)

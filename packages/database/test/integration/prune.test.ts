@@ -17,7 +17,8 @@ t.beforeEach(async () => {
 const MARK = 'Marked-Person'
 const at = (ms: number) => new Date(RECEIVED_AT_MS + ms).toISOString()
 const later = new Date(RECEIVED_AT_MS + 1)
-const pruned = async (before = later) => prune({ databaseUrl: url, eventsBefore: before, lettersBefore: before })
+const pruned = async (before = later) =>
+  prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: before, lettersBefore: before })
 
 function inquiry(status: string, more: Partial<EventParts> = {}): EventParts {
   const data = anObject('inquiry', 'inq_1', {
@@ -84,8 +85,14 @@ t.test('each kind has a limit of its own', async (t) => {
   await store(inquiry('approved'))
   await database.bury({ body: Buffer.from('x') })
   await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = $1::timestamptz`, [at(0)])
-  t.match(await prune({ databaseUrl: url, eventsBefore: null, lettersBefore: later }), { events: 0, deadLetters: 1 })
-  t.match(await prune({ databaseUrl: url, eventsBefore: later, lettersBefore: null }), { events: 1, deadLetters: 0 })
+  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: null, lettersBefore: later }), {
+    events: 0,
+    deadLetters: 1,
+  })
+  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, lettersBefore: null }), {
+    events: 1,
+    deadLetters: 0,
+  })
 })
 
 t.test('a redaction after a prune reaches the rows of what was pruned, shared ones too', async (t) => {
@@ -159,12 +166,18 @@ t.test('stopped or killed, it goes on with the next call', async (t) => {
     steps.push(done)
     stopping.abort(new Error('stopped'))
   }
-  const stopped = prune({ databaseUrl: url, eventsBefore: later, lettersBefore: null, signal: stopping.signal, onProgress }) // prettier-ignore
+  const stopped = prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, lettersBefore: null, signal: stopping.signal, onProgress }) // prettier-ignore
   await t.rejects(stopped, { message: 'stopped' })
   t.ok(Number(steps[0]) > 0 && Number(steps[0]) <= 250, 'in bounded pieces')
   let killing: Promise<unknown> | undefined
   const kill = () => void (killing ??= sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'persona-ingest-maintenance'`)) // prettier-ignore
-  await prune({ databaseUrl: url, eventsBefore: later, lettersBefore: null, onProgress: kill }).catch(() => undefined)
+  await prune({
+    encryptionKeys: [],
+    databaseUrl: url,
+    eventsBefore: later,
+    lettersBefore: null,
+    onProgress: kill,
+  }).catch(() => undefined)
   await killing
   await pruned()
   t.strictSame(await sql(`SELECT id FROM events WHERE pruned_at IS NULL OR payload::text LIKE '%${MARK}%'`), [])
@@ -200,7 +213,7 @@ t.test('it waits for an erasure that is under way, since both read an event and 
 })
 
 t.test('one at a time, and not beside a rebuild', async (t) => {
-  const other = await openMaintenance({ databaseUrl: url }, 'public')
+  const other = await openMaintenance({ encryptionKeys: [], databaseUrl: url }, 'public')
   await t.rejects(pruned(), MaintenanceBusyError)
   await other.close()
   t.match(await pruned(), { events: 0 })

@@ -6,7 +6,7 @@ import { lifecycles } from '../model/lifecycles.ts'
 
 t.test('events whose row was taken away or set back by hand are counted, others are not', async (t) => {
   const { url, sql } = await throwAwayDatabase(t)
-  const database = openDatabase({ url })
+  const database = openDatabase({ encryptionKeys: [], url })
   t.teardown(() => database.close())
   await give(database.prisma, Object.values(lifecycles)[0]!)
   t.equal(await countDriftedEvents(database.prisma), 0)

@@ -50,7 +50,7 @@ function event(told: Told) {
 
 t.test('reads of the projections, the log and the dead letters', async (t) => {
   const { url, sql } = await throwAwayDatabase(t)
-  const database = openDatabase({ url, connections: 2 })
+  const database = openDatabase({ encryptionKeys: [], url, connections: 2 })
   t.teardown(() => database.close())
   const { prisma } = database
 

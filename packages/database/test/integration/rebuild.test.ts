@@ -198,7 +198,7 @@ t.test('what a killed connection left is gone on with, what a crash of PostgreSQ
 
 t.test('one at a time', async (t) => {
   await storeFlows(1)
-  const first = await openMaintenance({ databaseUrl: url }, 'public')
+  const first = await openMaintenance({ encryptionKeys: [], databaseUrl: url }, 'public')
   await t.rejects(verified(url), MaintenanceBusyError)
   await first.close()
   t.strictSame((await verified(url)).differences, [])
@@ -236,5 +236,7 @@ t.test('views, rights and prepared statements go on working', async (t) => {
 
 t.test('a database that is away rejects with its error', async (t) => {
   const options = { isVerifying: true, onDifference: () => undefined }
-  await t.rejects(rebuild({ databaseUrl: 'postgresql://127.0.0.1:1/nothing', ...options }), { code: 'ECONNREFUSED' })
+  await t.rejects(rebuild({ encryptionKeys: [], databaseUrl: 'postgresql://127.0.0.1:1/nothing', ...options }), {
+    code: 'ECONNREFUSED',
+  })
 })

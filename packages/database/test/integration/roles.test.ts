@@ -29,7 +29,7 @@ const at = (second: number): string => new Date(Date.UTC(2026, 1, 3, 10, 0, seco
 t.test(
   'ingest_rw may do all that a worker does, a redaction and a prune included, and nothing to the schema',
   async (t) => {
-    const database = openDatabase({ url: as('a_worker', 'w') })
+    const database = openDatabase({ encryptionKeys: [], url: as('a_worker', 'w') })
     t.teardown(() => database.close())
     const { prisma } = database
     await tryWriting(prisma)
@@ -53,7 +53,7 @@ t.test(
     await storeEvents(prisma, [read({ body: bodyOf(redacted) })])
     t.same(await sql('SELECT count(*)::int AS count FROM events'), [{ count: 3 }])
     const tomorrow = new Date(Date.now() + 86_400_000)
-    t.match(await prune({ databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, lettersBefore: tomorrow }), { events: 3 }) // prettier-ignore
+    t.match(await prune({ encryptionKeys: [], databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, lettersBefore: tomorrow }), { events: 3 }) // prettier-ignore
     for (const statement of ['DROP TABLE events', 'CREATE TABLE x (id int)', 'ALTER TABLE events ADD COLUMN x int'])
       await t.rejects(prisma.$executeRawUnsafe(statement), /42501/, statement)
     await t.rejects(prisma.$executeRawUnsafe(`UPDATE _prisma_migrations SET checksum = ''`), /42501/)
@@ -63,7 +63,7 @@ t.test(
 t.test('ingest_ro reads statuses, times and links, and no personal column', async (t) => {
   await sql('DELETE FROM redactions')
   await sql(`UPDATE inquiries SET reference_id = $1, attributes = jsonb_build_object('n', $1::text)`, [MARK])
-  const database = openDatabase({ url: as('a_reader', 'r') })
+  const database = openDatabase({ encryptionKeys: [], url: as('a_reader', 'r') })
   t.teardown(() => database.close())
   const query = (text: string) => database.prisma.$queryRawUnsafe<readonly Record<string, unknown>[]>(text)
   t.match(await query('SELECT id, status FROM readable.inquiries'), [{ id: 'inq_1', status: 'approved' }])

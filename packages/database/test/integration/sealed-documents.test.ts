@@ -160,7 +160,7 @@ t.test('without the key it is an outage, told by place and key: nothing is given
     [withB, async () => replayEvent(withB, 'evt_1')],
     [withB, async () => findEvent(withB, 'evt_1')],
     [withB, async () => sealing(b)],
-    [withB, async () => prune({ databaseUrl: url, eventsBefore: new Date(), lettersBefore: null })],
+    [withB, async () => prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: new Date(), lettersBefore: null })],
   ] as const) {
     const error: unknown = await work().then(
       () => null,

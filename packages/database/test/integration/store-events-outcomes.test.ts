@@ -93,7 +93,7 @@ t.test('twice in one batch: the first counts', async (t) => {
 })
 
 t.test('many writers of one event and one object store it once', async (t) => {
-  const writer = openDatabase({ url: database.url, connections: 8 })
+  const writer = openDatabase({ encryptionKeys: [], url: database.url, connections: 8 })
   t.teardown(() => writer.close())
   const all = await Promise.all(
     Array.from({ length: 24 }, async (_, index) => {

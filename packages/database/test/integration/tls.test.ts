@@ -13,7 +13,7 @@ t.test(
     const other = await throwAwayCertificate(t)
     const { url, sql } = await aDatabase(t, { settings: { ssl: 'on', ssl_cert_file: cert, ssl_key_file: key } })
     const tryWith = async (parameters: string) => {
-      const database = openDatabase({ url: `${url}${url.includes('?') ? '&' : '?'}${parameters}` })
+      const database = openDatabase({ encryptionKeys: [], url: `${url}${url.includes('?') ? '&' : '?'}${parameters}` })
       t.teardown(() => database.close())
       return database.prisma.$queryRawUnsafe<{ ssl: boolean }[]>(
         'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()',

@@ -34,7 +34,7 @@ t.test('sealed comparably it is, in the same place and under the same key only',
     ring.seal(body, 'evt_1'),
   ]
   t.equal(new Set([sealed, ...others].map((each) => noncesOf(each?.bytes))).size, 5)
-  t.equal(new KeyRing().sealComparably(body, 'evt_1'), null)
+  t.equal(new KeyRing([]).sealComparably(body, 'evt_1'), null)
 })
 
 t.test('nothing else opens: another key, another place, a changed or a shortened text', async (t) => {
@@ -43,7 +43,7 @@ t.test('nothing else opens: another key, another place, a changed or a shortened
   if (sealed === null) return t.fail('not sealed')
   t.equal(new KeyRing([b]).open(sealed, 'evt_1'), null)
   t.equal(new KeyRing([b]).open({ ...sealed, keyId: 'b' }, 'evt_1'), null)
-  t.equal(new KeyRing().open(sealed, 'evt_1'), null)
+  t.equal(new KeyRing([]).open(sealed, 'evt_1'), null)
   t.equal(ring.open(sealed, 'evt_2'), null)
   const { bytes } = sealed
   for (let at = 0; at < bytes.length; at += 1) {
@@ -55,7 +55,7 @@ t.test('nothing else opens: another key, another place, a changed or a shortened
 })
 
 t.test('without keys nothing is sealed; what is no key is refused and not repeated', async (t) => {
-  t.equal(new KeyRing().seal(body, 'evt_1'), null)
+  t.equal(new KeyRing([]).seal(body, 'evt_1'), null)
   for (const entry of ['', 'a', 'a:c2hvcnQ=', ':x', `${a}:x`]) t.throws(() => new KeyRing([entry]), RangeError)
   t.throws(() => new KeyRing([a, a]), /twice/)
   try {
@@ -71,18 +71,18 @@ t.test('a digest needs the key, and one for another purpose can not be compared 
     ring.digest(purpose, body, fallback).bytes.toString('hex')
   t.equal(hex(new KeyRing([a])), hex(new KeyRing([a, b])), 'the newest key counts')
   t.equal(hex(new KeyRing([a]), 'job ids', k), hex(new KeyRing([a])), 'the fallback key is for an empty ring only')
-  t.equal(hex(new KeyRing(), 'job ids', k), hex(new KeyRing(), 'job ids', k))
+  t.equal(hex(new KeyRing([]), 'job ids', k), hex(new KeyRing([]), 'job ids', k))
   const all = [
     hex(new KeyRing([a])),
     hex(new KeyRing([b])),
     hex(new KeyRing([a]), 'dead letters'),
-    hex(new KeyRing(), 'job ids', k),
-    hex(new KeyRing(), 'job ids', l),
+    hex(new KeyRing([]), 'job ids', k),
+    hex(new KeyRing([]), 'job ids', l),
     createHash('sha256').update(body).digest('hex'),
   ]
   t.equal(new Set(all).size, all.length)
   t.equal(new KeyRing([a]).digest('job ids', body, null).keyId, 'a')
-  t.equal(new KeyRing().digest('job ids', body, k).keyId, null)
+  t.equal(new KeyRing([]).digest('job ids', body, k).keyId, null)
 })
 
 t.test('a look-up gets the digest under every key, the newest first', async (t) => {
@@ -90,13 +90,13 @@ t.test('a look-up gets the digest under every key, the newest first', async (t) 
   const digests = new KeyRing([b, a]).digests('job ids', body, fallback)
   t.strictSame(
     digests,
-    [new KeyRing([b]), new KeyRing([a]), new KeyRing()].map((ring) => ring.digest('job ids', body, fallback)),
+    [new KeyRing([b]), new KeyRing([a]), new KeyRing([])].map((ring) => ring.digest('job ids', body, fallback)),
   )
-  t.strictSame(new KeyRing().digests('job ids', body, null), [])
+  t.strictSame(new KeyRing([]).digests('job ids', body, null), [])
 })
 
 t.test('without any key there is no digest, and a short key is refused', async (t) => {
-  t.throws(() => new KeyRing().digest('job ids', body, null), RangeError)
-  t.throws(() => new KeyRing().digest('job ids', body, randomBytes(31)), RangeError)
+  t.throws(() => new KeyRing([]).digest('job ids', body, null), RangeError)
+  t.throws(() => new KeyRing([]).digest('job ids', body, randomBytes(31)), RangeError)
   t.throws(() => new KeyRing([a]).digests('job ids', body, randomBytes(31)), RangeError)
 })

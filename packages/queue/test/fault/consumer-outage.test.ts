@@ -12,6 +12,7 @@ t.test('Redis away at the start: the consumer waits and begins by itself', async
   const port = await freePort()
   const held: HeldDelivery[] = []
   const consumer = createConsumer({
+    encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${port}`,
     concurrency: 10,
     maxAttempts: 10,
@@ -23,7 +24,7 @@ t.test('Redis away at the start: the consumer waits and begins by itself', async
   await t.rejects(consumer.sweepFailed(done), { code: 'QUEUE_UNREACHABLE' })
   const redis = await startRedis({ port })
   t.teardown(() => redis.stop())
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aDelivery('evt_first'))
   await eventually(() => held.length === 1, { deadlineMs: 10_000 })
@@ -109,6 +110,7 @@ t.test('a peer that vanished without a word is given up, and found again', async
   t.teardown(() => proxy.close())
   const held: HeldDelivery[] = []
   const consumer = createConsumer({
+    encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
     concurrency: 10,
     maxAttempts: 10,
@@ -116,7 +118,7 @@ t.test('a peer that vanished without a word is given up, and found again', async
   })
   t.teardown(() => consumer.close({ timeoutMs: 2000 }))
   consumer.start()
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aDelivery('evt_before'))
   await eventually(() => held.length === 1)

@@ -2,6 +2,7 @@
 import { createConsumer } from '../../src/index.ts'
 
 createConsumer({
+  encryptionKeys: [],
   redisUrl: process.env['REDIS_URL']!,
   prefix: process.env['QUEUE_PREFIX']!,
   concurrency: 10,

@@ -16,7 +16,7 @@ async function confirmedAndLost(
 ): Promise<{ confirmed: number; lost: number }> {
   const powerCut = await powerCuts()
   const redis = await startRedis({ args: ['--appendfsync', appendfsync], env: powerCut.env })
-  const producer = createProducer({ redisUrl: redis.url, prefix: 'cut', enqueueDeadlineMs: 2000 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix: 'cut', enqueueDeadlineMs: 2000 })
   const confirmed: string[] = []
   let isCut = false
   let next = 0

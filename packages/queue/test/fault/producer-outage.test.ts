@@ -34,7 +34,11 @@ async function refusal(enqueue: Promise<void>): Promise<QueueUnavailableError & 
 t.test('Redis away at the start: refused at once, and accepted as soon as it is there', async (t) => {
   const port = await freePort()
   const errors: Error[] = []
-  const producer = createProducer({ redisUrl: `redis://127.0.0.1:${port}`, onError: (error) => errors.push(error) })
+  const producer = createProducer({
+    encryptionKeys: [],
+    redisUrl: `redis://127.0.0.1:${port}`,
+    onError: (error) => errors.push(error),
+  })
   t.teardown(() => producer.close())
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const error = await refusal(producer.enqueue(aMarked('evt_early')))
@@ -57,7 +61,7 @@ t.test('Redis away at the start: refused at once, and accepted as soon as it is 
 
 t.test('Redis killed with deliveries in flight: each is refused in time, and it recovers', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.probe()
   for (let round = 0; round < 3; round += 1) {
@@ -77,7 +81,7 @@ t.test('Redis killed with deliveries in flight: each is refused in time, and it 
 
 t.test('Redis frozen: refused at the deadline, and it recovers when it thaws', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: redis.url, enqueueDeadlineMs: 500 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, enqueueDeadlineMs: 500 })
   t.teardown(() => producer.close())
   await producer.probe()
   await redis.freeze()
@@ -96,7 +100,7 @@ t.test('Redis frozen: refused at the deadline, and it recovers when it thaws', a
 t.test('Redis frozen at the start: refused at the deadline, and it recovers when it thaws', async (t) => {
   const redis = await throwAwayRedis(t)
   await redis.freeze()
-  const producer = createProducer({ redisUrl: redis.url, enqueueDeadlineMs: 400 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, enqueueDeadlineMs: 400 })
   t.teardown(() => producer.close())
   const refusals = await Promise.all(Array.from({ length: 30 }, () => refusal(producer.enqueue(aMarked('evt_frozen')))))
   for (const error of refusals) t.ok(error.afterMs < 900, `refused after ${error.afterMs} ms`)
@@ -108,7 +112,11 @@ t.test('a peer that vanished without a word is given up, and found again', async
   const redis = await throwAwayRedis(t)
   const proxy = await halfOpenProxy({ targetPort: redis.port })
   t.teardown(() => proxy.close())
-  const producer = createProducer({ redisUrl: `redis://127.0.0.1:${proxy.port}`, enqueueDeadlineMs: 300 })
+  const producer = createProducer({
+    encryptionKeys: [],
+    redisUrl: `redis://127.0.0.1:${proxy.port}`,
+    enqueueDeadlineMs: 300,
+  })
   t.teardown(() => producer.close())
   await producer.probe()
   await proxy.silent()
@@ -123,7 +131,11 @@ t.test('an answer that is lost on its way: refused, and a blind repeat adds noth
   const redis = await throwAwayRedis(t)
   const proxy = await halfOpenProxy({ targetPort: redis.port })
   t.teardown(() => proxy.close())
-  const producer = createProducer({ redisUrl: `redis://127.0.0.1:${proxy.port}`, enqueueDeadlineMs: 400 })
+  const producer = createProducer({
+    encryptionKeys: [],
+    redisUrl: `redis://127.0.0.1:${proxy.port}`,
+    enqueueDeadlineMs: 400,
+  })
   t.teardown(() => producer.close())
   await producer.enqueue(aMarked('evt_loads_the_scripts'))
   await proxy.mute()
@@ -136,7 +148,7 @@ t.test('an answer that is lost on its way: refused, and a blind repeat adds noth
 
 t.test('Redis without memory: refused at once by name, and accepted when there is room', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aMarked('evt_before'))
   await redis.command('CONFIG', 'SET', 'maxmemory', '1mb')
@@ -153,7 +165,7 @@ t.test('Redis without memory: refused at once by name, and accepted when there i
 
 t.test('Redis turned into a replica: refused, and accepted when it is a master again', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aMarked('evt_before'))
   await redis.command('REPLICAOF', '127.0.0.1', await freePort())
@@ -167,6 +179,7 @@ t.test('a wrong password: refused, never quoted, and accepted when Redis knows i
   const redis = await throwAwayRedis(t)
   const errors: Error[] = []
   const producer = createProducer({
+    encryptionKeys: [],
     redisUrl: redis.url.replace('//', '//anni:hunter22@'),
     onError: (error) => errors.push(error),
   })
@@ -180,7 +193,7 @@ t.test('a wrong password: refused, never quoted, and accepted when Redis knows i
 
 t.test('an emptied Redis is served again, with few of BullMQ events kept', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aMarked('evt_before'))
   await redis.command('FLUSHALL')
@@ -198,7 +211,11 @@ t.test('rediss:// speaks TLS from the first byte', async (t) => {
   await once(server, 'listening')
   t.teardown(() => server.close())
   const { port } = server.address() as AddressInfo
-  const producer = createProducer({ redisUrl: `rediss://anni:pass@127.0.0.1:${port}/2`, enqueueDeadlineMs: 300 })
+  const producer = createProducer({
+    encryptionKeys: [],
+    redisUrl: `rediss://anni:pass@127.0.0.1:${port}/2`,
+    enqueueDeadlineMs: 300,
+  })
   t.teardown(() => producer.close())
   await refusal(producer.enqueue(aMarked('evt_tls')))
   t.equal(firstBytes[0], 0x16, 'a handshake record')

@@ -9,7 +9,7 @@ let prefixes = 0
 
 function aProducer(t: TestScope) {
   const prefix = `test${(prefixes += 1)}`
-  const producer = createProducer({ redisUrl: redis.url, prefix })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix })
   t.teardown(() => producer.close())
   return { producer, prefix, key: (name: string) => `${prefix}:persona-events:${name}` }
 }
@@ -23,7 +23,7 @@ t.test('a delivery right after the start waits for the connection', async (t) =>
 
 t.test('what was confirmed is there after Redis was killed', async (t) => {
   const own = await throwAwayRedis(t)
-  const producer = createProducer({ redisUrl: own.url })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: own.url })
   t.teardown(() => producer.close())
   const confirmed: string[] = []
   const enqueues = Array.from({ length: 200 }, async (_, index) => {
@@ -149,7 +149,11 @@ t.test('the durability of Redis is told', async (t) => {
 
 t.test('the durability is unknown where Redis does not tell it', async (t) => {
   await redis.command('ACL', 'SETUSER', 'modest', 'on', '>pass', 'allkeys', '+@all', '-config', '-info')
-  const producer = createProducer({ redisUrl: redis.url.replace('//', '//modest:pass@'), prefix: 'modest' })
+  const producer = createProducer({
+    encryptionKeys: [],
+    redisUrl: redis.url.replace('//', '//modest:pass@'),
+    prefix: 'modest',
+  })
   t.teardown(() => producer.close())
   t.equal(await producer.durability(), null)
   await producer.enqueue(aDelivery('evt_modest'))
@@ -159,7 +163,7 @@ t.test('the durability is unknown where Redis does not tell it', async (t) => {
 t.test('credentials and the number of the database in the URL are respected', async (t) => {
   await redis.command('ACL', 'SETUSER', 'anni', 'on', '>p@ss:/word', 'allkeys', '+@all')
   const url = `redis://anni:p%40ss%3A%2Fword@127.0.0.1:${redis.port}/3`
-  const producer = createProducer({ redisUrl: url, prefix: 'third' })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: url, prefix: 'third' })
   t.teardown(() => producer.close())
   await producer.enqueue(aDelivery('evt_third'))
   t.equal(await redis.command('EXISTS', 'third:persona-events:wait'), 0)
@@ -176,7 +180,7 @@ t.test('BullMQ keeps few of its own events', async (t) => {
 })
 
 t.test('after close a delivery is refused at once', async (t) => {
-  const producer = createProducer({ redisUrl: redis.url, prefix: 'closed' })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix: 'closed' })
   await producer.probe()
   await producer.close()
   await t.rejects(producer.enqueue(aDelivery('evt_late')), { code: 'QUEUE_CLOSED' })

@@ -24,11 +24,13 @@ async function aRedis(t: Test) {
   ) => {
     const held: HeldDelivery[] = []
     const unreadable: string[] = []
+    const unencrypted: number[] = []
     const consumer = createConsumer({
       redisUrl: redis.url,
       encryptionKeys,
       concurrency: 10,
       maxAttempts: 10,
+      onUnencrypted: (deliveries) => void unencrypted.push(deliveries),
       onUnreadable: (_id, reason) => void unreadable.push(reason),
       handle: async (each) => {
         held.push(each)
@@ -37,7 +39,7 @@ async function aRedis(t: Test) {
     })
     t.teardown(() => consumer.close({ timeoutMs: 2000 }))
     consumer.start()
-    return { consumer, held, unreadable }
+    return { consumer, held, unreadable, unencrypted }
   }
   return { redis, produce, consume }
 }
@@ -85,4 +87,32 @@ t.test('a worker without the key leaves the delivery, unused, for one that has i
   const { held } = consume([newer])
   await eventually(() => held.length === 1, { deadlineMs: 20_000 })
   t.match(held[0], { eventId: 'evt_1', attemptsMade: 0 })
+})
+
+t.test('deliveries that came unencrypted to a worker with keys are handled, reported once and counted', async (t) => {
+  const { produce, consume } = await aRedis(t)
+  await produce([], ['evt_1'])
+  await produce([], ['evt_2', 'evt_3', 'evt_4'])
+  await produce([older], ['evt_5'])
+  const startedAtMs = Date.now()
+  let releases = 0
+  const { consumer, held, unencrypted } = consume([older], async ({ eventId }) =>
+    eventId === 'evt_1' && (releases += 1) < 3 ? { settle: 'release', delayMs: 0 } : { settle: 'done' },
+  )
+  await eventually(() => new Set(held.map(({ eventId }) => eventId)).size === 5 && releases === 3)
+  t.equal(
+    unencrypted.reduce((sum, deliveries) => sum + deliveries, 0),
+    4,
+  )
+  await eventually(async () => (await consumer.unencrypted())?.count === 4)
+  t.ok(((await consumer.unencrypted())?.lastAtMs ?? 0) >= startedAtMs)
+})
+
+t.test('without keys nothing is reported as unencrypted', async (t) => {
+  const { produce, consume } = await aRedis(t)
+  await produce([], ['evt_1'])
+  const { consumer, held, unencrypted } = consume([])
+  await eventually(() => held.length === 1)
+  t.strictSame(unencrypted, [])
+  t.equal(await consumer.unencrypted(), null)
 })

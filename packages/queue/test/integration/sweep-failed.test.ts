@@ -1,3 +1,4 @@
+import { NO_KEYS } from '@persona-ingest/encryption'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue, Worker } from 'bullmq'
 import t from 'tap'
@@ -28,7 +29,7 @@ async function failJobs(prefix: string, jobs: readonly { jobId: string; data: un
 t.test('a failed job is handed over with its reason, removed, and its event can come again', async (t) => {
   const { prefix, producer, aConsumer, held } = aQueue(t, redis)
   const body = Buffer.from('{"kept":true}')
-  await failJobs(prefix, [{ jobId: 'e-evt_failed', data: writeJobData(aDelivery('evt_failed', { body })) }])
+  await failJobs(prefix, [{ jobId: 'e-evt_failed', data: writeJobData(aDelivery('evt_failed', { body }), 0, NO_KEYS) }])
   await producer.enqueue(aDelivery('evt_failed'))
   t.strictSame(await producer.counts(), { ...empty, failed: 1 }, 'a failed job swallows its redelivery')
 
@@ -52,7 +53,7 @@ t.test('a failed job that can not be handed over stays, and keeps no other', asy
   const eventIds = ['evt_a', 'evt_b', 'evt_c']
   await failJobs(
     prefix,
-    eventIds.map((eventId) => ({ jobId: `e-${eventId}`, data: writeJobData(aDelivery(eventId)) })),
+    eventIds.map((eventId) => ({ jobId: `e-${eventId}`, data: writeJobData(aDelivery(eventId), 0, NO_KEYS) })),
   )
   const consumer = aConsumer(done)
   const removed = await consumer.sweepFailed(async (delivery) => {
@@ -68,7 +69,7 @@ t.test('a failed job that can not be handed over stays, and keeps no other', asy
 t.test('a failed job that is not done yet stays, with the body it is to have from now on', async (t) => {
   const { prefix, aConsumer, key } = aQueue(t, redis)
   const delivery = aDelivery('evt_a', { body: Buffer.from('{"secret":1}') })
-  await failJobs(prefix, [{ jobId: 'e-evt_a', data: writeJobData(delivery) }])
+  await failJobs(prefix, [{ jobId: 'e-evt_a', data: writeJobData(delivery, 0, NO_KEYS) }])
   const consumer = aConsumer(done)
   const body = Buffer.from('{}')
   t.equal(await consumer.sweepFailed(async () => ({ settle: 'release', delayMs: 0, body })), 0)
@@ -94,7 +95,7 @@ t.test('several sweeps at once remove each job once', async (t) => {
   const { prefix, aConsumer } = aQueue(t, redis)
   const jobs = Array.from({ length: 20 }, (_, index) => ({
     jobId: `e-evt_${index}`,
-    data: writeJobData(aDelivery(`evt_${index}`)),
+    data: writeJobData(aDelivery(`evt_${index}`), 0, NO_KEYS),
   }))
   await failJobs(prefix, jobs)
   const consumer = aConsumer(done)

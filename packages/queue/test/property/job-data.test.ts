@@ -1,3 +1,4 @@
+import { NO_KEYS } from '@persona-ingest/encryption'
 import * as fc from 'fast-check'
 import t from 'tap'
 import type { Delivery } from '../../src/delivery.ts'
@@ -38,9 +39,9 @@ t.test('a delivery comes back from its job byte for byte', async (t) => {
   fc.assert(
     fc.property(aDelivery, fc.boolean(), (delivery, isGroup) => {
       // What Redis keeps is the JSON text in UTF-8.
-      const data = isGroup ? writeGroupData([delivery]) : writeJobData(delivery)
+      const data = isGroup ? writeGroupData([delivery], NO_KEYS) : writeJobData(delivery, 0, NO_KEYS)
       const kept = Buffer.from(JSON.stringify(data)).toString('utf8')
-      const read = readJobData(JSON.parse(kept))
+      const read = readJobData(JSON.parse(kept), NO_KEYS)
       if ('unreadable' in read) throw new Error(read.unreadable)
       const [first] = read.deliveries
       if (first === undefined) throw new Error('the delivery is gone')
@@ -60,7 +61,7 @@ t.test('a delivery comes back from its job byte for byte', async (t) => {
 t.test('any data at all is either read or called unreadable', async (t) => {
   fc.assert(
     fc.property(fc.anything(), (data) => {
-      const read = readJobData(data)
+      const read = readJobData(data, NO_KEYS)
       return 'unreadable' in read || 'deliveries' in read
     }),
   )

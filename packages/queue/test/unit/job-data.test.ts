@@ -1,6 +1,10 @@
+import { NO_KEYS } from '@persona-ingest/encryption'
 import t from 'tap'
-import type { Delivery } from '../../src/delivery.ts'
+import type { Delivery, Replay } from '../../src/delivery.ts'
 import { groupJobId, jobIdOf, readJobData, sizeOfJob, writeGroupData, writeJobData } from '../../src/job-data.ts'
+
+const written = (delivery: Delivery | Replay, attemptsMade = 0) => writeJobData(delivery, attemptsMade, NO_KEYS)
+const read = (data: unknown) => readJobData(data, NO_KEYS)
 
 function anEvent(overrides: Partial<Extract<Delivery, { kind: 'event' }>> = {}): Delivery {
   return {
@@ -32,43 +36,43 @@ t.test('an event id that would break the keys of the queue throws', async (t) =>
 })
 
 t.test('bytes that are UTF-8 are written as text, others as base64', async (t) => {
-  t.match(writeJobData(anEvent({ body: Buffer.from('Zoë') })), { encoding: 'utf8', body: 'Zoë' })
-  t.match(writeJobData(anEvent({ body: Buffer.from([0xff, 0x00]) })), { encoding: 'base64', body: '/wA=' })
+  t.match(written(anEvent({ body: Buffer.from('Zoë') })), { encoding: 'utf8', body: 'Zoë' })
+  t.match(written(anEvent({ body: Buffer.from([0xff, 0x00]) })), { encoding: 'base64', body: '/wA=' })
 })
 
 t.test('a job of a newer program tells its version apart from a broken one', async (t) => {
-  const data = writeJobData(anEvent())
-  t.strictSame(readJobData({ ...data, v: 4 }), { unreadable: 'JOB_VERSION_UNKNOWN' })
-  t.strictSame(readJobData({ v: 3 }), { unreadable: 'JOB_SHAPE_INVALID' })
-  t.strictSame(readJobData({ ...data, v: 2 }), { unreadable: 'JOB_SHAPE_INVALID' })
-  t.strictSame(readJobData({ ...data, body: 7 }), { unreadable: 'JOB_SHAPE_INVALID' })
-  t.strictSame(readJobData({ ...data, environment: 'staging' }), { unreadable: 'JOB_SHAPE_INVALID' })
+  const data = written(anEvent())
+  t.strictSame(read({ ...data, v: 4 }), { unreadable: 'JOB_VERSION_UNKNOWN' })
+  t.strictSame(read({ v: 3 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(read({ ...data, v: 2 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(read({ ...data, body: 7 }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(read({ ...data, environment: 'staging' }), { unreadable: 'JOB_SHAPE_INVALID' })
   for (const data of [null, undefined, 'text', 7, [], {}]) {
-    t.strictSame(readJobData(data), { unreadable: 'JOB_SHAPE_INVALID' }, JSON.stringify(data))
+    t.strictSame(read(data), { unreadable: 'JOB_SHAPE_INVALID' }, JSON.stringify(data))
   }
 })
 
 t.test('a group tells its size in its id, and gives its deliveries back in their order', async (t) => {
   const deliveries = [anEvent({ eventId: 'evt_1' }), anEvent({ eventId: 'evt_2' }), anEvent({ eventId: 'evt_3' })]
-  const read = readJobData(writeGroupData(deliveries))
-  t.strictSame('deliveries' in read && read.deliveries.map(({ delivery }) => delivery.eventId), [
+  const job = read(writeGroupData(deliveries, NO_KEYS))
+  t.strictSame('deliveries' in job && job.deliveries.map(({ delivery }) => delivery.eventId), [
     'evt_1',
     'evt_2',
     'evt_3',
   ])
   t.equal(sizeOfJob(groupJobId(3)), 3)
   t.equal(sizeOfJob(jobIdOf(anEvent({ eventId: 'g-7-x' }))), 1, 'whatever an event is called')
-  t.strictSame(readJobData({ v: 2, deliveries: [] }), { unreadable: 'JOB_SHAPE_INVALID' })
+  t.strictSame(read({ v: 2, deliveries: [] }), { unreadable: 'JOB_SHAPE_INVALID' })
 })
 
 t.test('a replay names its event, under an id and a version of its own', async (t) => {
   const replay = { kind: 'replay', eventId: 'evt_1' } as const
   t.equal(jobIdOf(replay), 'r-evt_1')
-  t.strictSame(writeJobData(replay), { v: 3, eventId: 'evt_1' })
-  t.strictSame(readJobData(writeJobData(replay, 2)), { deliveries: [{ attemptsMade: 2, delivery: replay }] })
+  t.strictSame(written(replay), { v: 3, eventId: 'evt_1' })
+  t.strictSame(read(written(replay, 2)), { deliveries: [{ attemptsMade: 2, delivery: replay }], unencrypted: 0 })
 })
 
 t.test('attempts used up in an earlier job are remembered', async (t) => {
-  t.match(readJobData(writeJobData(anEvent(), 3)), { deliveries: [{ attemptsMade: 3 }] })
-  t.match(readJobData(writeJobData(anEvent())), { deliveries: [{ attemptsMade: 0 }] })
+  t.match(read(written(anEvent(), 3)), { deliveries: [{ attemptsMade: 3 }] })
+  t.match(read(written(anEvent())), { deliveries: [{ attemptsMade: 0 }] })
 })

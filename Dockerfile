@@ -25,7 +25,8 @@ COPY --from=build /out /
 FROM node:24-bookworm-slim AS runtime
 RUN rm -rf /usr/local/lib/node_modules /opt/yarn-* \
  && cd /usr/local/bin && rm -f npm npx corepack pnpm pnpx yarn yarnpkg
-ENV NODE_ENV=production
+# A container's own loopback is of no use to a scraper outside of it.
+ENV NODE_ENV=production METRICS_HOST=0.0.0.0
 USER node
 
 # Node.js is process 1 and handles SIGTERM and SIGINT itself: it drains. The health check asks /livez and not /readyz,

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { LoadPlan, LoadResult } from './load-plan.ts'
 
-export const SECRET = 'wbhsec_bench'
+export const SECRET = 'wbhsec_of-the-benchmarks'
 
 /** A load whose bodies are built and signed, and which has not begun. */
 export type PreparedLoad = { readonly pid: number; run(): Promise<LoadResult> }

@@ -6,7 +6,7 @@ import {
   positiveInteger,
   postgresUrl,
   redisUrl,
-  stringList,
+  secretList,
   word,
   type EnvSource,
 } from '@persona-ingest/runtime'
@@ -17,11 +17,12 @@ export const envSchema = Type.Object({
   REDIS_URL: Type.Optional(redisUrl()),
   // The demonstration reads what the worker stored, which may be encrypted.
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
-  PERSONA_WEBHOOK_SECRETS: stringList(),
-  PERSONA_SANDBOX_WEBHOOK_SECRETS: stringList(),
+  PERSONA_WEBHOOK_SECRETS: secretList(),
+  PERSONA_SANDBOX_WEBHOOK_SECRETS: secretList(),
   // The development secret stands in public: nobody but this machine may knock.
   HOST: word('127.0.0.1'),
   PORT: port(8080),
+  METRICS_HOST: word('127.0.0.1'),
   METRICS_PORT: port(9464),
   DRAIN_TIMEOUT_MS: positiveInteger(20_000),
   /** Where the data of the servers lies, from the root of the repository. */
@@ -38,5 +39,6 @@ export function readEnv(source: EnvSource = process.env): DevEnv {
 /** The environment of an app: this process's own, with some variables replaced, also where a file gave them. */
 export function appEnv(replaced: Readonly<Record<string, string>>, source: EnvSource = process.env): EnvSource {
   const files = Object.keys(replaced).map((name) => [`${name}_FILE`, undefined] as const)
-  return { NODE_ENV: 'development', ...source, ...Object.fromEntries(files), ...replaced }
+  const isUnset = ['NODE_ENV', 'NODE_ENV_FILE'].every((name) => (source[name] ?? '').trim() === '')
+  return { ...source, ...(isUnset && { NODE_ENV: 'development' }), ...Object.fromEntries(files), ...replaced }
 }

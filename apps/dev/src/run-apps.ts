@@ -5,7 +5,7 @@ import { appEnv, type DevEnv } from './env.ts'
 import type { ServerUrls } from './local-servers.ts'
 import type { Session } from './session.ts'
 
-/** The ingress refuses it where NODE_ENV is `production`. */
+/** The ingress refuses it unless NODE_ENV is `development` or `test`. */
 const developmentSecret = 'wbhsec_development_only'
 
 /** Where deliveries go, and a secret that signs them. */
@@ -15,9 +15,14 @@ export type Target = { readonly webhookUrl: string; readonly secret: string }
 export async function runApps(env: DevEnv, urls: ServerUrls, session: Session): Promise<Target> {
   const ports = await choosePorts(env, session)
   const secret = env.PERSONA_WEBHOOK_SECRETS[0] ?? env.PERSONA_SANDBOX_WEBHOOK_SECRETS[0]
-  const shared = { REDIS_URL: urls.redisUrl, HOST: env.HOST, DRAIN_TIMEOUT_MS: String(env.DRAIN_TIMEOUT_MS) }
+  const shared = {
+    REDIS_URL: urls.redisUrl,
+    METRICS_HOST: env.METRICS_HOST,
+    DRAIN_TIMEOUT_MS: String(env.DRAIN_TIMEOUT_MS),
+  }
   const ingressEnv = {
     ...shared,
+    HOST: env.HOST,
     ...(secret === undefined && { PERSONA_WEBHOOK_SECRETS: developmentSecret }),
     PORT: String(ports.ingress),
     METRICS_PORT: String(ports.ingressMetrics),
@@ -31,7 +36,7 @@ export async function runApps(env: DevEnv, urls: ServerUrls, session: Session): 
   await session.opening(starting, (apps) => drainAll(apps))
   const ingress = `http://${reachableHost(env.HOST)}:${ports.ingress}`
   await awaitReady('ingress', `${ingress}/readyz`, session)
-  await awaitReady('worker', `http://127.0.0.1:${ports.workerMetrics}/readyz`, session)
+  await awaitReady('worker', `http://${reachableHost(env.METRICS_HOST)}:${ports.workerMetrics}/readyz`, session)
   return { webhookUrl: `${ingress}/webhooks/persona`, secret: secret ?? developmentSecret }
 }
 

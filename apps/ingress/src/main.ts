@@ -14,7 +14,7 @@ import { openProducer } from './open-producer.ts'
 import { LISTEN_BACKLOG } from './server-options.ts'
 
 const env = exitOnInvalidEnv(() => readEnv())
-const { HOST: host, PORT: port, METRICS_PORT, DRAIN_TIMEOUT_MS: timeoutMs } = env
+const { HOST: host, PORT: port, METRICS_HOST, METRICS_PORT, DRAIN_TIMEOUT_MS: timeoutMs } = env
 const logger = createLogger({ app: 'ingress', level: env.LOG_LEVEL, ownErrors: [QueueUnavailableError] })
 exitOnUncaught(logger)
 
@@ -25,7 +25,7 @@ const producer = openProducer({ ...env, isTraced }, logger)
 const app = buildApp({ env, logger, producer, registry, isTraced, now: Date.now })
 await app.ready()
 const { readiness, heldDeliveries } = app
-const operations = await startOperationsServer({ host, port: METRICS_PORT, registry, readiness })
+const operations = await startOperationsServer({ host: METRICS_HOST, port: METRICS_PORT, registry, readiness })
 
 const drain = async () => {
   await app.drain()

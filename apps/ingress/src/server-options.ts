@@ -9,6 +9,7 @@ import {
 } from 'fastify'
 import type { Logger } from '@persona-ingest/runtime'
 import { answerClientError } from './client-error.ts'
+import { AddressSet } from './delivery/source-address.ts'
 import type { IngressEnv } from './env.ts'
 import { answerError } from './plugins/error-answers.ts'
 
@@ -22,14 +23,24 @@ export const REQUEST_TIMEOUT_MS = 10_000
  */
 export const LISTEN_BACKLOG = 4096
 
+/** The ranges that Fastify's `trustProxy` knows by name. */
+const NAMED_RANGES: Readonly<Record<string, readonly string[]>> = {
+  loopback: ['127.0.0.0/8', '::1'],
+  linklocal: ['169.254.0.0/16', 'fe80::/10'],
+  uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
+}
+
 /**
  * Fastify reads a bare number as "trust nobody" (5.12), since a hop count cannot tell a proxy from a direct client. The
  * contract has it mean what it says: that many hops, counted from the socket. Safe only where nothing but the proxies
- * reaches the port, which the log says at start.
+ * reaches the port, which the log says at start. A list is ours to judge too: Fastify refuses ranges such as 0.0.0.0/0
+ * with a TypeError, and takes no address with a port for a proxy's.
  */
 function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<FastifyServerOptions['trustProxy']> {
-  if (typeof trustProxy !== 'number') return trustProxy
-  return (_address, hop) => hop < trustProxy
+  if (typeof trustProxy === 'boolean') return trustProxy
+  if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy
+  const proxies = new AddressSet(trustProxy.flatMap((entry) => NAMED_RANGES[entry] ?? entry))
+  return (address) => proxies.has(address)
 }
 
 /** Fastify finds no route for a URL that it cannot decode, so that neither our hooks nor our error handler run. */

@@ -6,7 +6,7 @@ import {
   logLevel,
   postgresUrl,
   redisUrl,
-  stringList,
+  secretList,
   type EnvSource,
 } from '@persona-ingest/runtime'
 
@@ -16,7 +16,7 @@ export const envSchema = Type.Object({
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   REDIS_URL: redisUrl(),
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
-  PERSONA_WEBHOOK_SECRETS: stringList(),
+  PERSONA_WEBHOOK_SECRETS: secretList(),
   LOG_LEVEL: logLevel(),
 })
 

@@ -28,7 +28,7 @@ export const envSchema = Type.Object({
   MAX_ATTEMPTS: positiveInteger(10, 1_000_000),
   PRUNE_EVENTS_AFTER_DAYS: integerOrOff(MAX_DAYS),
   PRUNE_DEAD_LETTERS_AFTER_DAYS: integerOrOff(MAX_DAYS),
-  HOST: word('0.0.0.0'),
+  METRICS_HOST: word('127.0.0.1'),
   METRICS_PORT: port(9465),
   DRAIN_TIMEOUT_MS: positiveInteger(20_000),
   LOG_LEVEL: logLevel(),

@@ -22,7 +22,7 @@ const registry = createRegistry()
 const tracing = await startTracing({ app: 'worker', isWanted: wantsTraces(), logger })
 const worker = buildWorker({ env, logger, registry, isTraced: tracing.isOn, end: () => process.exit(1) })
 const { readiness } = worker
-const operations = await startOperationsServer({ host: env.HOST, port: env.METRICS_PORT, registry, readiness })
+const operations = await startOperationsServer({ host: env.METRICS_HOST, port: env.METRICS_PORT, registry, readiness })
 
 drainOnSignals({
   drain: async () => {

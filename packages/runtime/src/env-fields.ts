@@ -59,13 +59,20 @@ export function flag(fallback: boolean) {
 }
 
 /** A word or name without blanks, such as a host name. */
-export function word(fallback: string) {
-  return Type.String({ pattern: '^\\S+$', default: fallback, expects: 'a word without blanks' })
+export function word(fallback?: string) {
+  const expects = 'a word without blanks'
+  return Type.String({ pattern: '^\\S+$', ...(fallback === undefined ? {} : { default: fallback }), expects })
 }
 
 /** A comma-separated list; blanks around items and empty items are dropped. Default: empty. */
 export function stringList() {
   return Type.Array(Type.String(), { default: [], read: readList, expects: 'a comma-separated list' })
+}
+
+/** Secrets that sign, comma-separated; blanks around items are dropped. Default: empty. */
+export function secretList() {
+  const expects = 'secrets of 16 characters or more, without blanks, quotes, line breaks or invisible characters'
+  return Type.Array(Type.String({ ...format('secret') }), { default: [], read: readList, expects })
 }
 
 /** Addresses and CIDR ranges, IPv4 and IPv6, comma-separated. Default: empty = off. */

@@ -19,6 +19,16 @@ function isAddressOrRange(text: string): boolean {
   return /^\d{1,3}$/.test(prefix) && Number(prefix) <= PREFIX_BITS[version as 4 | 6]
 }
 
+/** Code points. A secret below it can be guessed from one signed body. */
+const MIN_SECRET_CHARACTERS = 16
+
+/** What comes with a secret by mistake: blanks, quotes, line breaks, invisible characters, bytes that were no UTF-8. */
+const NOT_IN_A_SECRET = /[\s\p{Quotation_Mark}`\p{Cc}\p{Cf}\p{Cs}\uFFFD]/u
+
+function isSecret(text: string): boolean {
+  return Array.from(text).length >= MIN_SECRET_CHARACTERS && !NOT_IN_A_SECRET.test(text)
+}
+
 const KEY_BYTES = 32
 
 /** `<id>:<base64 of 32 bytes>`. */
@@ -32,6 +42,7 @@ const checks = {
   'postgresql-url': (text: string) => isUrl(text, ['postgresql:', 'postgres:']),
   'address-or-range': isAddressOrRange,
   'encryption-key': isEncryptionKey,
+  secret: isSecret,
   'trusted-proxy': (text: string) => NAMED_RANGES.includes(text) || isAddressOrRange(text),
 }
 

@@ -9,9 +9,21 @@ function systemCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
 }
 
+/** The text of a file in UTF-8, with or without a byte order mark; null for any other encoding. */
+function decode(bytes: Uint8Array): string | null {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    // UTF-16 without a byte order mark is UTF-8 with zero bytes.
+    return text.includes('\0') ? null : text
+  } catch {
+    return null
+  }
+}
+
 function readText(name: string, path: string): EnvText {
   try {
-    return { text: readFileSync(path, 'utf8').replace(/\r?\n$/, '') }
+    const text = decode(readFileSync(path))
+    return text === null ? { fault: `${name}: file is not text in UTF-8` } : { text: text.replace(/\r?\n$/, '') }
   } catch (error) {
     return { fault: `${name}: file cannot be read (${systemCode(error)})` }
   }

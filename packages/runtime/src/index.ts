@@ -12,6 +12,7 @@ export {
   positiveInteger,
   postgresUrl,
   redisUrl,
+  secretList,
   stringList,
   trustProxy,
   flag,

@@ -5,8 +5,8 @@ import type { Readiness } from './readiness.ts'
 
 export type OperationsServerOptions = {
   readonly port: number
-  /** Default `0.0.0.0`. */
-  readonly host?: string
+  /** The address to listen on; the metrics tell more than the public should know. */
+  readonly host: string
   readonly registry: Registry
   readonly readiness: Readiness
 }
@@ -60,7 +60,7 @@ export async function startOperationsServer(options: OperationsServerOptions): P
   const server = createServer(limits, (request, response) => void serve(request, response, options))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, options.host ?? '0.0.0.0', resolve)
+    server.listen(options.port, options.host, resolve)
   })
   return {
     port: (server.address() as AddressInfo).port,

@@ -23,4 +23,6 @@ t.test('an app gets our environment with what is replaced, also where a file gav
     PORT_FILE: undefined,
   })
   t.match(appEnv({}, { NODE_ENV: 'test' }), { NODE_ENV: 'test' })
+  t.match(appEnv({}, { NODE_ENV: ' ' }), { NODE_ENV: 'development' }, 'an empty variable counts as unset')
+  t.notOk('NODE_ENV' in appEnv({}, { NODE_ENV_FILE: '/run/node-env' }))
 })

@@ -10,10 +10,10 @@ import {
 import { currentTraceParent } from '@persona-ingest/runtime'
 import { Type, type Static } from '@sinclair/typebox'
 import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
-import { addressAllowlist } from '../delivery/address-allowlist.ts'
 import { BodyBudget } from '../delivery/body-budget.ts'
 import type { ClockSkew } from '../delivery/clock-skew.ts'
 import { newDeliveryRecord } from '../delivery/delivery-record.ts'
+import { AddressSet } from '../delivery/source-address.ts'
 import type { IngressEnv } from '../env.ts'
 import { IngressError } from '../errors.ts'
 
@@ -39,10 +39,10 @@ function secretsOf(values: readonly string[], environment: Environment): Signing
 
 /** What is judged before the body is read, in the contract's order; the body's limit is Fastify's and comes next. */
 function refuseByHeaders(env: IngressEnv): onRequestAsyncHookHandler {
-  const isListed = addressAllowlist(env.IP_ALLOWLIST)
+  const listed = env.IP_ALLOWLIST.length === 0 ? null : new AddressSet(env.IP_ALLOWLIST)
   const budget = new BodyBudget(env.BODY_LIMIT_BYTES)
   return async (request: FastifyRequest) => {
-    if (!isListed(request.ip)) throw new IngressError('ADDRESS_NOT_ALLOWED')
+    if (listed?.has(request.ip) === false) throw new IngressError('ADDRESS_NOT_ALLOWED')
     if (!MEDIA_TYPES.includes(request.mediaType ?? '')) throw new IngressError('CONTENT_TYPE_UNSUPPORTED')
     if (!budget.admits(request.raw)) throw new IngressError('BODY_BUDGET_EXCEEDED')
   }

@@ -33,13 +33,13 @@ t.test('a duplicate is accepted and adds nothing', async (t) => {
 })
 
 t.test('the list that matches tells the environment; a rotation matches in any group', async (t) => {
-  const env = { PERSONA_WEBHOOK_SECRETS: `wbhsec_new, ${PRODUCTION_SECRET}` }
+  const env = { PERSONA_WEBHOOK_SECRETS: `wbhsec_00000000-new, ${PRODUCTION_SECRET}` }
   const { deliver, queued } = await anApp(t, { redisUrl, env })
   const deliveries = [
     { id: 'evt_old', secrets: [PRODUCTION_SECRET], environment: 'production' },
-    { id: 'evt_new', secrets: ['wbhsec_new'], environment: 'production' },
+    { id: 'evt_new', secrets: ['wbhsec_00000000-new'], environment: 'production' },
     { id: 'evt_first_group', secrets: [PRODUCTION_SECRET, 'wbhsec_unknown'], environment: 'production' },
-    { id: 'evt_second_group', secrets: ['wbhsec_unknown', 'wbhsec_new'], environment: 'production' },
+    { id: 'evt_second_group', secrets: ['wbhsec_unknown', 'wbhsec_00000000-new'], environment: 'production' },
     { id: 'evt_sandbox', secrets: [SANDBOX_SECRET], environment: 'sandbox' },
     { id: 'evt_sandbox_second', secrets: ['wbhsec_unknown', SANDBOX_SECRET], environment: 'sandbox' },
   ]

@@ -2,7 +2,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { freePort, spawnApp, throwAwayRedis } from '@persona-ingest/testkit'
-import { anEventBody, signed } from '../fixtures/a-delivery.ts'
+import { anEventBody, PRODUCTION_SECRET, signed } from '../fixtures/a-delivery.ts'
 import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
 
 type Ingress = Awaited<ReturnType<typeof anIngressProcess>>
@@ -121,8 +121,26 @@ t.test('an invalid environment is told whole, without values, with exit code 1',
   t.same(await spawned.exit, { code: 1, signal: null })
   const told = spawned.errorLines.join('\n')
   for (const name of ['REDIS_URL', 'PORT', 'IP_ALLOWLIST_FILE']) t.match(told, new RegExp(`^  ${name}: `, 'm'))
-  t.match(told, /^ {2}PERSONA_WEBHOOK_SECRETS: development secret in production$/m)
+  t.match(told, /^ {2}PERSONA_WEBHOOK_SECRETS: holds the development secret/m)
   t.notMatch(told + spawned.lines.join('\n'), /marked-value/)
+})
+
+t.test('metrics bind to METRICS_HOST, apart from HOST', async (t) => {
+  if (process.platform !== 'linux') return t.comment('only Linux has all of 127.0.0.0/8: not run')
+  const redis = await throwAwayRedis(t)
+  const statusOf = async (host: string, port: number) =>
+    fetch(`http://${host}:${port}/livez`).then(
+      (answer) => answer.status,
+      () => 'refused',
+    )
+  const byDefault = await anIngressProcess(t, { REDIS_URL: redis.url, HOST: '0.0.0.0' })
+  t.equal(await statusOf('127.0.0.1', byDefault.metricsPort), 200)
+  t.equal(await statusOf('127.0.0.2', byDefault.metricsPort), 'refused')
+  t.equal(await statusOf('127.0.0.2', byDefault.port), 200)
+  const apart = await anIngressProcess(t, { REDIS_URL: redis.url, METRICS_HOST: '127.0.0.2' })
+  t.equal(await statusOf('127.0.0.1', apart.metricsPort), 'refused')
+  t.equal(await statusOf('127.0.0.2', apart.metricsPort), 200)
+  t.equal(await statusOf('127.0.0.2', apart.port), 'refused')
 })
 
 t.test('a port that is taken ends it with exit code 1', async (t) => {
@@ -132,7 +150,7 @@ t.test('a port that is taken ends it with exit code 1', async (t) => {
   t.teardown(() => taken.close())
   const env = {
     REDIS_URL: 'redis://127.0.0.1:1',
-    PERSONA_WEBHOOK_SECRETS: 'x',
+    PERSONA_WEBHOOK_SECRETS: PRODUCTION_SECRET,
     HOST: '127.0.0.1',
     PORT: String((taken.address() as AddressInfo).port),
     METRICS_PORT: '0',

@@ -4,7 +4,7 @@ import { anEventBody } from '../fixtures/a-delivery.ts'
 import { anApp } from '../fixtures/an-app.ts'
 
 const redis = await throwAwayRedis(t)
-const [OLD, NEW] = ['wbhsec_old', 'wbhsec_new']
+const [OLD, NEW] = ['wbhsec_00000000-old', 'wbhsec_00000000-new']
 
 /** What the ingress knows and what the provider signs with, at one moment of a rotation. */
 type Stage = readonly [known: readonly string[], signing: readonly string[]]

@@ -2,7 +2,9 @@ import t from 'tap'
 import { EnvironmentError } from '@persona-ingest/runtime'
 import { DEVELOPMENT_SECRET, readEnv } from '../../src/index.ts'
 
-const valid = { REDIS_URL: 'redis://localhost', PERSONA_WEBHOOK_SECRETS: 'wbhsec_one' }
+const ONE = 'wbhsec_00000000-one'
+const TWO = 'wbhsec_00000000-two'
+const valid = { REDIS_URL: 'redis://localhost', PERSONA_WEBHOOK_SECRETS: ONE }
 
 function faultsOf(source: Record<string, string>): readonly string[] {
   try {
@@ -18,7 +20,7 @@ t.test('the defaults are those of the contract', async (t) => {
   t.same(readEnv(valid), {
     REDIS_URL: 'redis://localhost',
     QUEUE_ENCRYPTION_KEYS: [],
-    PERSONA_WEBHOOK_SECRETS: ['wbhsec_one'],
+    PERSONA_WEBHOOK_SECRETS: [ONE],
     PERSONA_SANDBOX_WEBHOOK_SECRETS: [],
     SIGNATURE_TOLERANCE_SECONDS: 518_400,
     IP_ALLOWLIST: [],
@@ -29,10 +31,10 @@ t.test('the defaults are those of the contract', async (t) => {
     MAX_BACKLOG: 0,
     HOST: '0.0.0.0',
     PORT: 8080,
+    METRICS_HOST: '127.0.0.1',
     METRICS_PORT: 9464,
     DRAIN_TIMEOUT_MS: 20_000,
     LOG_LEVEL: 'info',
-    NODE_ENV: 'development',
   })
 })
 
@@ -40,22 +42,63 @@ t.test('at least one list of secrets is required, either will do', async (t) => 
   t.same(faultsOf({ REDIS_URL: 'redis://x' }), [
     'PERSONA_WEBHOOK_SECRETS: missing, at least one of it and PERSONA_SANDBOX_WEBHOOK_SECRETS is required',
   ])
-  t.same(faultsOf({ REDIS_URL: 'redis://x', PERSONA_SANDBOX_WEBHOOK_SECRETS: 'wbhsec_s' }), [])
+  t.same(faultsOf({ REDIS_URL: 'redis://x', PERSONA_SANDBOX_WEBHOOK_SECRETS: TWO }), [])
 })
 
 t.test('a secret in both lists is a fault', async (t) => {
-  t.same(faultsOf({ ...valid, PERSONA_SANDBOX_WEBHOOK_SECRETS: 'wbhsec_two, wbhsec_one' }), [
+  t.same(faultsOf({ ...valid, PERSONA_SANDBOX_WEBHOOK_SECRETS: `${TWO}, ${ONE}` }), [
     'PERSONA_SANDBOX_WEBHOOK_SECRETS: holds a secret that PERSONA_WEBHOOK_SECRETS holds too',
   ])
 })
 
-t.test('a development secret is refused in production only', async (t) => {
-  const secrets = { PERSONA_WEBHOOK_SECRETS: `wbhsec_one,${DEVELOPMENT_SECRET}`, REDIS_URL: 'redis://x' }
-  t.same(faultsOf(secrets), [])
-  t.same(faultsOf({ ...secrets, PERSONA_SANDBOX_WEBHOOK_SECRETS: `${DEVELOPMENT_SECRET}_2`, NODE_ENV: 'production' }), [
-    'PERSONA_WEBHOOK_SECRETS: development secret in production',
-    'PERSONA_SANDBOX_WEBHOOK_SECRETS: development secret in production',
-  ])
+t.test('a development secret is refused unless NODE_ENV is development or test', async (t) => {
+  const secrets = { PERSONA_WEBHOOK_SECRETS: `${ONE},${DEVELOPMENT_SECRET}`, REDIS_URL: 'redis://x' }
+  for (const NODE_ENV of ['development', 'test', ' test ']) t.same(faultsOf({ ...secrets, NODE_ENV }), [], NODE_ENV)
+  const sandbox = { PERSONA_SANDBOX_WEBHOOK_SECRETS: `${DEVELOPMENT_SECRET}_2` }
+  for (const source of [{}, ...['', 'production', 'staging', 'Development'].map((NODE_ENV) => ({ NODE_ENV }))])
+    t.same(
+      faultsOf({ ...secrets, ...sandbox, ...source }),
+      ['PERSONA_WEBHOOK_SECRETS', 'PERSONA_SANDBOX_WEBHOOK_SECRETS'].map(
+        (name) => `${name}: holds the development secret, which needs NODE_ENV to be development or test`,
+      ),
+      JSON.stringify(source),
+    )
+})
+
+t.test('a secret in a form that would verify nothing is refused by name, without the value', async (t) => {
+  const wrong = {
+    'double quotes': `"${ONE}"`,
+    'single quotes': `'${ONE}'`,
+    'typographic quotes': `“${ONE}”`,
+    backquotes: `\`${ONE}\``,
+    'a quoted item beside a good one': `${TWO},"${ONE}"`,
+    'quotes around the list': `"${TWO},${ONE}"`,
+    'a blank inside': 'wbhsec_0000 0000-one',
+    'a no-break space inside': 'wbhsec_0000\u00a00000-one',
+    'a tab inside': 'wbhsec_0000\t0000-one',
+    'a line break between two': `${ONE}\n${TWO}`,
+    'a carriage return between two': `${ONE}\r${TWO}`,
+    'the line of a configuration file': `PERSONA_WEBHOOK_SECRETS: ${ONE}`,
+    JSON: `["${ONE}"]`,
+    'a zero-width space': `wbhsec_\u200b00000000-one`,
+    'a byte that is no UTF-8': `wbhsec_\ufffd00000000-one`,
+    'half of a surrogate pair': `wbhsec_\ud80000000000-one`,
+    'a zero byte': `wbhsec_\u000000000000-one`,
+    '15 characters': ONE.slice(0, 15),
+    '15 characters of two units each': '𝒳'.repeat(15),
+  }
+  for (const [name, text] of Object.entries(wrong))
+    for (const variable of ['PERSONA_WEBHOOK_SECRETS', 'PERSONA_SANDBOX_WEBHOOK_SECRETS']) {
+      const faults = faultsOf({ REDIS_URL: 'redis://x', [variable]: text })
+      t.match(faults[0], `${variable}: expected secrets of 16 characters or more`, name)
+      t.notMatch(faults.join(), /0000|𝒳/u)
+    }
+})
+
+t.test('a secret of 16 characters is taken, blanks around items and empty items are not part of it', async (t) => {
+  const secrets = ['wbhsec_16-charact', 'x'.repeat(16), 'ü'.repeat(16), '𝒳'.repeat(16), 'a+/=$\\{}()#%&@!;:|~^<>?']
+  const text = secrets.map((secret) => ` \t${secret} \n`).join(',,')
+  t.same(readEnv({ ...valid, PERSONA_WEBHOOK_SECRETS: text }).PERSONA_WEBHOOK_SECRETS, secrets)
 })
 
 t.test('both ports may not be the same, unless the system chooses them', async (t) => {

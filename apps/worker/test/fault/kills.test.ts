@@ -8,7 +8,7 @@ import { eventually, freePort, spawnApp, startRedis, throwAwayDatabase, type Spa
 const KILLS = Number(process.env['FAULT_KILLS'] ?? 60)
 const SEED = Number(process.env['FAULT_SEED'] ?? Date.now() % 100_000)
 const SENDERS = 8
-const SECRET = 'wbhsec_kills'
+const SECRET = 'wbhsec_process-kills'
 
 /** A small seeded generator (mulberry32): what is killed when must be told by the seed. */
 function randomFrom(seed: number): (below: number) => number {

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { aWorkerProcess, says } from '../fixtures/a-worker-process.ts'
 
-const SECRET = 'wbhsec_failover'
+const SECRET = 'wbhsec_redis-failover'
 
 async function aRedis(t: Test, args: readonly string[] = []): Promise<RedisServer> {
   const redis = await startRedis({ args })

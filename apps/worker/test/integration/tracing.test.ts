@@ -5,7 +5,7 @@ import { aCollector, type CollectedSpan } from '../fixtures/a-collector.ts'
 import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
 import { eventBody } from '../fixtures/an-event.ts'
 
-const SECRET = 'wbhsec_tracing'
+const SECRET = 'wbhsec_test-of-tracing'
 const MARK = 'Marked-Person-Zoe'
 
 async function aTracedSystem(t: Test, otel: Readonly<Record<string, string>>) {

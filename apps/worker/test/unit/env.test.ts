@@ -12,7 +12,7 @@ t.test("defaults are the contract's", async (t) => {
     MAX_ATTEMPTS: 10,
     PRUNE_EVENTS_AFTER_DAYS: 0,
     PRUNE_DEAD_LETTERS_AFTER_DAYS: 0,
-    HOST: '0.0.0.0',
+    METRICS_HOST: '127.0.0.1',
     METRICS_PORT: 9465,
     DRAIN_TIMEOUT_MS: 20_000,
     LOG_LEVEL: 'info',

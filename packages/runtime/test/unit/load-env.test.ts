@@ -44,7 +44,7 @@ function faultsOf(source: EnvSource): readonly string[] {
   return []
 }
 
-function fileWith(t: Test, content: string): string {
+function fileWith(t: Test, content: string | Uint8Array): string {
   const folder = mkdtempSync(join(tmpdir(), 'load-env-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'variable')
@@ -153,6 +153,26 @@ t.test('a file that is missing, a folder or empty is a fault', async (t) => {
   t.same(faultsOf({ DATABASE_URL, REDIS_URL_FILE: gone }), ['REDIS_URL_FILE: file cannot be read (ENOENT)'])
   t.same(faultsOf({ DATABASE_URL, REDIS_URL_FILE: tmpdir() }), ['REDIS_URL_FILE: file cannot be read (EISDIR)'])
   t.same(faultsOf({ DATABASE_URL, REDIS_URL_FILE: fileWith(t, '\n') }), ['REDIS_URL: missing'])
+})
+
+t.test('a file in another encoding than UTF-8 is a fault by name, a byte order mark of UTF-8 is none', async (t) => {
+  const { DATABASE_URL, REDIS_URL } = valid
+  const text = `${REDIS_URL}\n`
+  const utf16 = Buffer.from(text, 'utf16le')
+  const wrong = {
+    'UTF-16 with a byte order mark': Buffer.concat([Buffer.from([0xff, 0xfe]), utf16]),
+    'UTF-16, big-endian': Buffer.concat([Buffer.from([0xfe, 0xff]), Buffer.from(utf16).swap16()]),
+    'UTF-16 without a byte order mark': utf16,
+    'Latin-1': Buffer.from('redis://:p\u00e4ss@localhost', 'latin1'),
+  }
+  for (const [name, bytes] of Object.entries(wrong))
+    t.same(
+      faultsOf({ DATABASE_URL, REDIS_URL_FILE: fileWith(t, bytes) }),
+      ['REDIS_URL_FILE: file is not text in UTF-8'],
+      name,
+    )
+  const marked = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(text)])
+  t.equal(loadEnv(schema, { DATABASE_URL, REDIS_URL_FILE: fileWith(t, marked) }).REDIS_URL, REDIS_URL)
 })
 
 t.test('a check across fields sees the valid ones and adds its faults to the others', async (t) => {

@@ -108,6 +108,15 @@ t.test('no pod runs as root, writes to its image, has a capability, or talks to 
   }
 })
 
+t.test('no Service sets a variable of a pod by its name', async (t) => {
+  for (const { metadata, spec } of workloads) t.equal(spec.template.spec.enableServiceLinks, false, metadata.name)
+})
+
+t.test('the metrics port is reached from other pods', async (t) => {
+  const config = manifests.map(([, resource]) => resource).find(({ kind }) => kind === 'ConfigMap')
+  t.match(config, { data: { METRICS_HOST: '0.0.0.0' } })
+})
+
 t.test('a pod is given longer than its drain', async (t) => {
   const [, config] = manifests.find(([, { kind }]) => kind === 'ConfigMap') as [
     string,

@@ -13,6 +13,7 @@ import draining from './plugins/draining.ts'
 import errorAnswers from './plugins/error-answers.ts'
 import { requestSpans } from './plugins/request-spans.ts'
 import startWarnings from './plugins/start-warnings.ts'
+import { Refusals } from './refusals.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { healthRoutes } from './routes/health.ts'
 import { serverOptions } from './server-options.ts'
@@ -41,11 +42,13 @@ export function buildApp({ env, logger, producer, registry, isTraced = false, no
   const loopLateness = new LoopLateness()
   const patience = new Patience(loopLateness)
 
-  const app = fastify(serverOptions(env, logger))
+  const refusals = new Refusals({ metrics, logger })
+
+  const app = fastify(serverOptions(env, logger, refusals))
   app.addHook('onClose', async () => loopLateness.close())
   if (isTraced) app.register(requestSpans())
   app.register(connectionLimits)
-  app.register(errorAnswers)
+  app.register(errorAnswers, { refusals })
   app.register(draining, { readiness, drainTimeoutMs: env.DRAIN_TIMEOUT_MS })
   app.register(startWarnings, { env, logger, producer })
   app.register(healthRoutes)

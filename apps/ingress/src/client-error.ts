@@ -2,6 +2,7 @@ import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { ERROR_MEDIA_TYPE, errorDocument } from './error-document.ts'
 import { errorRow, type IngressErrorCode } from './errors.ts'
+import type { Refusals } from './refusals.ts'
 
 const codes: Readonly<Record<string, IngressErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
@@ -19,13 +20,14 @@ function hasBegunToAnswer(socket: Socket): boolean {
  * Answers on the socket itself where Node.js could not read the request, so that no request object exists.
  * Where an answer has begun on that socket nothing is added: it would stand in the middle of it.
  */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, refusals: Refusals): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const code = codes[error.code ?? ''] ?? 'REQUEST_MALFORMED'
+  refusals.note(code)
   if (!socket.writable || hasBegunToAnswer(socket)) {
     socket.destroy()
     return
   }
-  const code = codes[error.code ?? ''] ?? 'REQUEST_MALFORMED'
   const { status } = errorRow(code)
   const document = errorDocument(code)
   const head = [

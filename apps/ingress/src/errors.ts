@@ -7,6 +7,9 @@ type ErrorRow = {
   readonly retryAfter?: number
 }
 
+/** Method and path of deliveries, for people who look for them. */
+export const DELIVERY_ROUTE = 'POST /webhooks/persona'
+
 /**
  * Every error that the public port answers with. Codes are stable; a retired one stays here as a comment and is never
  * used again. `docs/errors.md` lists the same codes, and a test compares the two. Texts are constant: nothing of a
@@ -53,11 +56,15 @@ export const errors = {
     title: 'Address not allowed',
     detail: 'Deliveries are taken from listed addresses only.',
   },
-  NOT_FOUND: { status: 404, title: 'Not found', detail: 'There is nothing at this path.' },
+  NOT_FOUND: {
+    status: 404,
+    title: 'Not found',
+    detail: `There is nothing at this path; deliveries go to ${DELIVERY_ROUTE}, without a slash at the end.`,
+  },
   METHOD_NOT_ALLOWED: {
     status: 405,
     title: 'Method not allowed',
-    detail: 'This path does not take this method; the Allow header names those it takes.',
+    detail: `This path does not take this method; the Allow header names those it takes. Deliveries go to ${DELIVERY_ROUTE}.`,
   },
   REQUEST_TIMEOUT: { status: 408, title: 'Request timeout', detail: 'The request did not arrive completely in time.' },
   BODY_TOO_LARGE: { status: 413, title: 'Body too large', detail: 'The body is over the limit of this service.' },

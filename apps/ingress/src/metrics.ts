@@ -28,6 +28,12 @@ export function createMetrics(registry: Registry, readiness: Readiness) {
       labelNames: ['outcome', 'reason', 'environment'] as const,
       registers,
     }),
+    refusedRequests: new Counter({
+      name: 'persona_ingress_refused_requests_total',
+      help: 'Requests that were refused before they were a delivery, such as a wrong path, by reason (a code of the error table)',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     answers: new Histogram({
       name: 'persona_ingress_answer_seconds',
       help: "Time from a delivery's last byte (from its headers where it was refused earlier) to our answer",

@@ -11,7 +11,8 @@ import type { Logger } from '@persona-ingest/runtime'
 import { answerClientError } from './client-error.ts'
 import { AddressSet } from './delivery/source-address.ts'
 import type { IngressEnv } from './env.ts'
-import { answerError } from './plugins/error-answers.ts'
+import { errorAnswerer } from './plugins/error-answers.ts'
+import type { Refusals } from './refusals.ts'
 
 /** Twice what the provider waits for an answer: whoever sends slower than that is not the provider, or not there. */
 export const REQUEST_TIMEOUT_MS = 10_000
@@ -44,13 +45,16 @@ function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<Fast
 }
 
 /** Fastify finds no route for a URL that it cannot decode, so that neither our hooks nor our error handler run. */
-function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  reply.header('connection', 'close')
-  answerError(error, request, reply)
+function unroutableAnswerer(refusals: Refusals) {
+  const answerError = errorAnswerer(refusals)
+  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    reply.header('connection', 'close')
+    answerError(error, request, reply)
+  }
 }
 
 /** Fastify's own options: every limit on purpose, with its reason. */
-export function serverOptions(env: IngressEnv, logger: Logger) {
+export function serverOptions(env: IngressEnv, logger: Logger, refusals: Refusals) {
   return {
     loggerInstance: logger as FastifyBaseLogger,
     // Fastify's lines hold URLs and client addresses (personal data); we write one line of our own per delivery.
@@ -78,7 +82,7 @@ export function serverOptions(env: IngressEnv, logger: Logger) {
       // A missing Host is nothing to us, and Node.js would refuse it with an empty answer.
       requireHostHeader: false,
     },
-    frameworkErrors: answerUnroutable,
-    clientErrorHandler: answerClientError,
+    frameworkErrors: unroutableAnswerer(refusals),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, refusals),
   } satisfies FastifyServerOptions & { http: object }
 }

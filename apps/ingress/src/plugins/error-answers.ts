@@ -3,6 +3,7 @@ import fastifyPlugin from 'fastify-plugin'
 import { QueueUnavailableError } from '@persona-ingest/queue'
 import { ERROR_MEDIA_TYPE, errorDocument } from '../error-document.ts'
 import { errorRow, IngressError, type IngressErrorCode } from '../errors.ts'
+import type { Refusals } from '../refusals.ts'
 
 /** The methods that each path takes, for `Allow`; also the list of what the public port shows. */
 const METHODS_BY_PATH: Readonly<Record<string, string>> = {
@@ -29,28 +30,35 @@ function codeOf(error: Failure): IngressErrorCode {
   return isClients ? 'REQUEST_MALFORMED' : 'INTERNAL_ERROR'
 }
 
+type Noted = { readonly request: FastifyRequest; readonly refusals: Refusals }
+
 /** An outage is told by the delivery's own line; what nobody thought of needs the whole error. */
 function isUnexpected(error: Failure, code: IngressErrorCode): boolean {
   return code === 'INTERNAL_ERROR' || (error.cause !== undefined && !(error.cause instanceof QueueUnavailableError))
 }
 
-function noteOnDelivery(error: Failure, code: IngressErrorCode, request: FastifyRequest): void {
-  if (!request.delivery) return
+function note(error: Failure, code: IngressErrorCode, { request, refusals }: Noted): void {
+  if (!request.delivery) {
+    refusals.note(code)
+    return
+  }
   request.delivery.reason = code
   if (error.cause instanceof QueueUnavailableError) request.delivery.fault = error.cause.code
 }
 
-/** Answers with a row of the error table, and remembers the code for the delivery's log line. */
-export function answerError(error: Failure, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const code = codeOf(error)
-  const { status, retryAfter } = errorRow(code)
-  if (isUnexpected(error, code)) request.log.error({ err: error }, 'request failed')
-  noteOnDelivery(error, code, request)
-  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
-  // Fastify closes at once, while the rest of the body is on its way: the client would see a reset instead of the
-  // answer. Left open, Node.js reads and drops the rest, for as long as the request timeout lets it.
-  if (code === 'BODY_TOO_LARGE') reply.removeHeader('connection')
-  return reply.code(status).type(ERROR_MEDIA_TYPE).send(errorDocument(code))
+/** Makes what answers with a row of the error table, and remembers the code for the log and the metrics. */
+export function errorAnswerer(refusals: Refusals) {
+  return (error: Failure, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const code = codeOf(error)
+    const { status, retryAfter } = errorRow(code)
+    if (isUnexpected(error, code)) request.log.error({ err: error }, 'request failed')
+    note(error, code, { request, refusals })
+    if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
+    // Fastify closes at once, while the rest of the body is on its way: the client would see a reset instead of the
+    // answer. Left open, Node.js reads and drops the rest, for as long as the request timeout lets it.
+    if (code === 'BODY_TOO_LARGE') reply.removeHeader('connection')
+    return reply.code(status).type(ERROR_MEDIA_TYPE).send(errorDocument(code))
+  }
 }
 
 async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -61,7 +69,8 @@ async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply):
   throw new IngressError('METHOD_NOT_ALLOWED')
 }
 
-async function errorAnswers(app: FastifyInstance): Promise<void> {
+async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refusals }): Promise<void> {
+  const answerError = errorAnswerer(refusals)
   app.setErrorHandler(answerError)
   // As the first hook, before a body is looked at: an unknown path is 404, whatever comes with it.
   app.addHook('onRequest', refuseUnknownRoute)

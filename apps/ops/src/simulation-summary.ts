@@ -1,6 +1,7 @@
-import type { SimulationReport } from '@persona-ingest/simulator'
+import type { Refusal, SimulationReport } from '@persona-ingest/simulator'
 import { formatDuration } from './format-duration.ts'
 import type { Output } from './output.ts'
+import { printable } from './printable.ts'
 import { printPairs } from './table.ts'
 
 /** What `simulate --json` prints. */
@@ -43,4 +44,32 @@ export function printSimulation(output: Output, report: SimulationReport): void 
     ['answered in', latencyText(report)],
     ['took', `${formatDuration(report.durationMs)}, ${Math.round(eventsPerSecond)} events/s`],
   ])
+}
+
+/** Kinds of refusal that are told; more are no help. */
+const MOST_KINDS = 10
+
+const HINTS: Readonly<Record<string, string>> = {
+  '401': 'sign with a secret of PERSONA_WEBHOOK_SECRETS or PERSONA_SANDBOX_WEBHOOK_SECRETS of the ingress (--secret)',
+  '403': 'this address is not in IP_ALLOWLIST of the ingress',
+  '404': 'there is no ingress at this path: look at --url',
+  '405': 'there is no ingress at this path: look at --url',
+  '503': 'the ingress takes no deliveries now: its log and GET /readyz tell why',
+  ECONNREFUSED: 'nothing listens there: look at --url, and whether the ingress runs',
+  ENOTFOUND: 'the host of --url has no address',
+  EAI_AGAIN: 'the host of --url could not be looked up',
+  timeout: 'no answer within 5 s',
+}
+
+/** Says each kind of refusal the first time that it comes, with what to look at. */
+export function refusalNotes(url: string, say: (line: string) => void): (refusal: Refusal) => void {
+  const said = new Set<string>()
+  const { host } = new URL(url)
+  return ({ answer, code }) => {
+    const kind = [String(answer), code].filter((part) => part !== null).join(' ')
+    if (said.has(kind) || said.size >= MOST_KINDS) return
+    said.add(kind)
+    const hint = HINTS[String(answer)]
+    say(`${printable(host)} does not accept: ${printable(kind)}${hint === undefined ? '' : ` (${hint})`}`)
+  }
 }

@@ -7,5 +7,11 @@ export { buildLifecycle, type LifecycleOptions } from './lifecycle.ts'
 export { retryWaitMs } from './retry-schedule.ts'
 export { LONGEST_LIFECYCLE_MS, scenarios, type Scenario } from './scenario.ts'
 export { simulate } from './simulate.ts'
-export { rotations, type Rotation, type SimulationOptions, type SimulationProgress } from './simulation-options.ts'
+export {
+  rotations,
+  type Rotation,
+  type SimulationOptions,
+  type Refusal,
+  type SimulationProgress,
+} from './simulation-options.ts'
 export { type SimulationReport } from './simulation-report.ts'

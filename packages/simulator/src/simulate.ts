@@ -5,6 +5,7 @@ import { planDeliveries } from './delivery-plan.ts'
 import { sendDelivery } from './delivery.ts'
 import { eventFactory } from './event-factory.ts'
 import { Random } from './random.ts'
+import { retryWaitMs } from './retry-schedule.ts'
 import { scenarios as allScenarios } from './scenario.ts'
 import { checkOptions, secretsNow, type SimulationOptions } from './simulation-options.ts'
 import { SimulationTally, type SimulationReport } from './simulation-report.ts'
@@ -20,6 +21,8 @@ type Simulation = {
   readonly tally: SimulationTally
   readonly concurrency: number
   readonly signal: AbortSignal
+  /** Ends it because nothing was acknowledged. */
+  readonly vain: AbortController
 }
 
 function prepare(options: SimulationOptions): Simulation {
@@ -37,7 +40,8 @@ function prepare(options: SimulationOptions): Simulation {
     casing: options.casing ?? 'kebab',
     nowMs: options.nowMs ?? Date.now(),
   })
-  const signal = options.signal ?? new AbortController().signal
+  const vain = new AbortController()
+  const signal = options.signal === undefined ? vain.signal : AbortSignal.any([options.signal, vain.signal])
   // Each request under way listens to it.
   setMaxListeners(0, signal)
   const source = new AttemptSource({
@@ -55,10 +59,24 @@ function prepare(options: SimulationOptions): Simulation {
     tally: new SimulationTally(),
     concurrency: options.concurrency ?? 32,
     signal,
+    vain,
   }
 }
 
-async function deliver({ options, plan, source, eventOf, tally, signal }: Simulation, attempt: Attempt, agent: Agent) {
+/** The code of an error document, in our form; null for whatever else somebody answers. */
+function codeOf(text: string): string | null {
+  return /^\{"errors":\[\{[^{}]*"code":"([A-Z_]{1,64})"/.exec(text)?.[1] ?? null
+}
+
+/** Whether the next attempt is too far away while nothing was acknowledged. */
+function isInVain({ options, tally }: Simulation, attempt: Attempt): boolean {
+  const waitMs = retryWaitMs(attempt.attempt)
+  if (waitMs === null || tally.acknowledgedEvents > 0) return false
+  return waitMs / (options.timeCompression ?? 1) > (options.longestVainWaitMs ?? Infinity)
+}
+
+async function deliver(simulation: Simulation, attempt: Attempt, agent: Agent) {
+  const { options, plan, source, eventOf, tally, signal, vain } = simulation
   const event = eventOf(attempt.planned)
   const result = await sendDelivery({
     url: options.url,
@@ -70,7 +88,13 @@ async function deliver({ options, plan, source, eventOf, tally, signal }: Simula
     dispatcher: agent,
     signal,
   })
+  // A request that we cut ourselves tells nothing of the receiver.
+  if (vain.signal.aborted && !result.isAcknowledged) return void source.settle(attempt, false)
   tally.count(event.id, attempt.attempt, result)
+  if (!result.isAcknowledged && !signal.aborted) {
+    options.onRefusal?.({ answer: result.answer, code: codeOf(result.text) })
+    if (isInVain(simulation, attempt)) vain.abort()
+  }
   if (source.settle(attempt, result.isAcknowledged)) tally.giveUp(event.id)
 }
 
@@ -110,5 +134,6 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     await agent.destroy()
   }
   tellProgress(simulation)
-  return simulation.tally.report()
+  const report = simulation.tally.report()
+  return simulation.vain.signal.aborted ? { ...report, endedInVain: true } : report
 }

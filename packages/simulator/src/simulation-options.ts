@@ -14,6 +14,9 @@ export type SimulationProgress = {
   readonly gaveUpEvents: number
 }
 
+/** An attempt that was not acknowledged: a status, `timeout` or the code of a connection error, and the answer's own code. */
+export type Refusal = { readonly answer: number | string; readonly code: string | null }
+
 export type SimulationOptions = {
   readonly url: string
   /** One, or two where the rotation needs them. */
@@ -43,6 +46,13 @@ export type SimulationOptions = {
   readonly nowMs?: number | undefined
   /** Called a few times a second, and at the end. */
   readonly onProgress?: ((progress: SimulationProgress) => void) | undefined
+  /** Called for each attempt that is not acknowledged. */
+  readonly onRefusal?: ((refusal: Refusal) => void) | undefined
+  /**
+   * While nothing at all was acknowledged, the longest wait for a retry, in ms; a longer one ends the simulation.
+   * Default: none, the whole schedule of the provider is waited for.
+   */
+  readonly longestVainWaitMs?: number | undefined
   /** Ends the simulation early; the report tells what was done. */
   readonly signal?: AbortSignal | undefined
 }

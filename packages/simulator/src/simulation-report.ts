@@ -20,6 +20,8 @@ export type SimulationReport = {
   /** How long the acknowledging answers took, in ms; null without any. */
   readonly latencyMs: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number } | null
   readonly durationMs: number
+  /** Present where it ended because nothing was acknowledged and the next retry was too far away. */
+  readonly endedInVain?: true
 }
 
 /** Counts while a simulation runs. */

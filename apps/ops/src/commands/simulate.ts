@@ -16,7 +16,7 @@ import { printJson } from '../json-document.ts'
 import type { OpsDeps } from '../ops-deps.ts'
 import { jsonOption, number, scenarioList, secretList, webhookUrl, wholeNumber } from '../option-values.ts'
 import { progressLine } from '../progress-line.ts'
-import { printSimulation, simulationDocument } from '../simulation-summary.ts'
+import { printSimulation, refusalNotes, simulationDocument } from '../simulation-summary.ts'
 
 type Options = {
   readonly url: string
@@ -36,6 +36,8 @@ type Options = {
 }
 
 const MAX_INQUIRIES = 100_000_000
+/** The first retry comes after 3 s, the second after 64 s more: a wrong secret is no better by then. */
+const LONGEST_VAIN_WAIT_MS = 10_000
 
 function secretsFor(deps: OpsDeps, { secret, rotate }: Options, command: Command): readonly string[] {
   const secrets = secret ?? deps.readEnv(['PERSONA_WEBHOOK_SECRETS']).PERSONA_WEBHOOK_SECRETS
@@ -49,6 +51,7 @@ function judge(report: SimulationReport, isInterrupted: boolean): void {
   const missing = report.eventIds.length - report.acknowledgedEventIds.length
   const faults = [
     ...(isInterrupted ? ['interrupted'] : []),
+    ...(report.endedInVain ? ['nothing was ever accepted, so the further retries were not waited for'] : []),
     ...(report.eventIds.length === 0 ? ['no event was sent'] : []),
     ...(missing > 0 ? [`${missing} of ${report.eventIds.length} events were not acknowledged`] : []),
     ...(report.quarantined > 0 ? [`${report.quarantined} deliveries were quarantined`] : []),
@@ -60,6 +63,10 @@ async function run(deps: OpsDeps, options: Options, command: Command): Promise<v
   const secrets = secretsFor(deps, options, command)
   const interruption = untilInterrupted()
   const progress = progressLine(deps.output)
+  const say = (line: string) => {
+    progress.clear()
+    deps.output.note(line)
+  }
   try {
     const report = await deps.simulate({
       ...options,
@@ -70,6 +77,8 @@ async function run(deps: OpsDeps, options: Options, command: Command): Promise<v
       timeCompression: options.compressTime,
       signal: interruption.signal,
       onProgress: progress.show,
+      onRefusal: refusalNotes(options.url, say),
+      longestVainWaitMs: LONGEST_VAIN_WAIT_MS,
     })
     progress.clear()
     if (options.json) printJson(deps.output, simulationDocument(report))

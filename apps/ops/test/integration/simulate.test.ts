@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { eventually, freePort, spawnApp } from '@persona-ingest/testkit'
 import t from 'tap'
 import { startReceiver } from '../fixtures/receiver.ts'
@@ -67,6 +70,46 @@ t.test('what is not acknowledged exits with 1, after the retries of the provider
   t.match(stderr, `error: ${report.events} of ${report.events} events were not acknowledged\n`)
   t.strictSame([report.acknowledged, report.gave_up, report.attempts], [0, report.events, report.events * 8])
   t.strictSame([...new Set(received.map((each) => each.attempt))].toSorted(), ['1', '2', '3', '4', '5', '6', '7', '8'])
+})
+
+t.test('a wrong secret is told at once, and ends the simulation after the first retry', async (t) => {
+  const refusal = { errors: [{ status: '401', code: 'SIGNATURE_MISMATCH', title: 'x', detail: 'marked-value' }] }
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(401).end(JSON.stringify(refusal)))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { code, stderr, stdout, tookMs } = await runHere(['simulate', '--url', url, '--inquiries', '3', '--json'], env)
+  t.equal(code, 1)
+  t.ok(tookMs < 20_000, `${tookMs} ms`)
+  t.match(stderr, /does not accept: 401 SIGNATURE_MISMATCH \(sign with a secret of PERSONA_WEBHOOK_SECRETS/)
+  t.match(stderr, /\nerror: nothing was ever accepted, so the further retries were not waited for; /)
+  t.equal(stderr.split('\n').length, 3, 'each kind once')
+  t.notMatch(stderr, 'marked-value')
+  t.match(JSON.parse(stdout), { acknowledged: 0, answers: { 401: Number } })
+})
+
+t.test('a closed port is told at once, and ends the simulation after the first retry', async (t) => {
+  const url = `http://127.0.0.1:${await freePort()}`
+  const { code, stderr, tookMs } = await runHere(['simulate', '--url', url], env)
+  t.equal(code, 1)
+  t.ok(tookMs < 20_000, `${tookMs} ms`)
+  t.match(stderr, /does not accept: ECONNREFUSED \(nothing listens there: look at --url/)
+  t.match(stderr, 'nothing was ever accepted')
+})
+
+t.test('where something was accepted, what is refused is retried by the schedule', async (t) => {
+  let answered = 0
+  const { url, received } = await startReceiver(t, { secrets: [FIRST], answer: () => (answered++ === 0 ? 200 : 503) })
+  const args = ['simulate', '--url', url, '--inquiries', '1', '--concurrency', '1', '--json']
+  const app = await spawnApp({ entry: 'apps/ops/src/main.ts', args, env })
+  await eventually(() => received.some((each) => each.attempt === '2'), { deadlineMs: 60_000 })
+  t.match(app.errorLines.join(), /does not accept: 503/)
+  app.signal('SIGINT')
+  t.match(await app.exit, { code: 1 })
+  t.notMatch(app.errorLines.join(), 'nothing was ever accepted')
 })
 
 t.test('a retry that arrives counts as acknowledged', async (t) => {

@@ -1,4 +1,4 @@
-import { failureOf, SealedDataError, type PrismaClient } from '@persona-ingest/database'
+import { failureOf, SealedDataError, UnsuitableSessionError, type PrismaClient } from '@persona-ingest/database'
 import { withDeadline } from '@persona-ingest/runtime'
 import { CommandFailure } from './command-failure.ts'
 import type { OpsDeps } from './ops-deps.ts'
@@ -10,7 +10,8 @@ export function databaseFailure(error: unknown): CommandFailure {
   const { description, kind, sqlState } = failureOf(error)
   if (error instanceof SealedDataError)
     return new CommandFailure(`${description}; check STORAGE_ENCRYPTION_KEYS`, { cause: error })
-  const advice = kind === 'outage' && sqlState === null ? '; check DATABASE_URL and that PostgreSQL runs' : ''
+  const isAway = kind === 'outage' && sqlState === null && !(error instanceof UnsuitableSessionError)
+  const advice = isAway ? '; check DATABASE_URL and that PostgreSQL runs' : ''
   return new CommandFailure(`database: ${description}${advice}`, { cause: error })
 }
 

@@ -1,11 +1,11 @@
 import { KeyRing } from '@persona-ingest/encryption'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
-import { AnsweringClient } from './answering-client.ts'
 import { PrismaClient } from './generated/client.ts'
 import { useAdapter } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
 import { useKeys } from './sealing/sealed-document.ts'
+import { SessionClient, sessionOptions } from './session-client.ts'
 
 export type DatabaseOptions = {
   /** `postgresql://...`; pg's parameters such as `sslmode` apply. */
@@ -18,20 +18,8 @@ export type DatabaseOptions = {
   readonly onConnectionError?: (error: Error) => void
 }
 
-const CONNECT_TIMEOUT_MS = 5_000
 /** PostgreSQL ends a statement itself first; the client's own timeout catches a server that does not answer at all. */
-const STATEMENT_TIMEOUT_MS = 20_000
 const ANSWER_TIMEOUT_MS = 25_000
-/** A transaction whose client vanished must not hold its locks for ever. */
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
-
-/**
- * Everything that is hot looks rows up by keys it names. On a new database PostgreSQL knows no better than to read whole
- * tables, and goes on so for a minute, until it has gathered statistics: a batch's read took 90 ms where it takes 5.
- */
-const PLANNER_OPTIONS = '-c enable_seqscan=off'
-/** The epoch is compared by what is committed now, whatever the database's default (ADR 2). */
-const ISOLATION_OPTIONS = '-c default_transaction_isolation=read\\ committed'
 
 /** The Prisma client over a pool of our own, with every wait bounded. It connects with the first query. */
 export interface Database {
@@ -43,16 +31,10 @@ export interface Database {
 /** Opens the database; never rejects or throws because PostgreSQL is away. */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new Pool({
-    Client: AnsweringClient,
-    connectionString: options.url,
+    ...sessionOptions(options.url),
+    Client: SessionClient,
     max: options.connections ?? 5,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-    keepAlive: true,
-    options: `${PLANNER_OPTIONS} ${ISOLATION_OPTIONS}`,
-    application_name: 'persona-ingest',
   })
   const onConnectionError = options.onConnectionError ?? (() => undefined)
   pool.on('error', onConnectionError)

@@ -1,5 +1,7 @@
+import { connectionWords, wordsForCode } from './connection-error.ts'
 import { isNoEvent } from './replay/stored-event.ts'
 import { SealedDataError } from './sealing/sealed-document.ts'
+import { UnsuitableSessionError } from './session-client.ts'
 
 /**
  * Whose failure an error is.
@@ -47,11 +49,12 @@ export function isUniqueViolation(error: unknown, table: string): boolean {
   return cause?.originalCode === '23505' && (cause.table === table || cause.constraint?.index === `${table}_pkey`)
 }
 
-/** No connection, no right to one, shutting down, or a database that is not migrated (yet). */
-const OUTAGE_STATES = /^(08|28|3D|3F|57P|53300|42P01|42703|42883)/
+/** No connection, no right to one, shutting down, a database that is not migrated (yet), or a session that is not ours. */
+const OUTAGE_STATES = /^(08|28|3D|3F|57P|53300|42P01|42703|42883|26000|42P05|PI002)/
 const EVENT_STATES = /^(22|23|54)/
 
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  '08P01': 'the server, or a pooler in front of it, refuses how we connect (docs/poolers.md)',
   '22001': 'text too long for its column',
   '22003': 'number out of the range that PostgreSQL can hold',
   '22007': 'invalid date or time',
@@ -63,8 +66,10 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   '23505': 'duplicate key',
   '23514': 'a check of the table refuses the value',
   '25006': 'the database is read-only',
+  '26000': 'a pooler gave another session than the one a statement was prepared in (docs/poolers.md)',
   '40001': 'transactions in conflict',
   '40P01': 'deadlock',
+  '42P05': 'a pooler gave another session than the one a statement was prepared in (docs/poolers.md)',
   '42P01': 'a table is missing: run db:migrate',
   '42501': 'the user of DATABASE_URL lacks a right that this needs',
   '53100': 'disk full',
@@ -75,6 +80,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   '57014': 'statement timeout',
   '57P01': 'the database is shutting down',
   '57P03': 'the database is starting up',
+  PI002: 'transactions are not READ COMMITTED: the program that asks is too old',
 }
 const CLASS_DESCRIPTIONS: Readonly<Record<string, string>> = {
   '08': 'connection lost',
@@ -85,8 +91,18 @@ const CLASS_DESCRIPTIONS: Readonly<Record<string, string>> = {
   '54': 'a limit of PostgreSQL is exceeded',
 }
 
-function describe(sqlState: string | null, kind: FailureKind): string {
-  if (sqlState === null) return kind === 'outage' ? 'the database does not answer' : 'unexpected failure'
+/** The driver adapter's own words for what it takes the code from. */
+const ADAPTER_KINDS: Readonly<Record<string, string>> = {
+  DatabaseNotReachable: wordsForCode('ECONNREFUSED'),
+  ConnectionClosed: wordsForCode('ECONNRESET'),
+  SocketTimeout: wordsForCode('ETIMEDOUT'),
+}
+
+function describe(error: unknown, sqlState: string | null, kind: FailureKind): string {
+  if (sqlState === null) {
+    if (kind !== 'outage') return 'unexpected failure'
+    return ADAPTER_KINDS[adapterCause(error)?.kind ?? ''] ?? connectionWords(error) ?? 'the database does not answer'
+  }
   const words = DESCRIPTIONS[sqlState] ?? CLASS_DESCRIPTIONS[sqlState.slice(0, 2)] ?? 'the database refuses'
   return `${words} (SQLSTATE ${sqlState})`
 }
@@ -108,5 +124,6 @@ export function failureOf(error: unknown): Failure {
   if (isNoEvent(error)) return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
   if (error instanceof SealedDataError) return { kind: 'outage', sqlState, description: error.message }
-  return { kind, sqlState, description: describe(sqlState, kind) }
+  if (error instanceof UnsuitableSessionError) return { kind: 'outage', sqlState, description: error.message }
+  return { kind, sqlState, description: describe(error, sqlState, kind) }
 }

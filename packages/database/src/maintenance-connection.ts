@@ -1,14 +1,19 @@
 import { KeyRing } from '@persona-ingest/encryption'
-import { Client } from 'pg'
 import type { SqlExecutor } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
+import { SessionClient, sessionOptions, type SessionSettings } from './session-client.ts'
 
 /**
  * Held by whatever moves events about in the log's storage or relies on their staying (rebuild, prune): one of them runs
  * at a time. It goes with the connection, so a killed process leaves none behind.
  */
 const MAINTENANCE_LOCK = 723_114_602
-const CONNECT_TIMEOUT_MS = 5_000
+
+/**
+ * No time limit per statement, but limits on what waits for us: a suspended or cut-off process must hold neither a
+ * transaction, which may keep ingestion waiting, nor the maintenance lock.
+ */
+const SETTINGS: SessionSettings = { statement_timeout: '0', idle_session_timeout: '5min' }
 
 /** Long work on a connection of its own: no pool, no time limit per statement, a session that keeps its settings. */
 export type MaintenanceOptions = {
@@ -31,13 +36,19 @@ export class MaintenanceBusyError extends Error {
   }
 }
 
-async function openSession(client: Client, searchPath: string): Promise<void> {
-  await client.connect()
-  // The rows looked up are named by their keys; on tables that fill as we go PostgreSQL has no statistics to see that.
-  const settings = ['enable_seqscan = off', 'jit = off', 'statement_timeout = 0', `search_path = ${searchPath}`]
-  for (const setting of settings) await client.query(`SET ${setting}`)
+/** A server that does not answer must not keep a command from its end. */
+const UNLOCK = { text: 'SELECT pg_advisory_unlock_all()', query_timeout: 1_000 }
+
+async function takeLock(client: SessionClient): Promise<void> {
   const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS "isMine"', [MAINTENANCE_LOCK])
   if (rows[0]?.isMine !== true) throw new MaintenanceBusyError()
+}
+
+async function begin(client: SessionClient, isolation: string): Promise<void> {
+  const results = await client.query(`BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_backend_pid() AS pid`)
+  // Two statements give two results. The lock is held by the session that took it, and by no other.
+  const [, asked] = results as unknown as readonly { readonly rows: readonly { readonly pid: number }[] }[]
+  client.expectSameSession(asked?.rows[0]?.pid ?? 0)
 }
 
 /**
@@ -49,15 +60,13 @@ export async function openMaintenance(
   searchPath: string,
 ): Promise<MaintenanceConnection> {
   const keys = new KeyRing(encryptionKeys)
-  const client = new Client({
-    connectionString: databaseUrl,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
+  const client = new SessionClient({
+    ...sessionOptions(databaseUrl, { ...SETTINGS, search_path: searchPath }),
     application_name: 'persona-ingest-maintenance',
   })
-  client.on('error', () => undefined)
   try {
-    await openSession(client, searchPath)
+    await client.connect()
+    await takeLock(client)
   } catch (error) {
     await client.end().catch(() => undefined)
     throw error
@@ -70,8 +79,8 @@ export async function openMaintenance(
       return rows as readonly Row[]
     },
     async transaction(kind, work) {
-      await client.query(`BEGIN ISOLATION LEVEL ${kind === 'snapshot' ? 'REPEATABLE READ' : 'READ COMMITTED'}`)
       try {
+        await begin(client, kind === 'snapshot' ? 'REPEATABLE READ' : 'READ COMMITTED')
         const result = await work()
         await client.query('COMMIT')
         return result
@@ -80,6 +89,10 @@ export async function openMaintenance(
         throw error
       }
     },
-    close: async () => await client.end().catch(() => undefined),
+    async close() {
+      // A session that goes back to a pooler keeps its locks for a moment, and the next one would find them taken.
+      await client.query(UNLOCK).catch(() => undefined)
+      await client.end().catch(() => undefined)
+    },
   }
 }

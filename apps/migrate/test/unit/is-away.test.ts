@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ConnectionError } from '@persona-ingest/database'
 import { isAway } from '../../src/is-away.ts'
 import { explainFailure } from '../../src/migrate-patiently.ts'
 
@@ -6,10 +7,12 @@ const ofPostgres = (code: string, message = 'words') => Object.assign(new Error(
 const ofSystem = (code: string, syscall: string) => Object.assign(new Error('words'), { code, syscall })
 
 t.test('what passes by itself is waited for', async (t) => {
-  for (const state of ['08006', '25006', '40P01', '53100', '53300', '57P01', '57P03'])
+  for (const state of ['08006', '25006', '40P01', '55P03', '53100', '53300', '57P01', '57P03'])
     t.ok(isAway(ofPostgres(state)), state)
   t.ok(isAway(ofSystem('ECONNREFUSED', 'connect')))
   t.ok(isAway(ofSystem('ECONNRESET', 'read')))
+  t.ok(isAway(new ConnectionError(ofSystem('ECONNREFUSED', 'connect'))))
+  t.ok(isAway(new ConnectionError(new Error('timeout expired'))))
   t.ok(isAway(ofSystem('EAI_AGAIN', 'getaddrinfo')))
   for (const code of ['P1001', 'P1017']) t.ok(isAway(Object.assign(new Error('words'), { code })), code)
   for (const words of [
@@ -25,6 +28,9 @@ t.test('what somebody must mend is not', async (t) => {
   for (const state of ['28P01', '3D000', '42501', '42601', '42703', '42P01', '42P07', '23505', '57014'])
     t.notOk(isAway(ofPostgres(state)), state)
   t.notOk(isAway(ofSystem('ENOENT', 'open')), 'a file that is missing')
+  t.notOk(isAway(ofPostgres('08P01')), 'a pooler that refuses how we connect')
+  const untrusted = Object.assign(new Error('words'), { code: 'SELF_SIGNED_CERT_IN_CHAIN' })
+  t.notOk(isAway(new ConnectionError(untrusted)), 'a certificate that is not trusted')
   for (const code of ['P3005', 'P3009', 'P3018']) t.notOk(isAway(Object.assign(new Error('words'), { code })), code)
   for (const thrown of [new TypeError('x is not a function'), null, undefined, 'text', {}]) t.notOk(isAway(thrown))
 })

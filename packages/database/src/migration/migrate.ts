@@ -1,4 +1,4 @@
-import { Client } from 'pg'
+import { SessionClient, sessionOptions } from '../session-client.ts'
 import { readMigrations } from './migrations-folder.ts'
 import { withSchemaEngine } from './schema-engine.ts'
 
@@ -8,15 +8,23 @@ const MIGRATE_LOCK = 723_114_600
 /** The one of `prisma migrate`, so that a migration of its that is under way is not taken for a dead one. */
 const PRISMA_LOCK = 72_707_369
 
-async function withMigrateLock<T>(databaseUrl: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000, keepAlive: true })
-  // A connection that is lost here ends the lock, and the work below fails by itself.
-  client.on('error', () => undefined)
-  await client.connect()
+/** A migration that is suspended or cut off must not keep the others waiting for ever: its session ends, and its lock. */
+const IDLE_TIMEOUT = '30s'
+const STILL_HERE_EVERY_MS = 10_000
+
+async function withMigrateLock<T>(databaseUrl: string, work: (client: SessionClient) => Promise<T>): Promise<T> {
+  // Others may migrate for hours: their turn is waited for.
+  const settings = { statement_timeout: '0', idle_session_timeout: IDLE_TIMEOUT }
+  const client = new SessionClient(sessionOptions(databaseUrl, settings))
+  let stillHere: NodeJS.Timeout | undefined
   try {
+    await client.connect()
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATE_LOCK])
+    // A connection that is lost ends the lock, and the work below fails by itself.
+    stillHere = setInterval(() => void client.query('SELECT 1').catch(() => undefined), STILL_HERE_EVERY_MS)
     return await work(client)
   } finally {
+    clearInterval(stillHere)
     await client.end()
   }
 }
@@ -25,7 +33,7 @@ async function withMigrateLock<T>(databaseUrl: string, work: (client: Client) =>
  * A migration is one transaction: one that was begun and not finished (an outage, a killed process, an error) has left
  * nothing behind but its record, over which the engine would refuse every further attempt.
  */
-async function forgetUnfinished(client: Client): Promise<void> {
+async function forgetUnfinished(client: SessionClient): Promise<void> {
   const { rows } = await client.query(`SELECT to_regclass('public._prisma_migrations') IS NOT NULL AS is_there`)
   if (rows[0]?.is_there !== true) return
   await client.query('SELECT pg_advisory_lock($1)', [PRISMA_LOCK])

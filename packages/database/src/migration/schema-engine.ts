@@ -5,6 +5,7 @@ import {
   type ErrorCapturingSqlMigrationAwareDriverAdapterFactory,
 } from '@prisma/driver-adapter-utils'
 import { Pool } from 'pg'
+import { SessionClient, sessionOptions } from '../session-client.ts'
 import * as engine from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 type EngineExports = { readonly __wbindgen_start: () => void }
@@ -36,6 +37,12 @@ async function load(): Promise<void> {
   setWasm(instance.exports)
   instance.exports.__wbindgen_start()
 }
+
+/**
+ * A migration may take its time, but not wait for a lock: what comes after it would wait behind it, ingestion too. It is
+ * tried again later.
+ */
+const SETTINGS = { statement_timeout: '0', lock_timeout: '5s', idle_session_timeout: '30s', enable_seqscan: 'on' }
 
 /** In the transaction of the migration itself: whatever dies afterwards, what was applied is known to be. */
 const NOTE_FINISHED =
@@ -74,7 +81,7 @@ export async function withSchemaEngine<T>(
   loading ??= load()
   await loading
   // The engine locks the session it happens on and never unlocks: one connection, and its end, make that safe.
-  const pool = new Pool({ connectionString: options.databaseUrl, max: 1, connectionTimeoutMillis: 10_000 })
+  const pool = new Pool({ ...sessionOptions(options.databaseUrl, SETTINGS), Client: SessionClient, max: 1 })
   pool.on('error', () => undefined)
   const adapter = bindMigrationAwareSqlAdapterFactory(new WholeScriptPrismaPg(pool))
   const datamodels: [string, string][] | undefined = options.schema ? [['schema.prisma', options.schema]] : undefined

@@ -122,7 +122,7 @@ for (const [when, wait] of Object.entries(waits)) {
 }
 
 t.test('a database that is away is an error, not a wait', async (t) => {
-  await t.rejects(migrate({ databaseUrl: 'postgresql://nobody:nothing@127.0.0.1:9/none' }), { code: 'ECONNREFUSED' })
+  await t.rejects(migrate({ databaseUrl: 'postgresql://nobody:nothing@127.0.0.1:9/none' }), { message: /ECONNREFUSED/ })
   await t.rejects(migrate({ databaseUrl: server.url('no_such_database') }), { code: '3D000' })
 })
 

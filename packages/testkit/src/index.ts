@@ -3,6 +3,7 @@ export { startRedis, type RedisServer, type RedisOptions } from './redis-server.
 export { startPostgres, type PostgresServer, type PostgresOptions } from './postgres-server.ts'
 export { throwAwayRedis } from './throw-away-redis.ts'
 export { throwAwayDatabase, type ThrowAwayDatabase, type ThrowAwayDatabaseOptions } from './throw-away-database.ts'
+export { noPgBouncer, throwAwayPooler, type PoolerOptions } from './throw-away-pooler.ts'
 export { type TestScope } from './test-scope.ts'
 export { halfOpenProxy, type HalfOpenProxy } from './half-open-proxy.ts'
 export { spawnApp, type SpawnedApp, type SpawnAppOptions, type AppExit } from './spawn-app.ts'

@@ -1,11 +1,11 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { redisUrl } from '@persona-ingest/queue'
 import {
   encryptionKeys,
   loadEnv,
   port,
   positiveInteger,
   postgresUrl,
-  redisUrl,
   secretList,
   word,
   type EnvSource,

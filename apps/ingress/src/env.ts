@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { isBlocklistPattern } from '@persona-ingest/persona'
+import { redisUrl } from '@persona-ingest/queue'
 import {
   addressList,
   encryptionKeys,
@@ -11,7 +12,6 @@ import {
   logLevel,
   port,
   positiveInteger,
-  redisUrl,
   secretList,
   stringList,
   trustProxy,

@@ -21,7 +21,7 @@ exitOnUncaught(logger)
 const registry = createRegistry()
 const tracing = await startTracing({ app: 'ingress', isWanted: wantsTraces(), logger })
 const { isOn: isTraced } = tracing
-const producer = openProducer({ ...env, isTraced }, logger)
+const producer = openProducer({ ...env, isTraced }, logger, () => process.exit(1))
 const app = buildApp({ env, logger, producer, registry, isTraced, now: Date.now })
 await app.ready()
 const { readiness, heldDeliveries } = app

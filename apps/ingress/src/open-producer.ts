@@ -6,10 +6,14 @@ import type { IngressEnv } from './env.ts'
 const ENQUEUE_DEADLINE_MS = 2000
 const TROUBLE_EVERY_MS = 10_000
 
-/** Opens the queue for enqueues. Redis may be away: it says so, at most every 10 s per kind of trouble, and goes on. */
+/**
+ * Opens the queue for enqueues. Redis may be away: it says so, at most every 10 s per kind of trouble, and goes on.
+ * `end` ends the process where Redis answers and refuses what REDIS_URL selects.
+ */
 export function openProducer(
   env: Pick<IngressEnv, 'REDIS_URL' | 'QUEUE_ENCRYPTION_KEYS'> & { isTraced: boolean },
   logger: Logger,
+  end: () => void,
 ): Producer {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
@@ -20,6 +24,10 @@ export function openProducer(
     enqueueDeadlineMs: ENQUEUE_DEADLINE_MS,
     encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
     isTraced: env.isTraced,
+    onUnusable: ({ code }) => {
+      logger.fatal({ fault: code }, 'REDIS_URL: Redis refuses the number of the database, ending')
+      end()
+    },
     onError: (error) => trouble.note(describeError(error).code ?? 'CONNECTION_LOST'),
   })
 }

@@ -1,11 +1,11 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { redisUrl } from '@persona-ingest/queue'
 import {
   encryptionKeys,
   keyFaults,
   loadEnv,
   logLevel,
   postgresUrl,
-  redisUrl,
   secretList,
   type EnvSource,
 } from '@persona-ingest/runtime'

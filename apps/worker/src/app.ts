@@ -100,7 +100,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
     handle: (held) => handBack.settled(settleTraced(context, held)),
-    ...queueReports(logger, (deliveries) => metrics.unencrypted.inc(deliveries)),
+    ...queueReports(logger, { end, countUnencrypted: (deliveries) => metrics.unencrypted.inc(deliveries) }),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
   const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))

@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { redisUrl } from '@persona-ingest/queue'
 import {
   encryptionKeys,
   integerOrOff,
@@ -9,7 +10,6 @@ import {
   port,
   positiveInteger,
   postgresUrl,
-  redisUrl,
   word,
   type EnvSource,
 } from '@persona-ingest/runtime'

@@ -2,16 +2,20 @@ import type { ConsumerOptions } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
 
 type Listeners = {
-  readonly [Name in 'onUnreadable' | 'onUnencrypted' | 'onError']: NonNullable<ConsumerOptions[Name]>
+  readonly [Name in 'onUnusable' | 'onUnreadable' | 'onUnencrypted' | 'onError']: NonNullable<ConsumerOptions[Name]>
 }
 
 const TROUBLE_EVERY_MS = 10_000
 
 /**
  * Makes the listeners for what the queue reports. An outage of Redis causes hundreds of reports a minute: each kind is
- * logged at once, then every 10 s at most with its count, and every single one at `debug`.
+ * logged at once, then every 10 s at most with its count, and every single one at `debug`. Where Redis refuses what
+ * REDIS_URL selects, the process ends.
  */
-export function queueReports(logger: Logger, countUnencrypted: (deliveries: number) => void): Listeners {
+export function queueReports(
+  logger: Logger,
+  effects: { readonly end: () => void; readonly countUnencrypted: (deliveries: number) => void },
+): Listeners {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
     write: (fault, count) => logger.warn({ fault, count }, 'queue in trouble, trying again'),
@@ -22,10 +26,14 @@ export function queueReports(logger: Logger, countUnencrypted: (deliveries: numb
       logger.warn({ jobs }, 'jobs came unencrypted, set QUEUE_ENCRYPTION_KEYS of every ingress and of ops'),
   })
   return {
+    onUnusable: ({ code }) => {
+      logger.fatal({ fault: code }, 'REDIS_URL: Redis refuses the number of the database, ending')
+      effects.end()
+    },
     onUnreadable: (jobId, reason) =>
       logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
     onUnencrypted: (deliveries) => {
-      countUnencrypted(deliveries)
+      effects.countUnencrypted(deliveries)
       unencrypted.note('jobs')
     },
     onError: (error) => {

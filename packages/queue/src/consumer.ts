@@ -8,6 +8,7 @@ import { attemptsBefore, type UnreadableReason } from './job-data.ts'
 import { openQueue, type QueueHandle } from './queue-handle.ts'
 import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
 import { createQueueView, type QueueView } from './queue-view.ts'
+import type { QueueUnavailableError } from './queue-unavailable-error.ts'
 import { patientConnection } from './redis-connection.ts'
 import { redisFault } from './redis-fault.ts'
 import { release } from './release.ts'
@@ -33,6 +34,11 @@ export type ConsumerOptions = {
   readonly isTraced?: boolean | undefined
   /** Hears of a job that this program can't read; it was put back for 30 s, for a newer program. */
   readonly onUnreadable?: ((jobId: string, reason: UnreadableReason) => void) | undefined
+  /**
+   * Is told once that the first Redis which answered refuses what `redisUrl` selects. Nothing is ever put into another
+   * database, and no retry helps: the process should end. A refusal after that is an outage.
+   */
+  readonly onUnusable?: ((error: QueueUnavailableError) => void) | undefined
   /** Is told how many bodies of a job arrived unencrypted although there are keys. They are handled like all others. */
   readonly onUnencrypted?: ((deliveries: number) => void) | undefined
   /** Hears of every trouble with Redis, of lost locks and of a `handle` that threw. Holds no payload. */
@@ -121,7 +127,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
   const onError = (thrown: unknown) => options.onError?.(redisFault(thrown))
   const state = { isClosing: false }
   const queueHandle = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
-  const connection = patientConnection(options.redisUrl)
+  const connection = patientConnection(options.redisUrl, queueHandle.noteRefused)
   const backoff = retryBackoff(options.maxAttempts)
   const worker = new HeldWorker(QUEUE_NAME, jobProcessor(options, { queueHandle, state, backoff, onError }), {
     connection: connection.client,

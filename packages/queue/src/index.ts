@@ -1,6 +1,7 @@
 export type { Delivery, HeldDelivery, Replay, Settlement } from './delivery.ts'
 export type { UnencryptedDeliveries } from './unencrypted-deliveries.ts'
 export type { QueueCounts, QueueDurability, QueueView } from './queue-view.ts'
+export { redisUrl } from './redis-url.ts'
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts'
 export { createConsumer, type Consumer, type ConsumerOptions } from './consumer.ts'
 export { queueFaults, QueueUnavailableError, type QueueFault } from './queue-unavailable-error.ts'

@@ -5,6 +5,7 @@ import { newJob, newSingleJob } from './new-job.ts'
 import { onQueue, openQueue } from './queue-handle.ts'
 import { queuedReplays } from './queued-replays.ts'
 import { createQueueView, type QueueView } from './queue-view.ts'
+import type { QueueUnavailableError } from './queue-unavailable-error.ts'
 
 export type ProducerOptions = {
   /** `redis://` or `rediss://`. */
@@ -17,6 +18,11 @@ export type ProducerOptions = {
   readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
   readonly isTraced?: boolean | undefined
+  /**
+   * Is told once that the first Redis which answered refuses what `redisUrl` selects. Nothing is ever put into another
+   * database, and no retry helps: the process should end. A refusal after that is an outage.
+   */
+  readonly onUnusable?: ((error: QueueUnavailableError) => void) | undefined
   /** Hears of every trouble with the connection; called often during an outage. Holds no payload. */
   readonly onError?: ((error: Error) => void) | undefined
 }

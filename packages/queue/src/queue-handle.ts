@@ -19,6 +19,10 @@ export type QueueHandle = {
   /** Longest wait for Redis, in ms. */
   readonly deadlineMs: number
   readonly isClosed: () => boolean
+  /** Whether Redis refused to select the database when it was last connected to. */
+  readonly isRefused: () => boolean
+  /** Notes such a refusal on another connection of the same process. */
+  readonly noteRefused: () => void
   /** Lets the connection go at once. */
   readonly close: () => Promise<void>
 }
@@ -31,9 +35,16 @@ export function openQueue(options: {
   isTraced?: boolean | undefined
   encryptionKeys: readonly string[]
   onError?: ((error: Error) => void) | undefined
+  onUnusable?: ((error: QueueUnavailableError) => void) | undefined
 }): QueueHandle {
   const keys = new KeyRing(options.encryptionKeys)
-  const client = failFastConnection(options.redisUrl, options.deadlineMs)
+  let hasBeenReady = false
+  let isRefused = false
+  const noteRefused = () => {
+    if (!isRefused && !hasBeenReady) options.onUnusable?.(new QueueUnavailableError('QUEUE_DATABASE_REFUSED'))
+    isRefused = true
+  }
+  const client = failFastConnection(options.redisUrl, options.deadlineMs, noteRefused)
   const queue = new Queue(QUEUE_NAME, {
     connection: client,
     prefix: options.prefix ?? DEFAULT_PREFIX,
@@ -46,6 +57,8 @@ export function openQueue(options: {
   client.on('error', () => {})
   // BullMQ writes this once, after its first connection; an emptied Redis has forgotten it.
   client.on('ready', () => {
+    hasBeenReady = true
+    isRefused = false
     queue
       .getBackend()
       .setQueueMeta(queue.metaValues)
@@ -58,6 +71,8 @@ export function openQueue(options: {
     keys,
     deadlineMs: options.deadlineMs,
     isClosed: () => isClosed,
+    isRefused: () => isRefused,
+    noteRefused,
     async close() {
       isClosed = true
       // `disconnect` and not `quit`: a Redis that does not answer must not hold us up.
@@ -74,7 +89,8 @@ export async function onQueue<T>(handle: QueueHandle, operation: () => Promise<T
     const isConnected = await connected(handle.client, deadline.leftMs)
     // Whoever asked has been told no already: a late write would hold a payload for nobody.
     if (deadline.isOver) throw new QueueUnavailableError('QUEUE_TOO_SLOW')
-    if (!isConnected) throw new QueueUnavailableError('QUEUE_UNREACHABLE')
+    if (!isConnected)
+      throw new QueueUnavailableError(handle.isRefused() ? 'QUEUE_DATABASE_REFUSED' : 'QUEUE_UNREACHABLE')
     return await operation()
   })
 }

@@ -6,6 +6,8 @@ export const queueFaults = {
   QUEUE_TOO_SLOW: 'Redis did not confirm in time; check its load, its disk and the network',
   QUEUE_FULL: 'Redis is out of memory; raise maxmemory, or let the worker drain the queue',
   QUEUE_REFUSED: 'Redis refused the write; see the cause',
+  QUEUE_DATABASE_REFUSED:
+    'Redis refuses the database number in REDIS_URL; it has fewer databases, is a Cluster, or its ACL forbids SELECT',
   QUEUE_CLOSED: 'The queue was closed by this process',
 } as const
 export type QueueFault = keyof typeof queueFaults

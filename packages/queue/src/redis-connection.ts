@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis'
 import { RedisConnection } from 'bullmq'
+import { readRedisUrl } from './redis-url.ts'
+import { isRedisReply } from './redis-fault.ts'
 
 // BullMQ asks for the version with INFO while it starts, and when that one command fails (the connection drops at that
 // moment, an ACL forbids it) the Queue or Worker is broken for good. We skip the question and say what the contract
@@ -20,6 +22,41 @@ function isDemoted(error: Error): boolean {
   return error.message.startsWith('READONLY')
 }
 
+/** Which server and database: the driver gets options and never a URL, of which it would read more than was checked. */
+function serverOptions(redisUrl: string) {
+  const target = readRedisUrl(redisUrl)
+  if ('faults' in target) throw new RangeError(`The URL of Redis is not valid: ${target.faults.join(', ')}`)
+  const { tls, username, password, ...server } = target
+  return {
+    ...server,
+    ...(tls ? { tls: {} } : {}),
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+  }
+}
+
+/** The words of a Redis that has no such database, is a Cluster, or whose ACL forbids `SELECT`; no retry changes that. */
+const REFUSAL = /^(ERR|NOPERM) /
+
+/**
+ * Gives a connection up when it can't select its database. ioredis only reports that, and goes on with database 0: the
+ * queue of somebody else (tried with 6.0.0). `onRefused` is called where Redis itself refuses the number.
+ */
+function insistOnDatabase(client: Redis, onRefused: () => void): void {
+  const select = client.select.bind(client)
+  client.select = async (database: number) => {
+    try {
+      return await select(database)
+    } catch (error) {
+      // Without a login nothing works at all, and ioredis itself acts on that.
+      const isLoginMissing = isRedisReply(error) && error.message.startsWith('NOAUTH')
+      if (isRedisReply(error) && REFUSAL.test(error.message)) onRefused()
+      if (!isLoginMissing) client.disconnect(true)
+      throw error
+    }
+  }
+}
+
 const both = {
   retryStrategy: reconnectDelayMs,
   connectTimeout: 3000,
@@ -33,8 +70,9 @@ const both = {
  * Nothing is kept for later: a command fails at once while there is no connection, when the connection goes, and after
  * `deadlineMs`. It reconnects for ever in the background.
  */
-export function failFastConnection(redisUrl: string, deadlineMs: number): Redis {
-  const client = new Redis(redisUrl, {
+export function failFastConnection(redisUrl: string, deadlineMs: number, onRefused: () => void): Redis {
+  const client = new Redis({
+    ...serverOptions(redisUrl),
     ...both,
     enableOfflineQueue: false,
     // With 1 or more, the commands of a lost connection would never be answered at all (see the next line).
@@ -47,6 +85,7 @@ export function failFastConnection(redisUrl: string, deadlineMs: number): Redis 
     // Measured on 2 cores, 3 KB bodies, 64 in flight, appendfsync always: 7,300 adds/s with it, 13,400 without.
     enableAutoPipelining: false,
   })
+  insistOnDatabase(client, onRefused)
   sendLongTextAsBytes(client)
   // Each delivery that waits for the first connection listens to it.
   return client.setMaxListeners(Infinity)
@@ -72,11 +111,12 @@ function sendLongTextAsBytes(client: Redis): void {
 }
 
 /** BullMQ blocks on a copy of the connection it is given, and keeps that to itself. */
-function rememberCopies(client: Redis): readonly Redis[] {
+function rememberCopies(client: Redis, onCopy: (copy: Redis) => void): readonly Redis[] {
   const copies: Redis[] = []
   const duplicate = client.duplicate.bind(client)
   client.duplicate = (...args) => {
     const copy = duplicate(...args)
+    onCopy(copy)
     copies.push(copy)
     return copy
   }
@@ -94,8 +134,9 @@ export type PatientConnection = {
  *
  * Commands are kept and sent again after a reconnect; BullMQ's are safe to repeat.
  */
-export function patientConnection(redisUrl: string): PatientConnection {
-  const client = new Redis(redisUrl, {
+export function patientConnection(redisUrl: string, onRefused: () => void): PatientConnection {
+  const client = new Redis({
+    ...serverOptions(redisUrl),
     ...both,
     maxRetriesPerRequest: null,
     // The longest command blocks for 5 s on purpose (a fetch); silence well beyond that is a dead peer.
@@ -103,8 +144,9 @@ export function patientConnection(redisUrl: string): PatientConnection {
     // 2 = send the refused command again after reconnecting: a fail-over uses up nobody's attempt.
     reconnectOnError: (error) => (isDemoted(error) ? 2 : false),
   })
+  insistOnDatabase(client, onRefused)
   workWithoutMemory(client)
-  const copies = rememberCopies(client)
+  const copies = rememberCopies(client, (copy) => insistOnDatabase(copy, onRefused))
   // BullMQ listens while it uses the connection; without any listener ioredis writes to the console.
   client.on('error', () => {})
   return {

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { format } from './env-formats.ts'
 
-// Besides JSON Schema's words a field carries two of ours: `read` (how its text becomes a value) and `expects`
-// (what a fault says). A value that cannot be read stays text, which the check then refuses.
+// Besides JSON Schema's words a field carries three of ours: `read` (how its text becomes a value), `expects` (what a fault
+// says), and `faults` (finds all faults of a text itself). A value that cannot be read stays text, which the check refuses.
 
 function readInteger(text: string): number | string {
   return /^\d{1,15}$/.test(text) ? Number(text) : text
@@ -22,11 +22,6 @@ function readFlag(text: string): boolean | string {
 function readTrustProxy(text: string): boolean | number | string | string[] {
   if (text === 'true' || text === 'false') return readFlag(text)
   return /^\d+$/.test(text) ? readInteger(text) : readList(text)
-}
-
-/** A `redis://` or `rediss://` URL; required. */
-export function redisUrl() {
-  return Type.String({ ...format('redis-url'), expects: 'a URL that begins with redis:// or rediss://' })
 }
 
 /** A `postgresql://` URL (`postgres://`, as many hosts print it, is the same); required. */

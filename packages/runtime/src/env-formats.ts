@@ -38,7 +38,6 @@ function isEncryptionKey(text: string): boolean {
 }
 
 const checks = {
-  'redis-url': (text: string) => isUrl(text, ['redis:', 'rediss:']),
   'postgresql-url': (text: string) => isUrl(text, ['postgresql:', 'postgres:']),
   'address-or-range': isAddressOrRange,
   'encryption-key': isEncryptionKey,

@@ -11,7 +11,6 @@ export {
   port,
   positiveInteger,
   postgresUrl,
-  redisUrl,
   secretList,
   stringList,
   trustProxy,

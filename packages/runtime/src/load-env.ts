@@ -6,21 +6,28 @@ import { EnvironmentError } from './environment-error.ts'
 /** Judges what one field alone cannot; gets the variables that are valid and tells further faults (`NAME: ...`). */
 export type EnvCheck<S extends TObject> = (valid: Partial<Static<S>>) => readonly string[]
 
-type FieldResult = { readonly value?: unknown } | { readonly fault: string }
+type FieldResult = { readonly value?: unknown } | { readonly faults: readonly string[] }
 
 /** `Value.Convert` would take `1.5` for the integer 1 and `0x10` for 0: each field says itself how its text is read. */
 function convert(field: TSchema, text: string): unknown {
   return typeof field['read'] === 'function' ? (field['read'] as (text: string) => unknown)(text) : text
 }
 
+/** A field that can be wrong in several ways finds the faults of its text itself, each as `expected ...`. */
+function faultsOf(field: TSchema, text: string): readonly string[] {
+  return typeof field['faults'] === 'function' ? (field['faults'] as (text: string) => readonly string[])(text) : []
+}
+
 function readField(name: string, field: TSchema, source: EnvSource): FieldResult {
   const found = readVariable(name, source)
-  if ('fault' in found) return found
+  if ('fault' in found) return { faults: [found.fault] }
   if (found.text === undefined && 'default' in field) return { value: field.default }
-  if (found.text === undefined) return TypeGuard.IsOptional(field) ? {} : { fault: `${name}: missing` }
+  if (found.text === undefined) return TypeGuard.IsOptional(field) ? {} : { faults: [`${name}: missing`] }
+  const faults = faultsOf(field, found.text)
+  if (faults.length > 0) return { faults: faults.map((fault) => `${name}: ${fault}`) }
   const value = convert(field, found.text)
   if (Value.Check(field, value)) return { value }
-  return { fault: `${name}: expected ${String(field['expects'] ?? field.type)}` }
+  return { faults: [`${name}: expected ${String(field['expects'] ?? field.type)}`] }
 }
 
 function freeze(value: unknown): unknown {
@@ -40,7 +47,7 @@ export function loadEnv<S extends TObject>(schema: S, source: EnvSource, check?:
   const faults: string[] = []
   for (const [name, field] of Object.entries(schema.properties)) {
     const result = readField(name, field, source)
-    if ('fault' in result) faults.push(result.fault)
+    if ('faults' in result) faults.push(...result.faults)
     else if (result.value !== undefined) env[name] = freeze(result.value)
   }
   faults.push(...(check?.(env) ?? []))

@@ -22,6 +22,27 @@ async function heldByFrozenRedis(t: Test, env: Readonly<Record<string, string>> 
   return { redis, ingress, answer }
 }
 
+t.test('a REDIS_URL with a database that the server does not have ends the process with 1, by name', async (t) => {
+  const redis = await throwAwayRedis(t, { args: ['--databases', '2'] })
+  const spawned = await spawnApp({
+    entry: 'apps/ingress/src/main.ts',
+    env: {
+      HOST: '127.0.0.1',
+      PORT: '0',
+      METRICS_PORT: '0',
+      PERSONA_WEBHOOK_SECRETS: 'wbhsec_of_this_test',
+      REDIS_URL: `${redis.url}/5`,
+    },
+  })
+  t.teardown(() => spawned.kill())
+  t.same(await spawned.exit, { code: 1, signal: null })
+  t.match(JSON.parse(spawned.lines.findLast((line) => line.includes('fatal')) ?? '{}'), {
+    level: 'fatal',
+    fault: 'QUEUE_DATABASE_REFUSED',
+    msg: /^REDIS_URL: /,
+  })
+})
+
 t.test('an idle process drains at once, and exits 0', async (t) => {
   const redis = await throwAwayRedis(t)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

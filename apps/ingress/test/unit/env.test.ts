@@ -38,6 +38,17 @@ t.test('the defaults are those of the contract', async (t) => {
   })
 })
 
+t.test('all faults of REDIS_URL are told at once, beside those of other variables, without its text', async (t) => {
+  const faults = faultsOf({ ...valid, REDIS_URL: 'redis://marked:100%@cache/zero?keyPrefix=marked', PORT: 'http' })
+  t.match(faults, [
+    /^REDIS_URL: expected every % in user name and password/,
+    /^REDIS_URL: expected nothing but the number of a database/,
+    /^REDIS_URL: expected no parameters but family/,
+    /^PORT: /,
+  ])
+  t.notMatch(faults.join(), /marked|zero|keyPrefix/)
+})
+
 t.test('at least one list of secrets is required, either will do', async (t) => {
   t.same(faultsOf({ REDIS_URL: 'redis://x' }), [
     'PERSONA_WEBHOOK_SECRETS: missing, at least one of it and PERSONA_SANDBOX_WEBHOOK_SECRETS is required',

@@ -9,7 +9,10 @@ function reporting(level: string) {
   const destination = { write: (line: string) => void lines.push(JSON.parse(line) as Line) }
   const counted: number[] = []
   const logger = createLogger({ app: 'worker', level, destination })
-  const { onError, onUnencrypted } = queueReports(logger, (deliveries) => counted.push(deliveries))
+  const { onError, onUnencrypted } = queueReports(logger, {
+    end: () => undefined,
+    countUnencrypted: (deliveries) => counted.push(deliveries),
+  })
   return { lines, report: onError, onUnencrypted, counted }
 }
 

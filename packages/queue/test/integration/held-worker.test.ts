@@ -16,7 +16,7 @@ class HandWorker extends HeldWorker {
 t.test('a settling that Redis refused uses up no attempt', async (t) => {
   const redis = await throwAwayRedis(t)
   const { prefix, producer } = aQueue(t, redis)
-  const connection = patientConnection(redis.url)
+  const connection = patientConnection(redis.url, () => t.fail('the database was refused'))
   const worker = new HandWorker('persona-events', async () => void (await done()), {
     connection: connection.client,
     prefix,

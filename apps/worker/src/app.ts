@@ -7,6 +7,7 @@ import {
   replayEvent,
   storeDeadLetter,
   storeEvents,
+  tryStoring,
   tryWriting,
   type Database,
 } from '@persona-ingest/database'
@@ -62,6 +63,7 @@ function eventStore({ prisma }: Database): EventStore {
     reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
     replayEvent: (eventId) => replayEvent(prisma, eventId),
     tryWriting: () => tryWriting(prisma),
+    tryStoring: () => tryStoring(prisma),
     failureOf,
   }
 }
@@ -110,7 +112,8 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { MAX_ATTEMPTS: maxAttempts } = env
   const context = { store, outage, commit, maxAttempts, logger, metrics } as SettleContext
   const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
-  const watch = createWatchdog({ consumer, canSettle, logger, end, stuckAfterMs })
+  const progress = () => outage.answers
+  const watch = createWatchdog({ consumer, progress, canSettle, logger, end, stuckAfterMs })
   const upkeep = async (): Promise<void> => {
     // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
     await consumer.sweepFailed((held) => settleDelivery(context, held))

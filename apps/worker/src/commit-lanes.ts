@@ -40,12 +40,11 @@ export function commitLanes(options: {
       restAfter,
       maxBatchSize: MAX_BATCH_SIZE,
       maxBatchCharacters: MAX_BATCH_CHARACTERS,
-      storeBatch: async (events) => {
+      storeBatch: async (events, tell) => {
         const endTimer = metrics.batchTime.startTimer()
-        const verdicts = await storeBatch(context, events)
+        await storeBatch(context, events, tell)
         endTimer()
         metrics.batchSize.observe(events.length)
-        return verdicts
       },
     })
   const ordinary = lane(ORDINARY_IN_FLIGHT)

@@ -8,8 +8,10 @@ export interface EventStore {
   /** The body of a delivery as the erasures known now leave it; null where they leave it as it is. */
   reduceDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
   replayEvent(eventId: string): Promise<ReplayOutcome>
-  /** Resolves only where the database takes the writes that events need. */
+  /** Resolves only where the database takes writes. */
   tryWriting(): Promise<void>
+  /** Resolves only where the database takes the write of an event, which is rolled back. */
+  tryStoring(): Promise<void>
   failureOf(error: unknown): Failure
 }
 
@@ -18,7 +20,9 @@ export type StoreVerdict =
   | { readonly verdict: 'stored'; readonly outcome: StoreOutcome; readonly batchSize: number }
   /** No retry changes it. */
   | { readonly verdict: 'refused'; readonly failure: Failure }
-  /** It failed alone while the database took other writes: an attempt is used up. */
+  /** It failed alone while other events passed: an attempt is used up. */
   | { readonly verdict: 'failed'; readonly failure: Failure }
+  /** It failed alone, and no other event tells whose failure it is; or it needs a key. No attempt is used up. */
+  | { readonly verdict: 'deferred'; readonly failure: Failure; readonly delayMs: number }
   /** The worker drains during an outage: nothing was used up. */
   | { readonly verdict: 'released' }

@@ -1,9 +1,10 @@
 import type { PersonaEvent } from '@persona-ingest/persona'
 import type { StoreVerdict } from './event-store.ts'
-import type { BatchVerdicts } from './store-batch.ts'
+import type { Tell } from './store-batch.ts'
 
 export type GroupCommitOptions = {
-  readonly storeBatch: (events: readonly PersonaEvent[]) => Promise<BatchVerdicts>
+  /** Tells every event's verdict, each as soon as it is known; resolves after the last one. */
+  readonly storeBatch: (events: readonly PersonaEvent[], tell: Tell) => Promise<void>
   /** Batches in flight at once. */
   readonly maxInFlight: number
   readonly maxBatchSize: number
@@ -24,6 +25,16 @@ function asRepeated(verdict: StoreVerdict): StoreVerdict {
   return verdict.verdict === 'stored' ? { ...verdict, outcome: 'duplicate' } : verdict
 }
 
+function groupedByEvent(batch: readonly Waiting[]): ReadonlyMap<string, readonly [Waiting, ...Waiting[]]> {
+  const grouped = new Map<string, [Waiting, ...Waiting[]]>()
+  for (const waiting of batch) {
+    const known = grouped.get(waiting.event.id)
+    if (known === undefined) grouped.set(waiting.event.id, [waiting])
+    else known.push(waiting)
+  }
+  return grouped
+}
+
 /**
  * Lets events that are held at the same time share a transaction.
  *
@@ -40,7 +51,7 @@ export class GroupCommit {
     this.#options = options
   }
 
-  /** Resolves when the batch that the event went into is settled. */
+  /** Resolves when it is known what became of the event. */
   add(event: PersonaEvent): Promise<StoreVerdict> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ event, resolve, reject })
@@ -82,13 +93,14 @@ export class GroupCommit {
     this.#inFlight += 1
     const startedAtMs = performance.now()
     try {
-      const verdicts = await this.#options.storeBatch(batch.map(({ event }) => event))
-      const told = new Set<string>()
-      for (const { event, resolve } of batch) {
-        const verdict = verdicts.get(event.id) as StoreVerdict
-        resolve(told.has(event.id) ? asRepeated(verdict) : verdict)
-        told.add(event.id)
-      }
+      const byEvent = groupedByEvent(batch)
+      const events = [...byEvent.values()].map(([first]) => first.event)
+      // At once: what is stored must not wait for those of its batch that are tried again.
+      await this.#options.storeBatch(events, (eventId, verdict) => {
+        const [first, ...repeated] = byEvent.get(eventId) ?? []
+        first?.resolve(verdict)
+        for (const { resolve } of repeated) resolve(asRepeated(verdict))
+      })
     } catch (error) {
       for (const { reject } of batch) reject(error)
     } finally {

@@ -81,6 +81,8 @@ function unencryptedCounter(registers: Registry[]): Counter {
   })
 }
 
+const DEFERRED_REASONS = ['unproven', 'key_missing', 'not_decryptable'] as const
+
 const REPLAY_OUTCOMES = ['applied', 'unchanged', 'missing', 'failed'] as const
 
 /** Series that alerts watch begin at 0: `increase()` does not see a series that begins with its first event. */
@@ -91,36 +93,8 @@ function startAtZero(events: Counter<'outcome' | 'environment'>, workflowErrors:
   }
 }
 
-/** The metrics of the worker. Labels take their values from closed lists of ours only. */
-export function createMetrics(registry: Registry, sources: MetricSources) {
-  const registers = [registry]
-  gauges(registry, sources)
-  if (sources.driftedEvents !== undefined) driftGauge(registry, sources.driftedEvents)
-  const metrics = {
-    events: new Counter({
-      name: 'persona_worker_events_total',
-      help: 'Deliveries settled by outcome (applied, stale, duplicate, dead) and environment',
-      labelNames: ['outcome', 'environment'] as const,
-      registers,
-    }),
-    retries: new Counter({
-      name: 'persona_worker_retries_total',
-      help: 'Attempts used up by failing events',
-      registers,
-    }),
-    replays: new Counter({
-      name: 'persona_worker_replays_total',
-      help: `Events of the log processed again, by what it came to: ${REPLAY_OUTCOMES.join(', ')}`,
-      labelNames: ['outcome'] as const,
-      registers,
-    }),
-    unencrypted: unencryptedCounter(registers),
-    workflowErrors: new Counter({
-      name: 'persona_worker_workflow_errors_total',
-      help: "Events named workflow-run.errored: a decisioning workflow of the provider's broke",
-      labelNames: ['environment'] as const,
-      registers,
-    }),
+function histograms(registers: Registry[]) {
+  return {
     batchSize: new Histogram({
       name: 'persona_worker_batch_events',
       help: 'Events per batch',
@@ -146,6 +120,47 @@ export function createMetrics(registry: Registry, sources: MetricSources) {
       registers,
     }),
   }
+}
+
+/** The metrics of the worker. Labels take their values from closed lists of ours only. */
+export function createMetrics(registry: Registry, sources: MetricSources) {
+  const registers = [registry]
+  gauges(registry, sources)
+  if (sources.driftedEvents !== undefined) driftGauge(registry, sources.driftedEvents)
+  const metrics = {
+    events: new Counter({
+      name: 'persona_worker_events_total',
+      help: 'Deliveries settled by outcome (applied, stale, duplicate, dead) and environment',
+      labelNames: ['outcome', 'environment'] as const,
+      registers,
+    }),
+    retries: new Counter({
+      name: 'persona_worker_retries_total',
+      help: 'Attempts used up by failing events',
+      registers,
+    }),
+    deferred: new Counter({
+      name: 'persona_worker_deferred_total',
+      help: `Events put back without using up an attempt, by reason (${DEFERRED_REASONS.join(', ')}) and by the id of the key they need`,
+      labelNames: ['reason', 'key_id'] as const,
+      registers,
+    }),
+    replays: new Counter({
+      name: 'persona_worker_replays_total',
+      help: `Events of the log processed again, by what it came to: ${REPLAY_OUTCOMES.join(', ')}`,
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    unencrypted: unencryptedCounter(registers),
+    workflowErrors: new Counter({
+      name: 'persona_worker_workflow_errors_total',
+      help: "Events named workflow-run.errored: a decisioning workflow of the provider's broke",
+      labelNames: ['environment'] as const,
+      registers,
+    }),
+    ...histograms(registers),
+  }
+  for (const reason of DEFERRED_REASONS) metrics.deferred.inc({ reason, key_id: '' }, 0)
   startAtZero(metrics.events, metrics.workflowErrors)
   for (const outcome of REPLAY_OUTCOMES) metrics.replays.inc({ outcome }, 0)
   return metrics

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { LoneFailures } from './lone-failures.ts'
 
 const FIRST_WAIT_MS = 100
 const LONGEST_WAIT_MS = 3_000
@@ -13,8 +14,9 @@ function waitMs(failures: number): number {
 export class Outage {
   readonly #draining: AbortSignal
   readonly #onChange: (isOut: boolean, description: string) => void
+  readonly loneFailures = new LoneFailures()
   #failures = 0
-  #batchesStored = 0
+  #answers = 0
 
   constructor(options: { draining: AbortSignal; onChange: (isOut: boolean, description: string) => void }) {
     this.#draining = options.draining
@@ -25,14 +27,20 @@ export class Outage {
     return this.#failures > 0
   }
 
-  /** How many batches were stored so far: whether others pass while one fails. */
-  get batchesStored(): number {
-    return this.#batchesStored
+  /** How many writes of events came to an end, one way or the other. Where this grows, the worker does not stand still. */
+  get answers(): number {
+    return this.#answers
   }
 
-  /** Notes that the database took events. */
-  noteStored(): void {
-    this.#batchesStored += 1
+  /** Notes that a write of events was refused, or not answered in its time. */
+  noteAnswer(): void {
+    this.#answers += 1
+  }
+
+  /** Notes that the database took events: these, and perhaps some that it had already. */
+  noteStored(eventIds: readonly string[]): void {
+    this.noteAnswer()
+    if (eventIds.length > 0) this.loneFailures.noteStored(eventIds)
     this.end()
   }
 

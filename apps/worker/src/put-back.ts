@@ -1,6 +1,8 @@
+import type { Failure } from '@persona-ingest/database'
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/runtime'
 import type { EventStore } from './event-store.ts'
+import type { SettleContext } from './settle.ts'
 
 /** A database that does not answer must not keep what is to go back. */
 const ANSWER_WITHIN_MS = 2_000
@@ -18,4 +20,18 @@ export async function putBack(
   const answer = store.reduceDelivery(held).catch(() => null)
   const body = await withDeadline(answer, ANSWER_WITHIN_MS, () => null)
   return body === null ? settlement : { ...settlement, body }
+}
+
+/** Puts a delivery back without using up an attempt, and names what it waits for. */
+export function defer(
+  { logger, metrics }: Pick<SettleContext, 'logger' | 'metrics'>,
+  { eventId, requestId }: { readonly eventId: string | null; readonly requestId?: string | undefined },
+  { failure, delayMs }: { readonly failure: Failure; readonly delayMs: number },
+): Settlement {
+  const { description, key } = failure
+  const reason = key === undefined ? 'unproven' : key.isHere ? 'not_decryptable' : 'key_missing'
+  metrics.deferred.inc({ reason, key_id: key?.id ?? '' })
+  const keyId = key === undefined ? {} : { keyId: key.id }
+  logger.warn({ requestId, eventId, ...keyId, reason, description, delayMs }, 'event put back, no attempt used up')
+  return { settle: 'release', delayMs }
 }

@@ -1,6 +1,7 @@
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
-import { isOutage } from './store-batch.ts'
+import { defer } from './put-back.ts'
 import type { SettleContext } from './settle.ts'
+import { takesEvents } from './store-batch.ts'
 
 export type HeldReplay = Extract<HeldDelivery, { kind: 'replay' }>
 
@@ -24,11 +25,12 @@ function settleFailed(context: SettleContext, held: HeldReplay, description: str
 
 /**
  * Settles a replay: the event is read from the log, as it stands there now, and processed again. An outage costs time
- * only; an event that fails alone uses up its attempts.
+ * only, and so does a key that is missing; an event that fails alone while others pass uses up its attempts.
  */
 export async function settleReplay(context: SettleContext, held: HeldReplay): Promise<Settlement> {
   const { store, outage, logger, metrics } = context
   const { eventId } = held
+  const storedBefore = outage.loneFailures.stored
   for (;;) {
     try {
       const outcome = await store.replayEvent(eventId)
@@ -38,7 +40,12 @@ export async function settleReplay(context: SettleContext, held: HeldReplay): Pr
       return DONE
     } catch (error) {
       const failure = store.failureOf(error)
-      if (!(await isOutage(store, failure))) return settleFailed(context, held, failure.description)
+      if (failure.kind === 'event') return settleFailed(context, held, failure.description)
+      if (failure.kind === 'key' || (await takesEvents(store))) {
+        const blame = outage.loneFailures.judge(eventId, failure, storedBefore)
+        if (blame.blame === 'own') return settleFailed(context, held, failure.description)
+        return defer(context, held, { failure, delayMs: blame.delayMs })
+      }
       if (!(await outage.wait(failure.description))) return RELEASE
     }
   }

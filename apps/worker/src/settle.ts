@@ -5,7 +5,8 @@ import type { Logger } from '@persona-ingest/runtime'
 import type { EventStore, StoreVerdict } from './event-store.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { Outage } from './outage.ts'
-import { putBack } from './put-back.ts'
+import { defer, putBack } from './put-back.ts'
+import { takesEvents } from './store-batch.ts'
 import { settleReplay } from './settle-replay.ts'
 
 export type SettleContext = {
@@ -23,7 +24,7 @@ type Letter = { readonly reason: string; readonly error: string; readonly attemp
 
 const DONE: Settlement = { settle: 'done' }
 const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
-/** A dead letter that can't be written is no reason to drop it: it comes back, and rests meanwhile. */
+/** A dead letter that can't be written is no reason to drop it, or to hold others up: it comes back, and rests meanwhile. */
 const LETTER_REST_MS = 5_000
 
 async function bury(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
@@ -39,8 +40,9 @@ async function bury(context: SettleContext, held: HeldBody, letter: Letter): Pro
       return DONE
     } catch (error) {
       const failure = store.failureOf(error)
-      if (failure.kind === 'event') {
-        logger.error({ requestId, eventId, sqlState: failure.sqlState }, 'dead letter refused, trying again')
+      if (failure.kind === 'event' || (await takesEvents(store))) {
+        const { sqlState, description } = failure
+        logger.error({ requestId, eventId, sqlState, description }, 'dead letter refused, trying again')
         return { settle: 'release', delayMs: LETTER_REST_MS }
       }
       if (!(await outage.wait(failure.description))) return RELEASE
@@ -105,6 +107,8 @@ async function settleEvent(context: SettleContext, held: HeldBody): Promise<Sett
       return RELEASE
     case 'refused':
       return bury(context, held, { reason: 'VALUE_REFUSED', error: verdict.failure.description, attempts })
+    case 'deferred':
+      return defer(context, held, verdict)
     case 'failed':
       return failAttempt(context, held, verdict.failure.description)
   }
@@ -118,7 +122,8 @@ async function settleEvent(context: SettleContext, held: HeldBody): Promise<Sett
  * quarantined ─────────────────────────────────────────► dead letter
  * event ──read──► batch ──► stored (applied, stale, duplicate)
  *            │          ├─► refused by PostgreSQL (22, 23, 54) ─► dead letter at once
- *            │          ├─► failed alone ─► retry, after MAX_ATTEMPTS a dead letter
+ *            │          ├─► failed alone while others passed ─► retry, after MAX_ATTEMPTS a dead letter
+ *            │          ├─► failed alone, not known whose failure it is, or a key is missing ─► back, no attempt used up
  *            │          └─► outage, and the worker drains ─► handed back, no attempt used up
  *            └─ unreadable ─► dead letter
  * replay ──────────────────────────────────────────────► processed again, out of the log

@@ -1,134 +1,132 @@
-import type { Failure } from '@persona-ingest/database'
+import { readsAsOutage, type Failure } from '@persona-ingest/database'
 import type { PersonaEvent } from '@persona-ingest/persona'
 import type { EventStore, StoreVerdict } from './event-store.ts'
 import type { Outage } from './outage.ts'
 
-export type BatchVerdicts = ReadonlyMap<string, StoreVerdict>
+/** Hears what became of an event as soon as it is known. */
+export type Tell = (eventId: string, verdict: StoreVerdict) => void
 
-type Judged = { readonly kind: 'outage' } | { readonly kind: 'theirs'; readonly failure: Failure }
+export type StoreContext = { readonly store: EventStore; readonly outage: Outage }
 
 /** Conflicts between transactions pass when they are tried again; more often than this, it is no passing conflict. */
 const CONFLICT_STATES = new Set(['40001', '40P01'])
 const MAX_CONFLICTS = 5
 
-async function canWrite(store: EventStore): Promise<boolean> {
-  return store.tryWriting().then(
+/** Whether the database takes the write of an event that is none of these. */
+export async function takesEvents(store: EventStore): Promise<boolean> {
+  return store.tryStoring().then(
     () => true,
     () => false,
   )
 }
 
-/** An unclear failure is an outage, unless the database takes a write that is none of these events. */
-async function judge(store: EventStore, failure: Failure): Promise<Judged> {
-  if (failure.kind === 'outage') return { kind: 'outage' }
-  if (failure.kind === 'unclear' && !(await canWrite(store))) return { kind: 'outage' }
-  return { kind: 'theirs', failure }
-}
+/** What a failed batch is to do: wait for the database, try again as it is, or find the events at fault. */
+type Next = 'wait' | 'again' | 'split'
 
-/** Whether a failure is everybody's, so that it costs time and no attempt. */
-export async function isOutage(store: EventStore, failure: Failure): Promise<boolean> {
-  return (await judge(store, failure)).kind === 'outage'
-}
+/** One batch on its way: holds what is common to its parts. */
+class Batch {
+  readonly #context: StoreContext
+  readonly #tell: Tell
+  readonly #storedBefore: number
+  /** The failure that ended a split, since every event seemed to meet it. */
+  #outageFailure: Failure | null = null
 
-function forAll(events: readonly PersonaEvent[], verdict: StoreVerdict): BatchVerdicts {
-  return new Map(events.map((event) => [event.id, verdict]))
-}
+  constructor(context: StoreContext, tell: Tell) {
+    this.#context = context
+    this.#tell = tell
+    this.#storedBefore = context.outage.loneFailures.stored
+  }
 
-async function storeWhole(store: EventStore, events: readonly PersonaEvent[]): Promise<BatchVerdicts | Failure> {
-  for (let conflicts = 0; ; conflicts += 1) {
-    try {
-      const outcomes = await store.storeEvents(events)
-      const batchSize = events.length
-      return new Map([...outcomes].map(([id, outcome]) => [id, { verdict: 'stored', outcome, batchSize }]))
-    } catch (error) {
-      const failure = store.failureOf(error)
-      if (!CONFLICT_STATES.has(failure.sqlState ?? '') || conflicts >= MAX_CONFLICTS) return failure
+  async settle(events: readonly PersonaEvent[]): Promise<void> {
+    let pending = events
+    for (;;) {
+      pending = await this.#storeOrSplit(pending)
+      if (this.#outageFailure === null) return
+      const { description } = this.#outageFailure
+      this.#outageFailure = null
+      if (!(await this.#context.outage.wait(description))) return this.#tellAll(pending, { verdict: 'released' })
     }
   }
-}
 
-type StoreContext = { readonly store: EventStore; readonly outage: Outage }
-
-/** Out of disk or memory: what is small still passes, the canary too. */
-const SHORTAGE = /^53/
-
-function isShortage(failure: Failure): boolean {
-  return SHORTAGE.test(failure.sqlState ?? '')
-}
-
-/** The events that failed for want of disk or memory, and the first one's failure. */
-function shortOf(events: readonly PersonaEvent[], verdicts: BatchVerdicts) {
-  const failureFor = (event: PersonaEvent): Failure | null => {
-    const verdict = verdicts.get(event.id)
-    return verdict?.verdict === 'failed' && isShortage(verdict.failure) ? verdict.failure : null
+  #tellAll(events: readonly PersonaEvent[], verdict: StoreVerdict): void {
+    for (const { id } of events) this.#tell(id, verdict)
   }
-  const short = events.filter((event) => failureFor(event) !== null)
-  return { short, failure: short[0] === undefined ? null : failureFor(short[0]) }
+
+  /** Gives the events that are not settled: those left when a split was ended for an outage. */
+  async #storeOrSplit(events: readonly PersonaEvent[]): Promise<readonly PersonaEvent[]> {
+    const [first] = events
+    if (first === undefined) return []
+    const failure = await this.#storeWhole(events)
+    if (failure === null) return []
+    if (events.length === 1) {
+      this.#settleAlone(first, failure)
+      return []
+    }
+    const middle = Math.ceil(events.length / 2)
+    const left = await this.#storeOrSplit(events.slice(0, middle))
+    const rest = events.slice(middle)
+    return this.#outageFailure === null ? this.#storeOrSplit(rest) : [...left, ...rest]
+  }
+
+  /** Waits out outages. Null where nothing is left to do; else a failure that may be one event's. */
+  async #storeWhole(events: readonly PersonaEvent[]): Promise<Failure | null> {
+    const { outage } = this.#context
+    for (let isSecondTry = false; ;) {
+      const failure = await this.#tryStoring(events)
+      if (failure === null) return null
+      const next = await this.#next(events, failure, isSecondTry)
+      if (next === 'split') return failure
+      isSecondTry = next === 'again'
+      if (next === 'again' || (await outage.wait(failure.description))) continue
+      this.#tellAll(events, { verdict: 'released' })
+      return null
+    }
+  }
+
+  async #next(events: readonly PersonaEvent[], failure: Failure, isSecondTry: boolean): Promise<Next> {
+    if (failure.kind === 'event' || failure.kind === 'key') return 'split'
+    if (!(await takesEvents(this.#context.store))) return 'wait'
+    // What ended between the failure and the question is nobody's fault. Where it reads as an outage, more proof follows.
+    const isProvenLater = failure.kind === 'unclear' && (events.length > 1 || readsAsOutage(failure))
+    return isSecondTry || isProvenLater ? 'split' : 'again'
+  }
+
+  async #tryStoring(events: readonly PersonaEvent[]): Promise<Failure | null> {
+    const { store, outage } = this.#context
+    for (let conflicts = 0; ; conflicts += 1) {
+      try {
+        const outcomes = await store.storeEvents(events)
+        outage.noteStored([...outcomes].flatMap(([id, outcome]) => (outcome === 'duplicate' ? [] : [id])))
+        for (const [id, outcome] of outcomes) this.#tell(id, { verdict: 'stored', outcome, batchSize: events.length })
+        return null
+      } catch (error) {
+        outage.noteAnswer()
+        const failure = store.failureOf(error)
+        if (!CONFLICT_STATES.has(failure.sqlState ?? '') || conflicts >= MAX_CONFLICTS) return failure
+      }
+    }
+  }
+
+  #settleAlone({ id }: PersonaEvent, failure: Failure): void {
+    const { loneFailures } = this.#context.outage
+    if (failure.kind === 'event') return this.#tell(id, { verdict: 'refused', failure })
+    const blame = loneFailures.judge(id, failure, this.#storedBefore)
+    if (blame.blame === 'own') return this.#tell(id, { verdict: 'failed', failure })
+    this.#tell(id, { verdict: 'deferred', failure, delayMs: blame.delayMs })
+    if (failure.kind !== 'key' && loneFailures.looksLikeOutage) this.#outageFailure = failure
+  }
 }
 
 /**
- * Stores a batch and tells what became of each event. Never rejects.
+ * Stores a batch and tells what becomes of each event, as soon as it is known. Never rejects.
  *
  * - An outage costs time only: the batch waits and is tried again for as long as it lasts, or is handed back in a drain.
  * - A failure of the events' own: the batch is halved until the faulty event stands alone, in O(log n) writes; the
  *   others go through.
- * - A shortage is an outage too, unless events pass meanwhile, in this batch or in another.
+ * - A failure that reads as an outage, though our own write passes, is halved as well. An event that meets it alone goes
+ *   back to the queue until other events prove whose failure it is. Where two meet it and none passes, the rest waits.
+ * - A stored document that can't be decrypted puts back the event that needs it, and no other.
  */
-export async function storeBatch(context: StoreContext, events: readonly PersonaEvent[]): Promise<BatchVerdicts> {
-  const { outage } = context
-  const storedBefore = outage.batchesStored
-  const verdicts = new Map<string, StoreVerdict>()
-  let isSecondTry = false
-  for (let pending = events; ;) {
-    for (const [id, verdict] of await storeOrSplit(context, pending)) verdicts.set(id, verdict)
-    const { short, failure } = shortOf(pending, verdicts)
-    if (failure === null) return verdicts
-    const othersPass = outage.batchesStored > storedBefore
-    if (othersPass && isSecondTry) return verdicts
-    // The shortage may have ended in the middle of the batch: what met it gets another try before it is to blame.
-    isSecondTry = othersPass
-    pending = short
-    if (othersPass || (await outage.wait(failure.description))) continue
-    for (const event of short) verdicts.set(event.id, { verdict: 'released' })
-    return verdicts
-  }
-}
-
-/** Whether a failure may still be an outage's that ended before we asked whose it is: only a second try tells. */
-function mayBeOver(events: readonly PersonaEvent[], failure: Failure): boolean {
-  return events.length === 1 && failure.kind === 'unclear'
-}
-
-async function storeOrSplit(context: StoreContext, events: readonly PersonaEvent[]): Promise<BatchVerdicts> {
-  let isSecondTry = false
-  for (;;) {
-    const result = await storeWhole(context.store, events)
-    if (!('kind' in result)) {
-      context.outage.noteStored()
-      return result
-    }
-    const judged = await judge(context.store, result)
-    if (judged.kind === 'theirs') {
-      if (!isShortage(judged.failure)) context.outage.end()
-      if (isSecondTry || !mayBeOver(events, judged.failure)) return splitBatch(context, events, judged.failure)
-      isSecondTry = true
-    } else {
-      isSecondTry = false
-      if (!(await context.outage.wait(result.description))) return forAll(events, { verdict: 'released' })
-    }
-  }
-}
-
-async function splitBatch(
-  context: StoreContext,
-  events: readonly PersonaEvent[],
-  failure: Failure,
-): Promise<BatchVerdicts> {
-  if (events.length === 1) {
-    return forAll(events, { verdict: failure.kind === 'event' ? 'refused' : 'failed', failure })
-  }
-  const middle = Math.ceil(events.length / 2)
-  const first = await storeOrSplit(context, events.slice(0, middle))
-  const second = await storeOrSplit(context, events.slice(middle))
-  return new Map([...first, ...second])
+export async function storeBatch(context: StoreContext, events: readonly PersonaEvent[], tell: Tell): Promise<void> {
+  await new Batch(context, tell).settle(events)
 }

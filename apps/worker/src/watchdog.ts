@@ -10,6 +10,8 @@ type Watched = Pick<Consumer, 'heldCount' | 'lastSettledAtMs' | 'counts'>
 
 export type WatchdogOptions = {
   readonly consumer: Watched
+  /** Grows with every write of events that comes to an end, be it refused: a batch may take many until it is settled. */
+  readonly progress: () => number
   /** Whether deliveries could be settled now: Redis and the database answer, and no outage is under way. */
   readonly canSettle: () => Promise<boolean>
   readonly logger: Logger
@@ -30,19 +32,23 @@ export async function isAsleep(consumer: Watched, nowMs: number): Promise<boolea
 
 /** Tells how long a worker has held deliveries and settled none, although nothing outside keeps it from it. */
 class Standstill {
-  readonly #options: Pick<WatchdogOptions, 'consumer' | 'canSettle'>
+  readonly #options: Pick<WatchdogOptions, 'consumer' | 'canSettle' | 'progress'>
   #settledAtMs = Number.NaN
+  #progress = Number.NaN
   #sinceMs = performance.now()
 
-  constructor(options: Pick<WatchdogOptions, 'consumer' | 'canSettle'>) {
+  constructor(options: Pick<WatchdogOptions, 'consumer' | 'canSettle' | 'progress'>) {
     this.#options = options
   }
 
   async lastsMs(): Promise<number> {
     const { consumer, canSettle } = this.#options
     const settledAtMs = consumer.lastSettledAtMs()
-    const mayStandStill = consumer.heldCount() === 0 || settledAtMs !== this.#settledAtMs || !(await canSettle())
+    const progress = this.#options.progress()
+    const hasMoved = settledAtMs !== this.#settledAtMs || progress !== this.#progress
+    const mayStandStill = consumer.heldCount() === 0 || hasMoved || !(await canSettle())
     this.#settledAtMs = settledAtMs
+    this.#progress = progress
     if (mayStandStill) this.#sinceMs = performance.now()
     return performance.now() - this.#sinceMs
   }

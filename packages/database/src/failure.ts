@@ -9,14 +9,17 @@ import { UnsuitableSessionError } from './session-client.ts'
  * - `outage`: the database is away, or not ready for anybody; costs time, never an event's attempt.
  * - `unclear`: the database refused; an outage, unless one event meets it alone while others pass.
  * - `event`: PostgreSQL refuses a value (SQLSTATE classes 22, 23, 54); no retry changes that.
+ * - `key`: a stored document that the event needs can't be decrypted; costs that event time, and no attempt.
  */
-export type FailureKind = 'outage' | 'unclear' | 'event'
+export type FailureKind = 'outage' | 'unclear' | 'event' | 'key'
 
 export type Failure = {
   readonly kind: FailureKind
   readonly sqlState: string | null
   /** Words of our own: PostgreSQL's texts quote values, which may be personal data. */
   readonly description: string
+  /** Of a failure of kind `key`: the id of the key that the document is encrypted with, and whether that key is here. */
+  readonly key?: { readonly id: string; readonly isHere: boolean }
 }
 
 type AdapterCause = {
@@ -77,6 +80,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   '53300': 'too many connections',
   '54000': 'a limit of PostgreSQL is exceeded',
   '54001': 'nested too deeply for PostgreSQL',
+  '55P03': 'a lock was not to be had in time',
   '57014': 'statement timeout',
   '57P01': 'the database is shutting down',
   '57P03': 'the database is starting up',
@@ -116,6 +120,17 @@ function kindOf(error: unknown, sqlState: string | null): FailureKind {
   return EVENT_STATES.test(sqlState) ? 'event' : 'unclear'
 }
 
+/** What the database says to anybody while it is short of something, read-only or overloaded, or moves to another host. */
+const OUTAGE_WORDS = /^(25006|40001|40P01|53...|55P03|57014|57P..)$/
+
+/**
+ * Whether an event that meets this failure alone has proved nothing yet: it may be an outage that other writes escape.
+ * Only other events that are stored meanwhile tell the two apart.
+ */
+export function readsAsOutage({ kind, sqlState }: Failure): boolean {
+  return kind === 'outage' || (kind === 'unclear' && OUTAGE_WORDS.test(sqlState ?? ''))
+}
+
 /** Judges an error of a database call. Never throws; never carries the error's own text. */
 export function failureOf(error: unknown): Failure {
   const sqlState = sqlStateOf(error)
@@ -123,7 +138,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof RangeError) return { kind, sqlState, description: 'nested too deeply' }
   if (isNoEvent(error)) return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
-  if (error instanceof SealedDataError) return { kind: 'outage', sqlState, description: error.message }
+  if (error instanceof SealedDataError) {
+    const key = { id: error.keyId, isHere: error.isChanged }
+    return { kind: 'key', sqlState, description: error.message, key }
+  }
   if (error instanceof UnsuitableSessionError) return { kind: 'outage', sqlState, description: error.message }
   return { kind, sqlState, description: describe(error, sqlState, kind) }
 }

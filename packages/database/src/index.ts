@@ -18,9 +18,9 @@ export {
   type ErasureSubject,
   type ErasureTargets,
 } from './erasure/find-targets.ts'
-export { failureOf, sqlStateOf, type Failure, type FailureKind } from './failure.ts'
+export { failureOf, readsAsOutage, sqlStateOf, type Failure, type FailureKind } from './failure.ts'
 export type { PrismaClient } from './generated/client.ts'
-export { tryWriting } from './ingest/canary.ts'
+export { tryStoring, tryWriting } from './ingest/canary.ts'
 export { storeEvents, type StoreOutcome, type StoreOutcomes } from './ingest/store-events.ts'
 export { migrate } from './migration/migrate.ts'
 export { listOperations, type OperationPage, type OperationRow } from './operations/list-operations.ts'

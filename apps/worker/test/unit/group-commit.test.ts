@@ -8,7 +8,7 @@ const anEvent = (id: string, attributes: object = {}): PersonaEvent =>
   readEvent({ body: eventBody({ id, attributes }), environment: 'production', receivedAtMs: Date.now() })
 const ids = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => `evt_${from + index}`)
 
-type Batch = { readonly ids: readonly string[]; finish(): void; fail(error: Error): void }
+type Batch = { readonly ids: readonly string[]; tell(id: string): void; finish(): void; fail(error: Error): void }
 
 /** A group commit whose batches end when the test says so. */
 function aGroupCommit(options: Partial<GroupCommitOptions> = {}) {
@@ -17,12 +17,16 @@ function aGroupCommit(options: Partial<GroupCommitOptions> = {}) {
     maxInFlight: 2,
     maxBatchSize: 200,
     maxBatchCharacters: 8_000_000,
-    storeBatch: (events) =>
+    storeBatch: (events, tell) =>
       new Promise((resolve, reject) => {
         const verdict: StoreVerdict = { verdict: 'stored', outcome: 'applied', batchSize: events.length }
         batches.push({
           ids: events.map((event) => event.id),
-          finish: () => resolve(new Map(events.map((event) => [event.id, verdict]))),
+          tell: (id) => tell(id, verdict),
+          finish: () => {
+            for (const event of events) tell(event.id, verdict)
+            resolve()
+          },
           fail: reject,
         })
       }),
@@ -92,6 +96,16 @@ t.test('a batch that fails beyond all expectation rejects its own events only, a
   await pass()
   batches[1]?.finish()
   t.match(await next, { verdict: 'stored' })
+})
+
+t.test('an event is settled as soon as it is known what became of it, while its batch goes on', async (t) => {
+  const { addAll, batches, pass } = aGroupCommit()
+  const [first, second] = addAll(['evt_1', 'evt_2'])
+  await pass()
+  batches[0]?.tell('evt_2')
+  t.match(await second, { verdict: 'stored' })
+  batches[0]?.finish()
+  t.match(await first, { verdict: 'stored' })
 })
 
 t.test('of two deliveries of an event in one batch, one is a duplicate', async (t) => {

@@ -60,11 +60,13 @@ t.test('a drain ends a wait at once, and every later one', async (t) => {
   t.ok(performance.now() - startedAt < 200)
 })
 
-t.test('stored batches are counted, and end an outage', async (t) => {
+t.test('stored events are counted, and end an outage; duplicates end it, and count as an answer only', async (t) => {
   const { outage } = anOutage()
   await outage.wait('away')
-  outage.noteStored()
+  outage.noteStored([])
   t.equal(outage.isOut, false)
-  outage.end()
-  t.equal(outage.batchesStored, 1)
+  outage.noteStored(['evt_1', 'evt_2'])
+  outage.noteAnswer()
+  t.equal(outage.loneFailures.stored, 2)
+  t.equal(outage.answers, 3)
 })

@@ -22,6 +22,7 @@ function aContext() {
       storeEvents: unreachable,
       replayEvent: unreachable,
       tryWriting: unreachable,
+      tryStoring: unreachable,
       failureOf,
     },
     outage: new Outage({ draining: new AbortController().signal, onChange: () => {} }),

@@ -28,7 +28,13 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
   let waiting = 3
   const counts = () => Promise.resolve({ ...idle, waiting })
   const consumer = { ...asleep, counts, lastSettledAtMs: () => 0 }
-  const watch = createWatchdog({ consumer, canSettle: async () => true, logger, end: () => void (ends += 1) })
+  const watch = createWatchdog({
+    consumer,
+    progress: () => 0,
+    canSettle: async () => true,
+    logger,
+    end: () => void (ends += 1),
+  })
   await watch()
   waiting = 0
   await watch()
@@ -42,18 +48,19 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
 
 t.test('stuck: for three minutes it holds some and settles none although it could, seen twice in a row', async (t) => {
   const logger = createLogger({ app: 'worker', level: 'silent' })
-  const state = { held: 1, settledAtMs: 1, canSettle: true, ends: 0 }
+  const state = { held: 1, settledAtMs: 1, progress: 0, canSettle: true, ends: 0 }
   const consumer = { ...asleep, heldCount: () => state.held, lastSettledAtMs: () => state.settledAtMs }
   const monotonic = { nowMs: 1000 }
   t.capture(performance, 'now', () => monotonic.nowMs)
   const canSettle = async () => state.canSettle
-  const watch = createWatchdog({ consumer, canSettle, logger, end: () => void (state.ends += 1) })
+  const progress = () => state.progress
+  const watch = createWatchdog({ consumer, progress, canSettle, logger, end: () => void (state.ends += 1) })
   const watchAfter = async (ms: number) => {
     monotonic.nowMs += ms
     await watch()
   }
   await watch()
-  for (const excuse of [{ settledAtMs: 2 }, { canSettle: false }, { held: 0 }]) {
+  for (const excuse of [{ settledAtMs: 2 }, { progress: 1 }, { canSettle: false }, { held: 0 }]) {
     await watchAfter(180_000)
     Object.assign(state, excuse)
     await watchAfter(60_000)

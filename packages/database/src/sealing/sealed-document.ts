@@ -13,15 +13,21 @@ export type SealedTable = keyof typeof SEALED_COLUMNS
 /** Where a document or a body stands: opened anywhere else it is no document. */
 export type Place = readonly [table: SealedTable | 'dead_letters', id: string, column: string]
 
+const KEY_ID = /^[\w.-]{1,64}$/
+
 /** What is stored can't be opened: sealed with a key that is not here, or changed by hand. Carries the place, no content. */
 export class SealedDataError extends Error {
   override readonly name = 'SealedDataError'
   readonly isChanged: boolean
-  constructor([table, id, column]: Place, keyId: string, keys: KeyRing) {
-    const isChanged = keys.has(keyId)
+  readonly keyId: string
+  constructor([table, id, column]: Place, storedKeyId: string, keys: KeyRing) {
+    const isChanged = keys.has(storedKeyId)
+    // What was changed by hand may hold any text in the place of a key's id.
+    const keyId = KEY_ID.test(storedKeyId) ? storedKeyId : 'unreadable'
     const reason = isChanged ? 'but is not what that key has sealed there' : 'which is not here'
     super(`${column} of ${id} in ${table} is sealed with the key "${keyId}", ${reason}`)
     this.isChanged = isChanged
+    this.keyId = keyId
   }
 }
 

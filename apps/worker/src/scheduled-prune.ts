@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000
 const LOOKED_EVERY_MS = 5_000
 /** Ages are told in days; the work is spread over them. */
 const PRUNED_EVERY_MS = 3_600_000
-const AGAIN_AFTER_FAILURE_MS = 60_000
+const AGAIN_AFTER_MS = 60_000
 
 export type ScheduledPruneOptions = {
   readonly env: Pick<
@@ -27,6 +27,8 @@ export type ScheduledPruneOptions = {
   readonly logger: Logger
   /** Stops it between two chunks. */
   readonly draining: AbortSignal
+  /** How long after a failure, or another's prune or rebuild, it tries again, in ms. Default: a minute. */
+  readonly againAfterMs?: number
 }
 
 export interface ScheduledPrune {
@@ -82,15 +84,16 @@ async function pruneDue(options: ScheduledPruneOptions): Promise<void> {
  * workers one prunes at a time; beside a rebuild none does.
  */
 export function scheduledPrune(options: ScheduledPruneOptions): ScheduledPrune {
-  const { env, logger, draining } = options
+  const { env, logger, draining, againAfterMs = AGAIN_AFTER_MS } = options
   const isOn = env.PRUNE_EVENTS_AFTER_DAYS > 0 || env.PRUNE_DEAD_LETTERS_AFTER_DAYS > 0
   let dueAtMs = 0
   let running: Promise<unknown> = Promise.resolve()
   let stopLooking = (): void => undefined
   const onError = (error: unknown): void => {
     if (draining.aborted) return
-    if (error instanceof MaintenanceBusyError) return logger.debug('another prune or a rebuild is under way')
-    dueAtMs = performance.now() + AGAIN_AFTER_FAILURE_MS
+    dueAtMs = performance.now() + againAfterMs
+    if (error instanceof MaintenanceBusyError)
+      return logger.debug('another prune or a rebuild is under way, trying again in a minute')
     logger.warn({ description: failureOf(error).description }, 'prune failed, trying again in a minute')
   }
   const work = async (): Promise<void> => {

@@ -1,7 +1,10 @@
 import { openDatabase, storeDeadLetter, storeEvents } from '@persona-ingest/database'
 import { readEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
+import { createLogger } from '@persona-ingest/runtime'
+import { Client } from 'pg'
 import t from 'tap'
+import { scheduledPrune } from '../../src/scheduled-prune.ts'
 import { aWorkerProcess, says } from '../fixtures/a-worker-process.ts'
 import { deliveries } from '../fixtures/an-event.ts'
 
@@ -64,3 +67,37 @@ t.test('a prune that fails is told in words of our own, and the worker goes on',
   t.notMatch(worker.lines.join(), 'refused')
   t.match(await sql('SELECT outcome FROM operations ORDER BY id DESC LIMIT 1'), [{ outcome: 'failed' }])
 })
+
+t.test(
+  'a prune that meets another one, or a rebuild, is tried again after a pause and not after an hour',
+  async (t) => {
+    await sql('DROP TRIGGER refuse ON events')
+    await sql(`UPDATE events SET pruned_at = NULL`)
+    const busy = new Client({ connectionString: url })
+    await busy.connect()
+    await busy.query('SELECT pg_advisory_lock(723114602)')
+    const lines: string[] = []
+    const pruning = scheduledPrune({
+      env: {
+        DATABASE_URL: url,
+        STORAGE_ENCRYPTION_KEYS: [],
+        PRUNE_EVENTS_AFTER_DAYS: 3,
+        PRUNE_DEAD_LETTERS_AFTER_DAYS: 0,
+      },
+      prisma,
+      logger: createLogger({
+        app: 'worker',
+        level: 'debug',
+        destination: { write: (line: string) => void lines.push(line) },
+      }),
+      draining: new AbortController().signal,
+      againAfterMs: 100,
+    })
+    pruning.start()
+    t.teardown(() => pruning.stop())
+    await eventually(() => lines.some((line) => line.includes('under way')), { deadlineMs: 60_000 })
+    t.equal(await pruned(), 0)
+    await busy.end()
+    await eventually(async () => (await pruned()) === 15, { deadlineMs: 60_000 })
+  },
+)

@@ -1,12 +1,11 @@
 import type { PrismaClient } from '../generated/client.ts'
-import { keysOf } from '../sealing/sealed-document.ts'
-import { sqlExecutor, type SqlExecutor } from './sql-executor.ts'
-
-/** Far above any statement's own timeout: Prisma's, should it strike during COMMIT, can end the process. */
-const TIMEOUT_MS = 600_000
+import { inTransaction, type SqlExecutor } from './sql-executor.ts'
 
 /**
  * Runs work in one transaction while no other writer of events is at work; those that have read before read again.
+ *
+ * A redaction of much takes its time: a limit as a whole, as Prisma's transactions have, would end it again and again, and
+ * each attempt would hold the others off for as long.
  *
  * @see docs/adr/0002-shared-and-exclusive-writes.md
  */
@@ -14,12 +13,8 @@ export async function inExclusiveWrite<T>(
   prisma: PrismaClient,
   work: (executor: SqlExecutor) => Promise<T>,
 ): Promise<T> {
-  return prisma.$transaction(
-    async (transaction) => {
-      const executor = sqlExecutor(transaction, keysOf(prisma))
-      await executor.query('SELECT begin_exclusive_write()::text', [])
-      return work(executor)
-    },
-    { timeout: TIMEOUT_MS, maxWait: 10_000 },
-  )
+  return inTransaction(prisma, async (executor) => {
+    await executor.query('SELECT begin_exclusive_write()::text', [])
+    return work(executor)
+  })
 }

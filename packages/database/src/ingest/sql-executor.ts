@@ -1,5 +1,10 @@
 import type { KeyRing } from '@persona-ingest/encryption'
-import { ColumnTypeEnum, type SqlDriverAdapter, type SqlResultSet } from '@prisma/driver-adapter-utils'
+import {
+  ColumnTypeEnum,
+  type SqlDriverAdapter,
+  type SqlResultSet,
+  type Transaction,
+} from '@prisma/driver-adapter-utils'
 import type { PrismaClient } from '../generated/client.ts'
 import { keysOf } from '../sealing/sealed-document.ts'
 
@@ -36,7 +41,9 @@ function decodeRows({ columnNames, columnTypes, rows }: SqlResultSet): readonly 
   )
 }
 
-function adapterExecutor(connect: () => Promise<SqlDriverAdapter>, keys: KeyRing): SqlExecutor {
+type RawQueries = Pick<SqlDriverAdapter, 'queryRaw'>
+
+function adapterExecutor(connect: () => Promise<RawQueries>, keys: KeyRing): SqlExecutor {
   return {
     keys,
     async query<Row>(sql: string, parameters: readonly unknown[]) {
@@ -61,5 +68,32 @@ export function sqlExecutor(client: RawClient, keys: KeyRing = keysOf(client)): 
     keys,
     query: async <Row>(sql: string, parameters: readonly unknown[]) =>
       client.$queryRawUnsafe<readonly Row[]>(sql, ...parameters),
+  }
+}
+
+const bare = (sql: string) => ({ sql, args: [], argTypes: [] })
+
+async function rollBack(transaction: Transaction): Promise<void> {
+  // Where the connection is lost, the server has rolled back, and the pool drops the connection.
+  await transaction.executeRaw(bare('ROLLBACK')).catch(() => undefined)
+  await transaction.rollback()
+}
+
+/**
+ * Runs work in one READ COMMITTED transaction of a client that has an adapter. Unlike Prisma's own it has no limit of time
+ * as a whole: each statement has one, and so has the time between two of them.
+ */
+export async function inTransaction<T>(client: PrismaClient, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
+  const connect = adapters.get(client)
+  if (connect === undefined) throw new Error('Expected a client with an adapter of its own')
+  const transaction = await (await connect()).startTransaction('READ COMMITTED')
+  try {
+    const result = await work(adapterExecutor(async () => transaction, keysOf(client)))
+    await transaction.executeRaw(bare('COMMIT'))
+    await transaction.commit()
+    return result
+  } catch (error) {
+    await rollBack(transaction)
+    throw error
   }
 }

@@ -24,3 +24,32 @@ t.test('a document is split into lines down to parts that are short', async (t) 
   t.strictSame(documentLines([], 'tags'), [['tags', '[]']])
   t.strictSame(documentLines(null, 'checks'), [['checks', 'null']])
 })
+
+t.test('characters that show nothing are escaped, and the document stays the same', async (t) => {
+  const hidden = {
+    'zero-width space': '\u200b',
+    'zero-width joiner': '\u200d',
+    'byte order mark': '\ufeff',
+    'word joiner': '\u2060',
+    'soft hyphen': '\u00ad',
+    'Hangul filler': '\u3164',
+    'variation selector': '\ufe0f',
+    'annotation anchor': '\ufff9',
+    'right-to-left override': '\u202e',
+    'tag letter': '\u{e0041}',
+    'language tag': '\u{e0001}',
+    'variation selector of the supplement': '\u{e0100}',
+    'half of a surrogate pair': '\ud83d',
+  }
+  for (const [name, character] of Object.entries(hidden)) {
+    const output = captureOutput()
+    const document = { text: `Jo${character}hn` }
+    printJson(output, document)
+    t.notOk(output.stdout().includes(character), name)
+    t.match(output.stdout(), /Jo(\\u[0-9a-f]{4}){1,2}hn/, name)
+    t.same(JSON.parse(output.stdout()), document, name)
+  }
+  const output = captureOutput()
+  printJson(output, { text: 'Zoë Łukasz 山田 محمد 😀' })
+  t.equal(output.stdout(), '{"text":"Zoë Łukasz 山田 محمد 😀"}\n', 'what shows is left as it is')
+})

@@ -1,5 +1,5 @@
 import { countOpenDeadLetters, failureOf, readEventStatistics, type PrismaClient } from '@persona-ingest/database'
-import { QueueUnavailableError, type QueueView } from '@persona-ingest/queue'
+import { QueueUnavailableError, type QueueRestraint, type QueueView } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/runtime'
 
 /** Whether a server answers, and what is wrong where it does not. */
@@ -15,6 +15,8 @@ export type IngestStatus = {
     readonly delayed: number
     readonly failed: number
     readonly oldest_waiting_ms: number | null
+    /** What keeps workers from taking: `paused` or `limited` from a dashboard; null: nothing. */
+    readonly restraint: QueueRestraint | null
     /** Came into the queue unencrypted although a worker has keys; null where none did in the last week. */
     readonly unencrypted: { readonly deliveries: number; readonly last_at: Date } | null
   } | null
@@ -48,13 +50,14 @@ function away(fault: string): Reachability {
 /** What the queue says of itself. Never rejects. */
 export async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
   try {
-    const [counts, oldestWaitingMs, found] = await Promise.all([
+    const [counts, oldestWaitingMs, restraint, found] = await Promise.all([
       view.counts(),
       view.oldestWaitingMs(nowMs),
+      view.restraint(),
       view.unencrypted(),
     ])
     const unencrypted = found === null ? null : { deliveries: found.count, last_at: new Date(found.lastAtMs) }
-    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs, unencrypted } }
+    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs, restraint, unencrypted } }
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? `${error.code}: ${error.message}` : 'unexpected failure'
     return { redis: away(fault), queue: null }

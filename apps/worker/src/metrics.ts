@@ -6,7 +6,7 @@ const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
 /** What the gauges ask for when they are scraped. */
 export type MetricSources = {
-  readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs'>
+  readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs' | 'restraint'>
   readonly readiness: Readiness
   readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
   /** Of the newest stored events: how many tell more than the row of their object holds. Without it, no such gauge. */
@@ -36,6 +36,15 @@ function gauges(registry: Registry, sources: MetricSources): void {
     async collect() {
       const ageMs = await sources.queue.oldestWaitingMs(Date.now()).catch(() => UNKNOWN)
       this.set((ageMs ?? 0) / 1000)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_queue_paused',
+    help: '1 while the queue is paused from a dashboard, so that no worker takes from it, NaN while Redis does not tell',
+    registers,
+    async collect() {
+      const restraint = await sources.queue.restraint().catch(() => UNKNOWN)
+      this.set(typeof restraint === 'number' ? restraint : Number(restraint === 'paused'))
     },
   })
   new Gauge({

@@ -1,12 +1,12 @@
-import type { Consumer } from '@persona-ingest/queue'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Consumer, QueueRestraint } from '@persona-ingest/queue'
+import { RepeatedLine, type Logger } from '@persona-ingest/runtime'
 
 /** Far above any batch, outages aside: those hold deliveries, and a worker that holds some is not asleep. */
 const ASLEEP_AFTER_MS = 60_000
 /** Every wait of ours is bounded and told as an outage long before: a statement's ends after 25 s. */
 const STUCK_AFTER_MS = 180_000
 
-type Watched = Pick<Consumer, 'heldCount' | 'lastSettledAtMs' | 'counts'>
+type Watched = Pick<Consumer, 'heldCount' | 'lastSettledAtMs' | 'counts' | 'restraint' | 'takeBackPaused'>
 
 export type WatchdogOptions = {
   readonly consumer: Watched
@@ -22,12 +22,48 @@ export type WatchdogOptions = {
 
 /**
  * Tells whether a worker sleeps while work waits: deliveries wait, it holds none, and it settled none for a minute.
- * BullMQ workers were seen to do so after a fail-over of Redis (taskforcesh/bullmq issues 3088 and 3185).
+ * BullMQ workers were seen to do so after a fail-over of Redis (taskforcesh/bullmq issues 3088 and 3185). A queue that is
+ * paused or limited from a dashboard lets no worker take more, and a fresh process would not take more either.
  */
-export async function isAsleep(consumer: Watched, nowMs: number): Promise<boolean> {
+export async function isAsleep(
+  consumer: Pick<Watched, 'heldCount' | 'lastSettledAtMs' | 'counts'>,
+  nowMs: number,
+  restraint: QueueRestraint | null,
+): Promise<boolean> {
+  if (restraint !== null) return false
   if (consumer.heldCount() > 0 || nowMs - consumer.lastSettledAtMs() < ASLEEP_AFTER_MS) return false
   const counts = await consumer.counts().catch(() => null)
   return counts !== null && counts.waiting > 0 && consumer.heldCount() === 0
+}
+
+const RESTRAINT_WORDS = {
+  paused: 'the queue is paused, waiting until it is resumed',
+  limited: 'the queue has a global concurrency or rate limit, which no part of this service sets',
+} as const
+
+/** Reads what restrains the queue and logs it: at once, then every minute, and when it has ended. */
+class RestraintReport {
+  readonly #logger: Logger
+  readonly #line: RepeatedLine<QueueRestraint>
+  #last: QueueRestraint | null = null
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+    this.#line = new RepeatedLine({
+      everyMs: 60_000,
+      write: (restraint) => logger.warn({ restraint }, RESTRAINT_WORDS[restraint]),
+    })
+  }
+
+  async read(consumer: Pick<Watched, 'restraint' | 'takeBackPaused'>): Promise<QueueRestraint | null> {
+    // Where Redis can't be asked, nothing is known to have changed.
+    const restraint = await consumer.restraint().catch(() => this.#last)
+    if (restraint !== null) this.#line.note(restraint)
+    else if (this.#last !== null) this.#logger.info({ restraint: this.#last }, 'the queue is no longer restrained')
+    if (restraint === 'paused' || this.#last === 'paused') await consumer.takeBackPaused().catch(() => undefined)
+    this.#last = restraint
+    return restraint
+  }
 }
 
 /** Tells how long a worker has held deliveries and settled none, although nothing outside keeps it from it. */
@@ -66,6 +102,7 @@ const WORDS = {
 export function createWatchdog(options: WatchdogOptions): () => Promise<void> {
   const { consumer, logger, end, stuckAfterMs = STUCK_AFTER_MS } = options
   const standstill = new Standstill(options)
+  const restraints = new RestraintReport(logger)
   const found = { asleep: 0, stuck: 0 }
   const note = (kind: keyof typeof found, isFound: boolean) => {
     found[kind] = isFound ? found[kind] + 1 : 0
@@ -74,7 +111,8 @@ export function createWatchdog(options: WatchdogOptions): () => Promise<void> {
     end()
   }
   return async () => {
-    note('asleep', await isAsleep(consumer, Date.now()))
+    const restraint = await restraints.read(consumer)
+    note('asleep', await isAsleep(consumer, Date.now(), restraint))
     note('stuck', (await standstill.lastsMs()) >= stuckAfterMs)
   }
 }

@@ -7,6 +7,7 @@ import { HeldWorker } from './held-worker.ts'
 import { attemptsBefore, type UnreadableReason } from './job-data.ts'
 import { openQueue, type QueueHandle } from './queue-handle.ts'
 import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
+import { takeBackPaused } from './queue-restraint.ts'
 import { createQueueView, type QueueView } from './queue-view.ts'
 import type { QueueUnavailableError } from './queue-unavailable-error.ts'
 import { patientConnection } from './redis-connection.ts'
@@ -68,6 +69,11 @@ export type ConsumerOptions = {
 export interface Consumer extends QueueView {
   /** Starts taking; while Redis is away it waits. */
   start(): void
+  /**
+   * Puts jobs where they can be taken that a dashboard with BullMQ below 6 moved away when it paused the queue. Rejects
+   * with a `QueueUnavailableError`.
+   */
+  takeBackPaused(): Promise<void>
   /** Whether there is a connection right now. */
   isReady(): boolean
   /** Deliveries held now: taken, and not yet confirmed as settled. */
@@ -152,6 +158,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     start() {
       worker.run().catch(onError)
     },
+    takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',
     heldCount: () => worker.heldCount,
     lastSettledAtMs: () => worker.lastSettledAtMs,

@@ -25,11 +25,13 @@ async function countIn({ queue, client }: QueueHandle, state: string, command: '
 
 /** Counts the deliveries of all jobs by state. What moves from one state to the other meanwhile may be missed. */
 export async function countDeliveries(handle: QueueHandle): Promise<QueueCounts> {
-  const [waiting, active, delayed, failed] = await Promise.all([
+  const [waiting, paused, active, delayed, failed] = await Promise.all([
     countIn(handle, 'wait', 'LRANGE'),
+    // Where a dashboard with BullMQ below 6 puts them while the queue is paused.
+    countIn(handle, 'paused', 'LRANGE'),
     countIn(handle, 'active', 'LRANGE'),
     countIn(handle, 'delayed', 'ZRANGE'),
     countIn(handle, 'failed', 'ZRANGE'),
   ])
-  return { waiting, active, delayed, failed }
+  return { waiting: waiting + paused, active, delayed, failed }
 }

@@ -1,4 +1,5 @@
 export type { Delivery, HeldDelivery, Replay, Settlement } from './delivery.ts'
+export type { QueueRestraint } from './queue-restraint.ts'
 export type { UnencryptedDeliveries } from './unencrypted-deliveries.ts'
 export type { QueueCounts, QueueDurability, QueueView } from './queue-view.ts'
 export { redisUrl } from './redis-url.ts'

@@ -37,11 +37,17 @@ function reachabilityText({ reachable, fault }: Reachability): string {
   return reachable ? 'reachable' : `AWAY: ${fault ?? ''}`
 }
 
+const RESTRAINTS = {
+  paused: 'PAUSED from a dashboard: workers wait until it is resumed',
+  limited: 'LIMITED from a dashboard: a global concurrency or rate is set',
+} as const
+
 function queueText({ queue }: IngestStatus): string | null {
   if (queue === null) return null
-  const { oldest_waiting_ms: oldestMs, waiting, active, delayed, failed } = queue
+  const { oldest_waiting_ms: oldestMs, restraint, waiting, active, delayed, failed } = queue
+  const restrained = restraint === null ? '' : `; ${RESTRAINTS[restraint]}`
   const text = Object.entries({ waiting, active, delayed, failed }).map(([state, count]) => `${count} ${state}`)
-  return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}`
+  return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}${restrained}`
 }
 
 function unencryptedText({ queue }: IngestStatus): string | null {

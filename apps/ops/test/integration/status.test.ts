@@ -5,7 +5,8 @@ import { runCli } from '../fixtures/run-cli.ts'
 import { runHere } from '../fixtures/run-here.ts'
 import { storeExamples } from '../fixtures/stored-events.ts'
 
-const [{ url: databaseUrl, sql }, { url: redisUrl }] = await Promise.all([throwAwayDatabase(t), throwAwayRedis(t)])
+const [{ url: databaseUrl, sql }, redis] = await Promise.all([throwAwayDatabase(t), throwAwayRedis(t)])
+const { url: redisUrl } = redis
 await storeExamples(databaseUrl, sql)
 await sql("UPDATE events SET received_at = now() - interval '5 s', processed_at = now() - interval '4 s'")
 
@@ -54,6 +55,19 @@ t.test('status tells what it can while one of both is away, and exits with 1', a
     t.notMatch(stdout + stderr, /secret|zoe|127\.0\.0\.1/)
     t.ok(tookMs < 30_000, `took ${Math.round(tookMs)} ms`)
   }
+})
+
+t.test('status tells that the queue is paused or limited', async (t) => {
+  const meta = 'bull:persona-events:meta'
+  await redis.command('HSET', meta, 'paused', 1)
+  const [human, document] = [await runHere(['status'], both), await runHere(['status', '--json'], both)]
+  t.match(human.stdout, /queue +2 waiting.*; PAUSED from a dashboard/)
+  t.match(JSON.parse(document.stdout), { queue: { restraint: 'paused' } })
+  await redis.command('HDEL', meta, 'paused')
+  await redis.command('HSET', meta, 'concurrency', 1)
+  t.match((await runHere(['status'], both)).stdout, /; LIMITED from a dashboard/)
+  await redis.command('HDEL', meta, 'concurrency')
+  t.notMatch((await runHere(['status'], both)).stdout, /PAUSED|LIMITED/)
 })
 
 t.test('status names every variable that is missing', async (t) => {

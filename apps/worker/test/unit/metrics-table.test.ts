@@ -18,7 +18,7 @@ function workerRegistry(): Registry {
   const registry = createRegistry()
   const counts = async () => ({ waiting: 0, active: 0, delayed: 0, failed: 0 })
   createWorkerMetrics(registry, {
-    queue: { counts, oldestWaitingMs: async () => null },
+    queue: { counts, oldestWaitingMs: async () => null, restraint: async () => null },
     readiness,
     openDeadLetters: async () => [],
     driftedEvents: async () => 0,
@@ -73,7 +73,7 @@ t.test('what cannot be asked is not told as 0', async (t) => {
   const registry = createRegistry()
   const away = async (): Promise<never> => Promise.reject(new Error('away'))
   createWorkerMetrics(registry, {
-    queue: { counts: away, oldestWaitingMs: away },
+    queue: { counts: away, oldestWaitingMs: away, restraint: away },
     readiness: new Readiness({ checks: { redis: away, database: away } }),
     openDeadLetters: away,
     driftedEvents: away,

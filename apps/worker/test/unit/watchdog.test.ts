@@ -1,3 +1,4 @@
+import type { QueueRestraint } from '@persona-ingest/queue'
 import { createLogger } from '@persona-ingest/runtime'
 import t from 'tap'
 import { createWatchdog, isAsleep } from '../../src/watchdog.ts'
@@ -8,17 +9,23 @@ const asleep = {
   heldCount: () => 0,
   lastSettledAtMs: () => NOW_MS - 61_000,
   counts: () => Promise.resolve({ ...idle, waiting: 3 }),
+  restraint: (): Promise<QueueRestraint | null> => Promise.resolve(null),
+  takeBackPaused: () => Promise.resolve(),
 }
 
 t.test('asleep: deliveries wait, none is held, none was settled for a minute', async (t) => {
-  t.equal(await isAsleep(asleep, NOW_MS), true)
-  t.equal(await isAsleep({ ...asleep, heldCount: () => 1 }, NOW_MS), false, 'it holds some: an outage of the database')
-  t.equal(await isAsleep({ ...asleep, lastSettledAtMs: () => NOW_MS - 59_000 }, NOW_MS), false)
-  t.equal(await isAsleep({ ...asleep, counts: () => Promise.resolve(idle) }, NOW_MS), false)
-  t.equal(await isAsleep({ ...asleep, counts: () => Promise.reject(new Error('away')) }, NOW_MS), false)
+  t.equal(await isAsleep(asleep, NOW_MS, null), true)
+  t.equal(
+    await isAsleep({ ...asleep, heldCount: () => 1 }, NOW_MS, null),
+    false,
+    'it holds some: an outage of the database',
+  )
+  t.equal(await isAsleep({ ...asleep, lastSettledAtMs: () => NOW_MS - 59_000 }, NOW_MS, null), false)
+  t.equal(await isAsleep({ ...asleep, counts: () => Promise.resolve(idle) }, NOW_MS, null), false)
+  t.equal(await isAsleep({ ...asleep, counts: () => Promise.reject(new Error('away')) }, NOW_MS, null), false)
   let held = 0
   const counts = () => Promise.resolve({ ...idle, waiting: (held = 1) })
-  t.equal(await isAsleep({ ...asleep, heldCount: () => held, counts }, NOW_MS), false, 'it took some meanwhile')
+  t.equal(await isAsleep({ ...asleep, heldCount: () => held, counts }, NOW_MS, null), false, 'it took some meanwhile')
 })
 
 t.test('the process ends where it is found asleep twice in a row', async (t) => {
@@ -72,4 +79,32 @@ t.test('stuck: for three minutes it holds some and settles none although it coul
   t.equal(state.ends, 0, 'once')
   await watchAfter(60_000)
   t.equal(state.ends, 1)
+})
+
+t.test('a queue that is paused or limited from a dashboard ends no process, and is logged once a minute', async (t) => {
+  const lines: string[] = []
+  const logger = createLogger({ app: 'worker', level: 'info', destination: { write: (line) => void lines.push(line) } })
+  const state: { restraint: QueueRestraint | null; takenBack: number } = { restraint: 'paused', takenBack: 0 }
+  const consumer = {
+    ...asleep,
+    lastSettledAtMs: () => 0,
+    restraint: async () => state.restraint,
+    takeBackPaused: async () => void (state.takenBack += 1),
+  }
+  let ends = 0
+  const common = { progress: () => 0, canSettle: async () => true, logger }
+  const watch = createWatchdog({ consumer, ...common, end: () => void (ends += 1) })
+  for (let time = 0; time < 5; time += 1) await watch()
+  t.match(lines, [/"level":"warn".*"restraint":"paused".*the queue is paused/])
+  t.equal(lines.length, 1)
+  t.equal(state.takenBack, 5)
+  state.restraint = 'limited'
+  for (let time = 0; time < 5; time += 1) await watch()
+  t.match(lines[1], /"restraint":"limited"/)
+  t.equal(ends, 0)
+  state.restraint = null
+  await watch()
+  t.match(lines[2], /"level":"info".*no longer restrained/)
+  await watch()
+  t.equal(ends, 1, 'then a worker that takes nothing is asleep again')
 })

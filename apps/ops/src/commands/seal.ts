@@ -56,6 +56,7 @@ async function run(deps: OpsDeps, { reason, by, json }: Options): Promise<void> 
 export function addSeal(program: Command, deps: OpsDeps): void {
   const command = program
     .command('seal')
+    .alias('encrypt')
     .description('bring all personal documents that are stored under the first of STORAGE_ENCRYPTION_KEYS')
   addAuditOptions(command)
     .addOption(jsonOption())

@@ -76,6 +76,22 @@ t.test('help that was asked for exits with 0', async (t) => {
   }
 })
 
+t.test('every command of the contract exists under its name', async (t) => {
+  const commands = [
+    ...['simulate', 'timeline', 'replay', 'rebuild', 'erase', 'prune', 'encrypt', 'status'].map((name) => [name]),
+    ...['list', 'show'].map((name) => ['inquiries', name]),
+    ['events', 'show'],
+    ...['list', 'show', 'replay', 'discard'].map((name) => ['dead-letters', name]),
+    ['operations', 'list'],
+  ]
+  for (const command of commands) {
+    const { code, stdout } = await run([...command, '--help'])
+    t.equal(code, 0, command.join(' '))
+    // `ops help` would answer for a name that is not there.
+    t.match(stdout, new RegExp(`^Usage: ops ${command.length === 1 ? '' : `${command[0]} `}\\S*${command.at(-1)}`))
+  }
+})
+
 t.test('a faulty environment exits with 1 and names every fault', async (t) => {
   const { code, stderr } = await run(['status'], { DATABASE_URL: 'mysql://zoe:secret@host' })
   t.equal(code, 1)

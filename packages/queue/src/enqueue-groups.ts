@@ -1,5 +1,6 @@
 import type { Delivery } from './delivery.ts'
-import { jobIdOf } from './job-data.ts'
+import { createHash } from 'node:crypto'
+import { eventJobId } from './job-data.ts'
 import { queueUnavailable, QueueUnavailableError } from './queue-unavailable-error.ts'
 
 export type EnqueueGroupsOptions = {
@@ -93,7 +94,12 @@ export class EnqueueGroups {
   }
 }
 
+/** For comparisons within this process: the digest has no key and never leaves it. */
+function identityOf(delivery: Delivery): string {
+  return delivery.kind === 'event' ? eventJobId(delivery) : createHash('sha256').update(delivery.body).digest('hex')
+}
+
 /** The same event twice at once needs one place only. */
 function distinct(group: readonly Waiting[]): readonly Delivery[] {
-  return [...new Map(group.map(({ delivery }) => [jobIdOf(delivery), delivery])).values()]
+  return [...new Map(group.map(({ delivery }) => [identityOf(delivery), delivery])).values()]
 }

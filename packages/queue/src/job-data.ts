@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
 import type { KeyRing } from '@persona-ingest/encryption'
 import { Type, type Static } from '@sinclair/typebox'
@@ -55,20 +55,35 @@ export type UnreadableReason = 'JOB_VERSION_UNKNOWN' | 'JOB_SHAPE_INVALID' | 'JO
 /** A delivery or replay out of a job, and the attempts that it has used up in earlier ones. */
 export type ReadDelivery = { readonly delivery: Delivery | Replay; readonly attemptsMade: number }
 
+/** Keys for what a job holds, and the key of the installation for the digests in ids where there are no others. */
+export type JobKeys = { readonly keys: KeyRing; readonly fallbackKey: Uint8Array | null }
+
 /**
- * The id of a delivery's own job: `e-<event id>`, or `q-<sha256 of the body>` for a quarantined one. A replay's is
+ * The id of a delivery's own job: `e-<event id>`, or `q-<keyed digest of the body>` for a quarantined one. A replay's is
  * `r-<event id>`: it must neither swallow a delivery of the event nor be swallowed by one.
+ *
+ * Anyone who knows the rest of a body could guess a value in it and compare an unkeyed digest. Older versions wrote those:
+ * the id of a waiting job is never computed again.
  *
  * The prefix is needed: bare event ids such as `meta`, `wait` or `active`, or digits alone, collide with BullMQ's own
  * keys. Throws `RangeError` for an event id that BullMQ's keys can't hold (the contract's alphabet has none).
  */
-export function jobIdOf(delivery: Delivery | Replay): string {
-  if (delivery.kind === 'quarantined') return `q-${createHash('sha256').update(delivery.body).digest('hex')}`
+export function jobIdOf(delivery: Delivery | Replay, { keys, fallbackKey }: JobKeys): string {
+  if (delivery.kind === 'quarantined') {
+    return `q-${keys.digest(DIGEST_PURPOSE, delivery.body, fallbackKey).bytes.toString('hex')}`
+  }
+  return eventJobId(delivery)
+}
+
+/** The id of the job of an event, or of its replay. Throws as {@link jobIdOf} does. */
+export function eventJobId(delivery: { readonly kind: 'event' | 'replay'; readonly eventId: string }): string {
   if (!/^[A-Za-z0-9_-]{1,255}$/.test(delivery.eventId)) {
     throw new RangeError('Expected an event id of 1 to 255 characters out of A-Z a-z 0-9 _ -')
   }
   return `${delivery.kind === 'replay' ? 'r' : 'e'}-${delivery.eventId}`
 }
+
+const DIGEST_PURPOSE = 'job ids'
 
 /** The id of a job of several deliveries tells how many, so that a queue is counted without opening its jobs. */
 export function groupJobId(size: number): string {

@@ -1,8 +1,7 @@
 import type { JobsOptions } from 'bullmq'
 import { RETRY_BACKOFF } from './backoff.ts'
 import type { Delivery, Replay } from './delivery.ts'
-import type { KeyRing } from '@persona-ingest/encryption'
-import { groupJobId, jobIdOf, writeGroupData, writeJobData, type JobData } from './job-data.ts'
+import { groupJobId, jobIdOf, writeGroupData, writeJobData, type JobData, type JobKeys } from './job-data.ts'
 
 /** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */
 const jobOptions = {
@@ -16,20 +15,24 @@ const jobOptions = {
 type NewJob = { readonly name: string; readonly data: JobData; readonly opts: JobsOptions & { readonly jobId: string } }
 
 /** The job for deliveries that travel together, or for one alone. */
-export function newJob(deliveries: readonly Delivery[], keys: KeyRing): NewJob {
+export function newJob(deliveries: readonly Delivery[], jobKeys: JobKeys): NewJob {
   const [first] = deliveries
   if (first === undefined) throw new RangeError('Expected at least one delivery')
-  if (deliveries.length === 1) return newSingleJob(first, { attemptsMade: 0, delayMs: 0 }, keys)
+  if (deliveries.length === 1) return newSingleJob(first, { attemptsMade: 0, delayMs: 0 }, jobKeys)
   const opts = { ...jobOptions, jobId: groupJobId(deliveries.length) }
-  return { name: 'group', data: writeGroupData(deliveries, keys), opts }
+  return { name: 'group', data: writeGroupData(deliveries, jobKeys.keys), opts }
 }
 
 /** The job for one that travels alone, or that has used up attempts in another job; it rests for `delayMs` first. */
 export function newSingleJob(
   delivery: Delivery | Replay,
   history: { attemptsMade: number; delayMs: number },
-  keys: KeyRing,
+  jobKeys: JobKeys,
 ): NewJob {
-  const opts = { ...jobOptions, jobId: jobIdOf(delivery), ...(history.delayMs > 0 ? { delay: history.delayMs } : {}) }
-  return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, keys), opts }
+  const opts = {
+    ...jobOptions,
+    jobId: jobIdOf(delivery, jobKeys),
+    ...(history.delayMs > 0 ? { delay: history.delayMs } : {}),
+  }
+  return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, jobKeys.keys), opts }
 }

@@ -1,6 +1,7 @@
 import type { Delivery } from './delivery.ts'
 import { EnqueueGroups } from './enqueue-groups.ts'
-import { jobIdOf } from './job-data.ts'
+import { eventJobId } from './job-data.ts'
+import { jobKeys } from './job-keys.ts'
 import { newJob, newSingleJob } from './new-job.ts'
 import { onQueue, openQueue } from './queue-handle.ts'
 import { queuedReplays } from './queued-replays.ts'
@@ -56,20 +57,22 @@ export function createProducer(options: ProducerOptions): Producer {
   const groups = new EnqueueGroups({
     deadlineMs: handle.deadlineMs,
     write: async (deliveries) => {
-      const { name, data, opts } = newJob(deliveries, handle.keys)
-      await onQueue(handle, async () => await handle.queue.add(name, data, opts))
+      await onQueue(handle, async () => {
+        const { name, data, opts } = newJob(deliveries, await jobKeys(handle, deliveries))
+        return await handle.queue.add(name, data, opts)
+      })
     },
   })
   return {
     ...createQueueView(handle),
     async enqueue(delivery) {
       // Throws before anybody else shares a job with it.
-      jobIdOf(delivery)
+      if (delivery.kind === 'event') eventJobId(delivery)
       await groups.add(delivery)
     },
     async enqueueReplays(eventIds) {
       const jobs = eventIds.map((eventId) =>
-        newSingleJob({ kind: 'replay', eventId }, { attemptsMade: 0, delayMs: 0 }, handle.keys),
+        newSingleJob({ kind: 'replay', eventId }, { attemptsMade: 0, delayMs: 0 }, { ...handle, fallbackKey: null }),
       )
       if (jobs.length > 0) await onQueue(handle, async () => await handle.queue.addBulk(jobs))
     },

@@ -1,7 +1,8 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
 import { AttemptFailed } from './held-worker.ts'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { JobKeys } from './job-data.ts'
+import { jobKeys } from './job-keys.ts'
 import { newSingleJob } from './new-job.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { release } from './release.ts'
@@ -32,7 +33,7 @@ function isDone({ settlement }: Settled): boolean {
 }
 
 /** A job of its own for a delivery that must not keep its companions, or be kept by them. */
-function jobApart({ held, settlement }: Settled, backoff: (attemptsMade: number) => number, keys: KeyRing) {
+function jobApart({ held, settlement }: Settled, backoff: (attemptsMade: number) => number, keys: JobKeys) {
   if (settlement.settle === 'done') throw new RangeError('Expected a delivery that is not done')
   const delivery = held.kind === 'replay' ? held : { ...held, body: settlement.body ?? held.body }
   const attemptsMade = held.attemptsMade + (settlement.settle === 'retry' ? 1 : 0)
@@ -59,6 +60,12 @@ export async function settleJob(options: SettleJobOptions): Promise<void> {
   }
   if (delayMs !== null) return await release(job, token, { delayMs, onError })
   if (reason !== null) throw new AttemptFailed(reason)
-  const apart = settled.filter((each) => !isDone(each)).map((each) => jobApart(each, backoff, queueHandle.keys))
-  await onQueue(queueHandle, async () => await queueHandle.queue.addBulk(apart))
+  const left = settled.filter((each) => !isDone(each))
+  await onQueue(queueHandle, async () => {
+    const keys = await jobKeys(
+      queueHandle,
+      left.map(({ held }) => held),
+    )
+    return await queueHandle.queue.addBulk(left.map((each) => jobApart(each, backoff, keys)))
+  })
 }

@@ -29,12 +29,20 @@ function keepsMessage(error: Error, ownErrors: OwnErrors): boolean {
   return 'syscall' in error || [CodedError, ...ownErrors].some((own) => error instanceof own)
 }
 
+/** Beginnings of Redis' messages that share the code `ERR`; none of them holds a value, what comes after may. */
+const REDIS_ERR =
+  /^ERR (max number of clients reached|invalid password|AUTH <password> called without any password configured|DB index is out of range|SELECT is not allowed in cluster mode|This instance has cluster support disabled|unknown command|unknown subcommand|wrong number of arguments|syntax error|Protocol error|command not allowed|value is not an integer or out of range|Error running script|user_script|no such key|timeout)/i
+
+/** Redis says its code as the first word of a message (OOM, READONLY, MISCONF); `ERR` alone would say nothing. */
+function redisCode(message: string): string | undefined {
+  return REDIS_ERR.exec(message)?.[0] ?? /^[A-Z]+(?= )/.exec(message)?.[0]
+}
+
 function codeOf(error: Error): string | undefined {
   const code = 'code' in error ? error.code : undefined
   if (typeof code === 'number') return String(code)
   if (typeof code === 'string' && /^[\w.-]{1,64}$/.test(code)) return code
-  // Redis says its code as the first word of the message (OOM, READONLY, MISCONF), which the person on call needs.
-  return error.name === 'ReplyError' ? /^[A-Z]+(?= )/.exec(error.message)?.[0] : undefined
+  return error.name === 'ReplyError' ? redisCode(error.message) : undefined
 }
 
 function framesOf(error: Error): string | undefined {

@@ -63,3 +63,11 @@ t.test('a class named as our own keeps its message, a reply of Redis its first w
   t.notMatch(JSON.stringify(described), MARK)
   t.notOk('message' in describeError(new Named('not told to be ours')))
 })
+
+t.test('what Redis calls ERR is told by the constant words after it, never by what follows them', async (t) => {
+  const codeOf = (message: string) => describeError(Object.assign(new Error(message), { name: 'ReplyError' })).code
+  t.equal(codeOf('ERR max number of clients reached'), 'ERR max number of clients reached')
+  t.equal(codeOf(`ERR unknown command '${MARK}', with args beginning with: '${MARK}'`), 'ERR unknown command')
+  t.equal(codeOf(`ERR something new about ${MARK}`), 'ERR')
+  t.equal(codeOf(`WRONGPASS invalid username-password pair for ${MARK}`), 'WRONGPASS')
+})

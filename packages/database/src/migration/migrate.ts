@@ -29,6 +29,30 @@ async function withMigrateLock<T>(databaseUrl: string, work: (client: SessionCli
   }
 }
 
+/** A database that can't hold what events tell. The message is of our own words. */
+export class UnsuitableDatabaseError extends Error {
+  override readonly name = 'UnsuitableDatabaseError'
+}
+
+const OLDEST_VERSION = 150_000
+
+/**
+ * Found here and not by the first name that the database can't hold: its event would become a dead letter.
+ */
+async function expectSuitable(client: SessionClient): Promise<void> {
+  const { rows } = await client.query<{ encoding: string; version: number; name: string }>(
+    `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version_num')::int AS version,
+     current_setting('server_version') AS name`,
+  )
+  const { encoding = '', version = 0, name = '' } = rows[0] ?? {}
+  if (version < OLDEST_VERSION)
+    throw new UnsuitableDatabaseError(`PostgreSQL ${name} is too old, 15 or later is needed`)
+  if (encoding !== 'UTF8')
+    throw new UnsuitableDatabaseError(
+      `the encoding of the database is ${encoding} and must be UTF8: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`,
+    )
+}
+
 /**
  * A migration is one transaction: one that was begun and not finished (an outage, a killed process, an error) has left
  * nothing behind but its record, over which the engine would refuse every further attempt.
@@ -53,6 +77,7 @@ async function forgetUnfinished(client: SessionClient): Promise<void> {
 export async function migrate(options: { databaseUrl: string }): Promise<{ applied: readonly string[] }> {
   const migrationsList = await readMigrations()
   return withMigrateLock(options.databaseUrl, async (client) => {
+    await expectSuitable(client)
     await forgetUnfinished(client)
     const filters = { externalTables: [], externalEnums: [] }
     const { appliedMigrationNames } = await withSchemaEngine(options, (engine) =>

@@ -136,3 +136,16 @@ t.test('a folder that lacks its SQL is refused', async (t) => {
   const baseDir = t.testdir({ 'migration_lock.toml': 'provider = "postgresql"', '20260101000000_half': {} })
   await t.rejects(readMigrations(baseDir), { code: 'ENOENT' })
 })
+
+t.test('a database whose encoding cannot hold every name is refused before anything is made', async (t) => {
+  for (const [encoding, name] of [
+    ['SQL_ASCII', 'of_ascii'],
+    ['LATIN1', 'of_latin'],
+  ] as const) {
+    await server.sql(
+      `CREATE DATABASE ${name} ENCODING '${encoding}' LOCALE 'C' LOCALE_PROVIDER libc TEMPLATE template0`,
+    )
+    await t.rejects(migrate({ databaseUrl: server.url(name) }), { message: new RegExp(`${encoding}.*UTF8`) })
+    t.strictSame(await server.sql(relations, [], name), [])
+  }
+})

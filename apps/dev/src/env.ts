@@ -1,11 +1,11 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
 import {
   encryptionKeys,
   loadEnv,
   port,
   positiveInteger,
-  postgresUrl,
   secretList,
   word,
   type EnvSource,

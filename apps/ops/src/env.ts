@@ -1,14 +1,7 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
-import {
-  encryptionKeys,
-  keyFaults,
-  loadEnv,
-  logLevel,
-  postgresUrl,
-  secretList,
-  type EnvSource,
-} from '@persona-ingest/runtime'
+import { encryptionKeys, keyFaults, loadEnv, logLevel, secretList, type EnvSource } from '@persona-ingest/runtime'
 
 /** Every variable that a command may read; the contract, section 3, says what each means. */
 export const envSchema = Type.Object({

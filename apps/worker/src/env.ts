@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
 import {
   encryptionKeys,
@@ -9,7 +10,6 @@ import {
   logLevel,
   port,
   positiveInteger,
-  postgresUrl,
   word,
   type EnvSource,
 } from '@persona-ingest/runtime'

@@ -1,5 +1,6 @@
 export { ConnectionError } from './connection-error.ts'
 export { UnsuitableSessionError } from './session-client.ts'
+export { postgresUrl } from './postgres-url.ts'
 export { openDatabase, type Database, type DatabaseOptions } from './database.ts'
 export { readLetter, type DeadLetter } from './dead-letters/dead-letter.ts'
 export { countOpenDeadLetters } from './dead-letters/count-open-dead-letters.ts'

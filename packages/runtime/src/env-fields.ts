@@ -24,11 +24,6 @@ function readTrustProxy(text: string): boolean | number | string | string[] {
   return /^\d+$/.test(text) ? readInteger(text) : readList(text)
 }
 
-/** A `postgresql://` URL (`postgres://`, as many hosts print it, is the same); required. */
-export function postgresUrl() {
-  return Type.String({ ...format('postgresql-url'), expects: 'a URL that begins with postgresql://' })
-}
-
 /** A TCP port; 0 lets the system choose one. */
 export function port(fallback: number) {
   const expects = 'a port, 0 to 65535'

@@ -6,10 +6,6 @@ const PREFIX_BITS = { 4: 32, 6: 128 } as const
 /** The ranges that Fastify's `trustProxy` knows by name. */
 const NAMED_RANGES = ['loopback', 'linklocal', 'uniquelocal']
 
-function isUrl(text: string, protocols: readonly string[]): boolean {
-  return URL.canParse(text) && protocols.includes(new URL(text).protocol)
-}
-
 /** An IPv4 or IPv6 address, or a range of them in CIDR notation. */
 function isAddressOrRange(text: string): boolean {
   const [address = '', prefix, ...rest] = text.split('/')
@@ -38,7 +34,6 @@ function isEncryptionKey(text: string): boolean {
 }
 
 const checks = {
-  'postgresql-url': (text: string) => isUrl(text, ['postgresql:', 'postgres:']),
   'address-or-range': isAddressOrRange,
   'encryption-key': isEncryptionKey,
   secret: isSecret,

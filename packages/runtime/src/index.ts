@@ -10,7 +10,6 @@ export {
   logLevel,
   port,
   positiveInteger,
-  postgresUrl,
   secretList,
   stringList,
   trustProxy,

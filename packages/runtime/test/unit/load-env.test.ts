@@ -11,7 +11,6 @@ import {
   logLevel,
   port,
   positiveInteger,
-  postgresUrl,
   stringList,
   trustProxy,
   word,
@@ -23,7 +22,7 @@ const redisUrl = (text: string) => (text.startsWith('redis://') ? [] : ['expecte
 
 const schema = Type.Object({
   REDIS_URL: Type.String({ faults: redisUrl }),
-  DATABASE_URL: postgresUrl(),
+  DATABASE_URL: Type.String({ pattern: '^postgresql://', expects: 'a URL that begins with postgresql://' }),
   PORT: port(8080),
   DRAIN_TIMEOUT_MS: positiveInteger(20_000),
   MAX_BACKLOG: integerOrOff(),

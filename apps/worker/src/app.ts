@@ -4,6 +4,7 @@ import {
   failureOf,
   openDatabase,
   reduceDelivery,
+  removeUnkeyedDigests,
   replayEvent,
   storeDeadLetter,
   storeEvents,
@@ -28,6 +29,7 @@ import { createWatchdog } from './watchdog.ts'
 
 const SWEEP_EVERY_MS = 5_000
 const WATCH_EVERY_MS = 5_000
+const DIGESTS_EVERY_MS = 30_000
 /** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
 const GIVE_UP_AFTER = 0.5
 const CLOSE_WITHIN = 0.85
@@ -82,6 +84,22 @@ function logOutages(logger: Logger) {
   }
 }
 
+/** Dead letters of versions before keyed digests hold unkeyed ones, which tell a body to a reader who knows most of it. */
+function unkeyedDigestRemoval({ prisma }: Database, env: WorkerEnv, logger: Logger) {
+  let unopenedBefore = 0
+  const work = async (): Promise<void> => {
+    const options = { databaseUrl: env.DATABASE_URL, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
+    const report = await removeUnkeyedDigests(prisma, options)
+    if (report === null) return
+    const { refreshed: deadLetters, unopenedIds } = report
+    if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
+    if (unopenedIds.length > unopenedBefore)
+      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
+    unopenedBefore = unopenedIds.length
+  }
+  return { pauseMs: DIGESTS_EVERY_MS, work }
+}
+
 /** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
@@ -129,6 +147,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: upkeep, onError }))
       // Apart: a sweep that hangs must not stop who watches for that.
       stops.push(repeatedly({ pauseMs: WATCH_EVERY_MS, work: watch, onError }))
+      stops.push(repeatedly({ ...unkeyedDigestRemoval(database, env, logger), onError }))
       pruning.start()
     },
     async drain() {

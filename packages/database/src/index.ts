@@ -5,6 +5,7 @@ export { openDatabase, type Database, type DatabaseOptions } from './database.ts
 export { readLetter, type DeadLetter } from './dead-letters/dead-letter.ts'
 export { countOpenDeadLetters } from './dead-letters/count-open-dead-letters.ts'
 export { deadLetterReasons, type DeadLetterReason } from './dead-letters/dead-letter-reasons.ts'
+export { removeUnkeyedDigests } from './dead-letters/refresh-letters.ts'
 export { reduceDelivery } from './dead-letters/reduce-delivery.ts'
 export { discardDeadLetters, type DiscardResult } from './dead-letters/discard-dead-letters.ts'
 export type { LetterSelection } from './dead-letters/letter-selection.ts'
@@ -60,7 +61,13 @@ export {
 } from './replay/list-event-ids.ts'
 export { SealedDataError } from './sealing/sealed-document.ts'
 export { SealedOtherwiseError } from './sealing/sealed-columns.ts'
-export { sealStored, type SealOptions, type SealProgress, type SealReport } from './sealing/seal-stored.ts'
+export {
+  sealStored,
+  UnopenedLettersError,
+  type SealOptions,
+  type SealProgress,
+  type SealReport,
+} from './sealing/seal-stored.ts'
 export { replayEvent, type ReplayOutcome } from './replay/replay-event.ts'
 export { MaintenanceBusyError } from './maintenance-connection.ts'
 export type { RowDifference } from './rebuild/mend.ts'

@@ -1,4 +1,10 @@
-import { MaintenanceBusyError, sealStored, type OperationCounts, type SealReport } from '@persona-ingest/database'
+import {
+  MaintenanceBusyError,
+  sealStored,
+  UnopenedLettersError,
+  type OperationCounts,
+  type SealReport,
+} from '@persona-ingest/database'
 import type { Command } from 'commander'
 import { addAuditOptions, audited, type AuditOptions } from '../audit.ts'
 import { CommandFailure } from '../command-failure.ts'
@@ -31,7 +37,8 @@ async function act(deps: OpsDeps, counts: OperationCounts): Promise<SealReport> 
     Object.assign(counts, report)
     return report
   } catch (error) {
-    if (error instanceof MaintenanceBusyError) throw new CommandFailure(error.message, { cause: error })
+    if (error instanceof MaintenanceBusyError || error instanceof UnopenedLettersError)
+      throw new CommandFailure(error.message, { cause: error })
     if (signal.aborted) throw new CommandFailure('interrupted; run it again to go on', { cause: error })
     throw error
   } finally {

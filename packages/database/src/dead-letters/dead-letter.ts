@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import {
   compareClocks,
   readEvent,
@@ -9,7 +9,6 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { batchIds } from '../ingest/batch-ids.ts'
-import type { Place } from '../sealing/sealed-document.ts'
 import { raiseClock } from '../ingest/erasure-plan.ts'
 
 /** What is kept of a delivery that will not be tried again by itself. */
@@ -25,15 +24,6 @@ export type DeadLetter = {
   readonly receivedAtMs: number
   /** Attempts used up; 0 for a quarantined body. */
   readonly attempts: number
-}
-
-/** What a letter's body is bound to: the digest of the bytes that came, which stays when the body is reduced. */
-export function placeOfBody(sha256: Uint8Array): Place {
-  return ['dead_letters', Buffer.from(sha256).toString('hex'), 'body']
-}
-
-export function bodySha256(body: Uint8Array): Buffer {
-  return createHash('sha256').update(body).digest()
 }
 
 /** Reads a letter's body as an event, or null where it is none. */
@@ -90,9 +80,18 @@ function withOwnClaims({ claims }: PersonaEvent, erasedAt: ErasureLookup): Erasu
   }
 }
 
-/** What erasure leaves of bytes that are no readable event: the word by which they differ from others. */
-export function emptiedBody(body: Uint8Array): Uint8Array {
-  return Buffer.from(JSON.stringify({ sha256: bodySha256(body).toString('hex') }))
+/**
+ * What erasure leaves of bytes that are no readable event. Random, so that it differs from others and tells nothing: older
+ * versions left the SHA-256 of the bytes, from which a reader who knows most of them gets the rest.
+ */
+export function emptiedBody(): Uint8Array {
+  return Buffer.from(JSON.stringify({ erased: randomUUID() }))
+}
+const EMPTIED = /^\{"(?:erased":"[0-9a-f-]{36}|sha256":"[0-9a-f]{64})"\}$/
+
+/** Tells whether a stored body is what an erasure leaves of bytes that are no readable event. */
+export function isEmptied(body: Uint8Array): boolean {
+  return body.byteLength < 100 && EMPTIED.test(Buffer.from(body).toString('latin1'))
 }
 
 /**
@@ -101,7 +100,7 @@ export function emptiedBody(body: Uint8Array): Uint8Array {
  */
 export function reduceLetterBody(letter: LetterBytes, erasedAt: ErasureLookup): Uint8Array | null {
   const event = readLetter(letter)
-  if (event === null) return objectIdsOf(letter).some((id) => erasedAt(id) !== null) ? emptiedBody(letter.body) : null
+  if (event === null) return objectIdsOf(letter).some((id) => erasedAt(id) !== null) ? emptiedBody() : null
   const reduced = reduceEvent(event, withOwnClaims(event, erasedAt))
   return reduced === event ? null : Buffer.from(reduced.payloadText)
 }

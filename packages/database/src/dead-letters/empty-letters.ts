@@ -7,7 +7,7 @@ export async function emptyLetters(executor: SqlExecutor, ids: readonly string[]
   const emptiedIds: string[] = []
   for await (const letters of readLetters(executor, ids)) {
     for (const letter of letters) {
-      await writeReducedLetter(executor, letter, emptiedBody(letter.body))
+      await writeReducedLetter(executor, letter, emptiedBody())
       emptiedIds.push(letter.id)
     }
   }

@@ -2,8 +2,9 @@ import type { Clock, Environment } from '@persona-ingest/persona'
 import { inPages } from '../ingest/in-pages.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 import { storedErasureLookup } from '../ingest/stored-erasures.ts'
-import { openBytes, sealBytes } from '../sealing/sealed-document.ts'
-import { objectIdsOf, placeOfBody, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
+import { openBytes } from '../sealing/sealed-document.ts'
+import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
+import { bodyAssignments, bodyParameters, placeOfBody } from './stored-body.ts'
 
 type StoredLetter = {
   readonly id: string
@@ -12,22 +13,23 @@ type StoredLetter = {
   readonly body_sha256: Uint8Array
   readonly received_at: Date
 }
-type Letter = LetterBytes & { readonly id: string; readonly sha256: Uint8Array }
+type Letter = LetterBytes & { readonly id: string }
 
 const PAGE_SIZE = 50
 
 const findLettersSql = 'SELECT id::text AS id FROM dead_letters WHERE object_ids && $1::text[]'
 const readLettersSql = `
 SELECT id::text AS id, environment, body, body_sha256, received_at FROM dead_letters WHERE id = ANY($1::text[]::bigint[])`
-const reduceLetterSql = 'UPDATE dead_letters SET body = $2, object_ids = $3::text[] WHERE id = $1::text::bigint'
+const reduceLetterSql = `
+UPDATE dead_letters SET object_ids = $2::text[], ${bodyAssignments(3)} WHERE id = $1::text::bigint`
 
 /** Reads letters by their ids, a page at a time. */
 export async function* readLetters(executor: SqlExecutor, ids: readonly string[]): AsyncGenerator<readonly Letter[]> {
   for (const page of inPages(ids, PAGE_SIZE)) {
     const letters = await executor.query<StoredLetter>(readLettersSql, [page])
-    yield letters.map(({ received_at: receivedAt, body_sha256: sha256, ...letter }) => {
-      const body = openBytes(letter.body, placeOfBody(sha256), executor.keys)
-      return { ...letter, body, sha256, receivedAtMs: receivedAt.getTime() }
+    yield letters.map(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
+      const body = openBytes(letter.body, placeOfBody(name), executor.keys)
+      return { ...letter, body, receivedAtMs: receivedAt.getTime() }
     })
   }
 }
@@ -44,11 +46,11 @@ export async function* lettersOf(
   )
 }
 
-/** Replaces the body of a letter by what erasure leaves of it. */
+/** Replaces the body of a letter by what erasure leaves of it; its digest goes. */
 export async function writeReducedLetter(executor: SqlExecutor, letter: Letter, body: Uint8Array): Promise<void> {
   // Bytes that are no event may name anything as an id: what is gone from the body goes from the ids as well.
-  const sealed = sealBytes(body, placeOfBody(letter.sha256), executor.keys)
-  await executor.query(reduceLetterSql, [letter.id, Buffer.from(sealed), objectIdsOf({ ...letter, body })])
+  const objectIds = objectIdsOf({ ...letter, body })
+  await executor.query(reduceLetterSql, [letter.id, objectIds, ...bodyParameters(body, executor.keys, null)])
 }
 
 /**

@@ -2,8 +2,8 @@ import { readEnvelope, type Environment, type QuarantineReason } from '@persona-
 import type { PrismaClient } from '../generated/client.ts'
 import type { DeadLetterState } from '../reads/dead-letters.ts'
 import { keysOf, openBytes } from '../sealing/sealed-document.ts'
-import { bodySha256, placeOfBody } from './dead-letter.ts'
 import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
+import { isAsReceived, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
 /** What to do with a letter that is to be replayed. */
 export type LetterVerdict =
@@ -26,12 +26,10 @@ export type LetterVerdict =
 
 export type ReplayableLetter = { readonly id: string; readonly failedAt: Date } & LetterVerdict
 
-type LetterRow = {
+type LetterRow = StoredBodyRow & {
   readonly id: string
   readonly event_id: string | null
   readonly environment: Environment
-  readonly body: Uint8Array
-  readonly body_sha256: Uint8Array
   readonly received_at: Date
   readonly failed_at: Date
   readonly state: DeadLetterState
@@ -41,7 +39,7 @@ type LetterRow = {
 const PAGE = 20
 
 const pageSql = `
-SELECT id::text AS id, event_id, environment, body, body_sha256, received_at, failed_at, state FROM dead_letters
+SELECT id::text AS id, event_id, environment, ${storedBodyColumns}, received_at, failed_at, state FROM dead_letters
 WHERE ${selectedLettersSql} AND dead_letters.id > $3::text::bigint ORDER BY dead_letters.id LIMIT ${PAGE}`
 
 /** A quarantined letter has no event id where it was unreadable; storing the event resolves the letter by it. */
@@ -50,15 +48,15 @@ UPDATE dead_letters SET event_id = $2 WHERE id = $1::text::bigint AND event_id I
   AND NOT EXISTS (SELECT FROM dead_letters other WHERE other.event_id = $2)`
 const otherSql = 'SELECT id::text AS id FROM dead_letters WHERE event_id = $1 AND id <> $2::text::bigint'
 
-function judge({ body, body_sha256: sha256, ...letter }: LetterRow, nowMs: number): LetterVerdict {
+function judge(letter: LetterRow, nowMs: number): LetterVerdict {
   if (letter.state === 'replayed') return { verdict: 'replayed' }
-  const { environment } = letter
+  const { environment, body } = letter
   // What came from a clock that was ahead may be usable by now.
   for (const receivedAtMs of [letter.received_at.getTime(), nowMs]) {
     const envelope = readEnvelope(body, receivedAtMs)
     if (envelope.ok) return { verdict: 'usable', eventId: envelope.eventId, environment, receivedAtMs, body }
     if (receivedAtMs !== nowMs) continue
-    return bodySha256(body).equals(sha256) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
+    return isAsReceived(letter, body) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
   }
   throw new Error('Expected a letter to be judged by the second time at the latest')
 }

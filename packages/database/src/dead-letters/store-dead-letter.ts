@@ -1,63 +1,203 @@
+import { readEnvelope, type Environment } from '@persona-ingest/persona'
+import { isUniqueViolation, sqlStateOf } from '../failure.ts'
 import type { PrismaClient } from '../generated/client.ts'
-import { erasureLookup } from '../ingest/erasure-plan.ts'
-import { readKnownWorld } from '../ingest/known-world.ts'
-import { sqlExecutor } from '../ingest/sql-executor.ts'
+import { inSharedWrite } from '../ingest/exclusive-write.ts'
 import { isoTime } from '../ingest/projection-row.ts'
-import { isOutdated } from '../ingest/outdated.ts'
-import { sealBytes } from '../sealing/sealed-document.ts'
-import { bodySha256, objectIdsOf, placeOfBody, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
+import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { storedErasureLookup } from '../ingest/stored-erasures.ts'
+import { openBytes, SealedDataError } from '../sealing/sealed-document.ts'
+import { isEmptied, objectIdsOf, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
+import {
+  bodyAssignments,
+  bodyParameters,
+  isOlderRowSql,
+  lockBytes,
+  placeOfBody,
+  plainDigest,
+  possibleDigests,
+  readDigestKey,
+  storedBodyColumns,
+  type StoredBodyRow,
+} from './stored-body.ts'
 
-const MAX_REREADS = 20
+/** A conflict passes when the write is tried again. */
+const MAX_TRIES = 5
+
+type StoredRow = StoredBodyRow & {
+  readonly id: string
+  readonly environment: Environment
+  readonly attempts: number
+  readonly received_at: Date
+}
+
+const findByEventSql = `
+SELECT id::text AS id, environment, attempts, received_at, ${storedBodyColumns} FROM dead_letters
+WHERE event_id = $1 FOR UPDATE`
+
+const findByBytesSql = `
+SELECT id::text AS id FROM dead_letters WHERE event_id IS NULL AND (
+  body_digest IN (SELECT decode(digest, 'hex') FROM unnest($1::text[]) AS digest)
+  OR (body_sha256 = $2::bytea AND ${isOlderRowSql}))
+ORDER BY dead_letters.id LIMIT 1 FOR UPDATE`
+
+/** A reduced body has no digest: the same delivery, which a worker repeats, is found by its receipt. */
+const findReducedSql = `
+SELECT id::text AS id FROM dead_letters
+WHERE event_id IS NULL AND body_digest IS NULL AND received_at = $1::timestamptz AND reason = $2
+ORDER BY dead_letters.id LIMIT 1 FOR UPDATE`
+
+/** A failed event that another worker stored meanwhile is no failure any more; its row is locked until we are done. */
+const isStoredSql = `(SELECT $5::int > 0 AND EXISTS (SELECT FROM events WHERE id = $6) AS is_stored) AS known`
+
+const updateSql = `
+UPDATE dead_letters SET environment = $1, reason = $2, error = $3, object_ids = $4::text[], attempts = $5::int,
+  failed_at = clock_timestamp(), state = CASE WHEN is_stored THEN 'replayed' ELSE 'open' END,
+  resolved_at = CASE WHEN is_stored THEN clock_timestamp() END, ${bodyAssignments(7)}
+FROM ${isStoredSql} WHERE dead_letters.id = $11::text::bigint`
+
+const insertSql = `
+INSERT INTO dead_letters (event_id, environment, reason, error, object_ids, attempts, received_at, failed_at, state,
+  resolved_at, body, body_sha256, digest_of, body_digest, digest_key_id)
+SELECT $11::text, $1::text, $2::text, $3::text, $4::text[], $5::int, $12::timestamptz, clock_timestamp(),
+  CASE WHEN is_stored THEN 'replayed' ELSE 'open' END, CASE WHEN is_stored THEN clock_timestamp() END,
+  $7::bytea, $8::bytea, $8::bytea, $9::bytea, $10::text
+FROM ${isStoredSql}`
+
+/** Where a row without an event id has the same bytes already, that row stays. */
+const dropTwinSql = `
+DELETE FROM dead_letters twin WHERE twin.id = $1::text::bigint AND EXISTS (
+  SELECT FROM dead_letters other WHERE other.event_id IS NULL
+    AND (other.body_digest = twin.body_digest OR other.body_sha256 = twin.body_sha256))`
+const detachSql = 'UPDATE dead_letters SET event_id = NULL WHERE dead_letters.id = $1::text::bigint'
+
+/** Which row a letter is written to. */
+type Target = { readonly rowId: string } | { readonly rowId: null; readonly eventId: string | null }
+
+type Writing = {
+  readonly executor: SqlExecutor
+  readonly letter: DeadLetter
+  /** The body as it is to be stored. */
+  readonly body: Uint8Array
+  readonly isReduced: boolean
+  readonly digestKey: Uint8Array
+  readonly digests: readonly string[]
+}
+
+function createdAtMs(letter: Pick<DeadLetter, 'body' | 'receivedAtMs'>): number | null {
+  const envelope = readEnvelope(letter.body, letter.receivedAtMs)
+  return envelope.ok ? envelope.createdAtMs : null
+}
+
+/** Null where the stored body can't be opened: then nothing is known of it, and it must stay. */
+function opened(row: StoredRow, executor: SqlExecutor): Uint8Array | null {
+  try {
+    return openBytes(row.body, placeOfBody(row.body_sha256), executor.keys)
+  } catch (error) {
+    if (error instanceof SealedDataError) return null
+    throw error
+  }
+}
 
 /**
- * One row per event id, or per distinct bytes where the id is unreadable. A letter that failed again is open again.
- * A failed event that another worker stored meanwhile is no failure any more.
+ * Tells whether the row may take the letter, so that nothing is lost: it holds the same bytes, a copy of the same event
+ * (by id and `created-at`), or nothing any more.
  */
-function upsertLetterSql(conflict: string): string {
-  return `
-INSERT INTO dead_letters AS stored (event_id, environment, reason, error, body, body_sha256, object_ids, received_at,
-  failed_at, attempts, state, resolved_at)
-SELECT $1, $2, $3, $4, $5, $6, $7::text[], $8::timestamptz, clock_timestamp(), $9,
-  CASE WHEN is_stored THEN 'replayed' ELSE 'open' END, CASE WHEN is_stored THEN clock_timestamp() END
-FROM (SELECT $9::int > 0 AND EXISTS (SELECT FROM events WHERE id = $1) AS is_stored) AS known
-ON CONFLICT ${conflict} DO UPDATE SET
-  environment = excluded.environment, reason = excluded.reason, error = excluded.error, body = excluded.body,
-  body_sha256 = excluded.body_sha256, object_ids = excluded.object_ids, failed_at = excluded.failed_at,
-  attempts = excluded.attempts, state = excluded.state, resolved_at = excluded.resolved_at`
+function mayReplace(row: StoredRow, { executor, letter, digests }: Writing): boolean {
+  const isSameEnvironment = row.environment === letter.environment
+  if (row.body_digest !== null && digests.includes(Buffer.from(row.body_digest).toString('hex')))
+    return isSameEnvironment
+  const body = opened(row, executor)
+  if (body === null) return false
+  if (isEmptied(body)) return true
+  if (!isSameEnvironment) return false
+  if (Buffer.compare(body, letter.body) === 0) return true
+  if (row.attempts > 0 && letter.attempts === 0) return false
+  const createdAt = createdAtMs(letter)
+  return createdAt !== null && createdAt === createdAtMs({ body, receivedAtMs: row.received_at.getTime() })
 }
-const byEventSql = upsertLetterSql('(event_id)')
-const byBytesSql = upsertLetterSql('(body_sha256) WHERE event_id IS NULL')
 
-async function writeLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {
-  const objectIds = objectIdsOf(letter)
-  const executor = sqlExecutor(prisma)
-  const known = await readKnownWorld(executor, { eventIds: [], objectIds, inquiryIds: [] })
-  const body = reduceLetterBody(letter, erasureLookup(known, new Map())) ?? letter.body
-  const sha256 = bodySha256(letter.body)
-  await prisma.$transaction([
-    prisma.$queryRawUnsafe('SELECT begin_shared_write($1::text::bigint)::text', known.epoch),
-    prisma.$executeRawUnsafe(
-      letter.eventId === null ? byBytesSql : byEventSql,
-      letter.eventId,
-      letter.environment,
-      letter.reason,
-      letter.error,
-      Buffer.from(sealBytes(body, placeOfBody(sha256), executor.keys)),
-      sha256,
-      objectIdsOf({ ...letter, body }),
-      isoTime(letter.receivedAtMs),
-      letter.attempts,
-    ),
-  ])
+async function targetOfBytes({ executor, letter, isReduced, digests }: Writing): Promise<Target> {
+  const [found] = isReduced
+    ? await executor.query<{ id: string }>(findReducedSql, [isoTime(letter.receivedAtMs), letter.reason])
+    : await executor.query<{ id: string }>(findByBytesSql, [digests, plainDigest(letter.body)])
+  return found === undefined ? { rowId: null, eventId: null } : { rowId: found.id }
+}
+
+/**
+ * One row per event id, or per distinct bytes where the id is unreadable. Several bodies may bear one event id. The row of
+ * the event then belongs to the first of them, but an accepted event takes it from a quarantined body. Each other body
+ * is kept as bytes whose id is unreadable, so that no body is the price of another.
+ */
+async function targetOf(writing: Writing): Promise<Target> {
+  const { executor, letter } = writing
+  const { eventId } = letter
+  if (eventId === null) return targetOfBytes(writing)
+  const [row] = await executor.query<StoredRow>(findByEventSql, [eventId])
+  if (row === undefined) return { rowId: null, eventId }
+  if (mayReplace(row, writing)) return { rowId: row.id }
+  if (row.attempts > 0 || letter.attempts === 0) return targetOfBytes(writing)
+  await executor.query(dropTwinSql, [row.id])
+  await executor.query(detachSql, [row.id])
+  return { rowId: null, eventId }
+}
+
+async function writeLetter(executor: SqlExecutor, letter: DeadLetter): Promise<void> {
+  const { eventId, environment, reason, error, attempts } = letter
+  const erasedAt = await storedErasureLookup(executor, objectIdsOf(letter), new Map())
+  const reduced = reduceLetterBody(letter, erasedAt)
+  const body = reduced ?? letter.body
+  const isReduced = reduced !== null && Buffer.compare(reduced, letter.body) !== 0
+  const digestKey = await readDigestKey(executor)
+  const digests = possibleDigests(letter.body, executor.keys, digestKey)
+  // In this order everywhere: the event, then the bytes.
+  if (eventId !== null) await executor.query('SELECT lock_dead_letter($1)::text', [eventId])
+  await lockBytes(executor, digests)
+  const target = await targetOf({ executor, letter, body, isReduced, digestKey, digests })
+  const values = [
+    environment,
+    reason,
+    error,
+    objectIdsOf({ ...letter, body }),
+    attempts,
+    eventId,
+    ...bodyParameters(body, executor.keys, isReduced ? null : digestKey),
+  ]
+  if (target.rowId !== null) await executor.query(updateSql, [...values, target.rowId])
+  else await executor.query(insertSql, [...values, target.eventId, isoTime(letter.receivedAtMs)])
+}
+
+/** A worker of an older version takes none of our locks, and PostgreSQL may end one of two transactions in conflict. */
+function isPassing(error: unknown): boolean {
+  return isUniqueViolation(error, 'dead_letters') || ['40001', '40P01'].includes(sqlStateOf(error) ?? '')
+}
+
+/** How many letters a process writes at a time. */
+const AT_ONCE = 2
+type Turns = { free: number; readonly waiting: (() => void)[] }
+const turnsOf = new WeakMap<PrismaClient, Turns>()
+
+/** Many letters must not wait for a connection: the time that they wait there is bounded, and reads as an outage. */
+async function inTurn(prisma: PrismaClient, work: () => Promise<void>): Promise<void> {
+  const turns = turnsOf.get(prisma) ?? { free: AT_ONCE, waiting: [] }
+  turnsOf.set(prisma, turns)
+  if (turns.free > 0) turns.free -= 1
+  else await new Promise<void>((resolve) => turns.waiting.push(resolve))
+  try {
+    await work()
+  } finally {
+    const next = turns.waiting.shift()
+    if (next === undefined) turns.free += 1
+    else next()
+  }
 }
 
 /** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
 export async function storeDeadLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {
-  for (let reread = 0; ; reread += 1) {
+  for (let tries = 1; ; tries += 1) {
     try {
-      return await writeLetter(prisma, letter)
+      return await inTurn(prisma, () => inSharedWrite(prisma, (executor) => writeLetter(executor, letter)))
     } catch (error) {
-      if (!isOutdated(error) || reread >= MAX_REREADS) throw error
+      if (!isPassing(error) || tries >= MAX_TRIES) throw error
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Environment, PersonaEvent } from '@persona-ingest/persona'
-import { placeOfBody, readLetter } from '../dead-letters/dead-letter.ts'
+import { readLetter } from '../dead-letters/dead-letter.ts'
+import { placeOfBody } from '../dead-letters/stored-body.ts'
 import { isNoEvent, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'

@@ -22,9 +22,8 @@ type WrittenEvent = { readonly id: string; readonly outcome: 'applied' | 'stale'
 /** A shared write is read again when the world moved under it; in a storm of redactions it runs alone in the end. */
 const MAX_REREADS = 5
 
-const resolveLettersSql = `
-UPDATE dead_letters SET state = 'replayed', resolved_at = clock_timestamp()
-WHERE event_id = ANY($1::text[]) AND state <> 'replayed'`
+/** For events that are in the log already; those that a statement stores are resolved by it. */
+const resolveLettersSql = 'SELECT resolve_dead_letters($1::text[])::text'
 
 function firstOfEach(events: readonly PersonaEvent[]): readonly PersonaEvent[] {
   const first = new Map<string, PersonaEvent>()
@@ -69,6 +68,13 @@ function mustRunAlone({ redactions, erasures, plan }: Decision): boolean {
   return redactions.size > 0 || erasures.size > 0 || plan.moves.length > 0
 }
 
+/** Resolves the dead letters of duplicates, also where other events of the batch are new. */
+async function resolveLetters(executor: SqlExecutor, known: KnownWorld, { fresh }: Decision): Promise<void> {
+  const written = new Set(fresh.map((event) => event.id))
+  const duplicates = [...known.eventIds].filter((id) => !written.has(id))
+  if (duplicates.length > 0) await executor.query(resolveLettersSql, [duplicates])
+}
+
 function sqlFor({ isReplay }: StoreOptions): string {
   return isReplay === true ? replaySql : writeSql
 }
@@ -93,7 +99,7 @@ async function writeAlone(
     decision.fresh.length === 0
       ? []
       : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
-  await executor.query(resolveLettersSql, [ids.eventIds])
+  await resolveLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
 
@@ -107,15 +113,12 @@ async function storeShared(
   const known = await readKnownWorld(executor, ids)
   const decision = decide(events, known, options)
   if (mustRunAlone(decision)) return 'must-run-alone'
-  if (decision.fresh.length === 0) {
-    await prisma.$executeRawUnsafe(resolveLettersSql, ids.eventIds)
-    return outcomesOf(events, [])
-  }
-  // A statement is a transaction of its own: two round trips store a batch.
-  const written = await executor.query<WrittenEvent>(
-    sqlFor(options),
-    writeParameters(decision.plan, known.epoch, executor.keys),
-  )
+  // A statement is a transaction of its own: two round trips store a batch without duplicates.
+  const written =
+    decision.fresh.length === 0
+      ? []
+      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
+  await resolveLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
 

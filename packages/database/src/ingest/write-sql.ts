@@ -67,11 +67,16 @@ SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('events')}::jsonb) AS se
   "id" text, "environment" text, "name" text, "created_at" timestamptz, "rank" smallint, "resource_type" text,
   "resource_id" text, "inquiry_id" text, "status" text, "payload" jsonb, "original_body" bytea,
   "received_at" timestamptz)
-), letters_written AS (
-UPDATE "dead_letters" SET "state" = 'replayed', "resolved_at" = clock_timestamp()
-FROM sent_events WHERE "dead_letters"."event_id" = sent_events."id" AND "dead_letters"."state" <> 'replayed'
-)
-`
+)`
+
+/**
+ * A function, since its statements see what was committed up to now: a dead letter that another transaction wrote while
+ * this one waited is not in the snapshot of this statement. It runs after the events are inserted, so that one of the two
+ * transactions always sees the row of the other (see the migration).
+ */
+function resolvedSql(events: string): string {
+  return `resolved AS MATERIALIZED (SELECT resolve_dead_letters(array_agg("id")) FROM ${events})`
+}
 
 const outcomeSql = `CASE WHEN written."id" IS NULL THEN 'stale' ELSE 'applied' END`
 
@@ -81,16 +86,18 @@ const outcomeSql = `CASE WHEN written."id" IS NULL THEN 'stale' ELSE 'applied' E
  * `events` is a plain insert: an id that another worker stored since the batch was read ends the transaction
  * (SQLSTATE 23505), and the batch is read and written again. An event's outcome is told by what the upserts did.
  */
-export const writeSql = keepPrepared(`${everythingButEventsSql}
+export const writeSql = keepPrepared(`${everythingButEventsSql}, events_written AS (
 INSERT INTO "events" ("id", "environment", "name", "created_at", "rank", "resource_type", "resource_id", "inquiry_id",
   "status", "payload", "original_body", "received_at", "processed_at", "outcome")
 SELECT e."id", e."environment", e."name", e."created_at", e."rank", e."resource_type", e."resource_id", e."inquiry_id",
   e."status", e."payload", e."original_body", e."received_at", clock_timestamp(),
   ${outcomeSql}
 FROM sent_events e LEFT JOIN written ON written."id" = e."resource_id" AND written."event_id" = e."id"
-RETURNING "id", "outcome"`)
+RETURNING "id", "outcome"
+), ${resolvedSql('events_written')}
+SELECT events_written."id", events_written."outcome" FROM events_written, resolved`)
 
 /** {@link writeSql} for events that are in the log already: their rows in it, outcomes included, stay as they are. */
-export const replaySql = `${everythingButEventsSql}
+export const replaySql = `${everythingButEventsSql}, ${resolvedSql('sent_events')}
 SELECT e."id", ${outcomeSql} AS "outcome"
-FROM sent_events e LEFT JOIN written ON written."id" = e."resource_id" AND written."event_id" = e."id"`
+FROM resolved, sent_events e LEFT JOIN written ON written."id" = e."resource_id" AND written."event_id" = e."id"`

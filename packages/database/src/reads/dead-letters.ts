@@ -1,6 +1,6 @@
 import type { Environment, JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import { bodySha256, placeOfBody } from '../dead-letters/dead-letter.ts'
+import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
 import { keysOf, openBytes } from '../sealing/sealed-document.ts'
 import { exactDocument } from './exact-document.ts'
 
@@ -33,7 +33,7 @@ export type DeadLetterRow = DeadLetterListItem & {
   readonly body_sha256: string
 }
 
-/** As it is stored: sealed, perhaps, and with the digest of what came. */
+/** As it is stored: encrypted, perhaps, and with the name that the body is bound to. */
 type StoredRow = Omit<DeadLetterRow, 'body_sha256'> & { readonly body_sha256: Uint8Array }
 
 export type DeadLetterFilter = {
@@ -82,7 +82,7 @@ export async function findDeadLetter(prisma: PrismaClient, id: string): Promise<
   const [row] = await prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
   if (row === undefined) return null
   const body = openBytes(row.body, placeOfBody(row.body_sha256), keysOf(prisma))
-  return { ...row, body, body_bytes: body.byteLength, body_sha256: bodySha256(body).toString('hex') }
+  return { ...row, body, body_bytes: body.byteLength, body_sha256: plainDigest(body).toString('hex') }
 }
 
 /**

@@ -1,5 +1,4 @@
 import type { KeyRing } from '@persona-ingest/encryption'
-import { placeOfBody } from '../dead-letters/dead-letter.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 import {
   bytesPrefix,
@@ -9,20 +8,15 @@ import {
   sealBytes,
   sealDocument,
   SEALED_COLUMNS,
-  type Place,
   type SealedTable,
 } from './sealed-document.ts'
 
 /** A column that is sealed, for statements that go through whole tables. */
 export type SealedColumn = {
-  readonly table: SealedTable | 'dead_letters'
+  readonly table: SealedTable
   readonly column: string
   readonly type: 'jsonb' | 'bytea'
-  /** The type of its table's `id`, and what comes before the first one. */
-  readonly id: 'text' | 'bigint'
-  readonly first: string
-  /** SQL: what the value is bound to, and the value itself, as text. */
-  readonly boundTo: string
+  /** SQL: the value as text. */
   readonly text: string
   /** Begins every value that a key has sealed. */
   readonly prefixOf: (keyId: string) => string
@@ -30,7 +24,7 @@ export type SealedColumn = {
   readonly isElsewhere: (parameter: string) => string
   /** A value's text as JSON that PostgreSQL casts to the column's type. */
   readonly json: (text: string) => string
-  readonly reseal: (text: string, bound: string, keys: KeyRing) => string
+  readonly reseal: (text: string, id: string, keys: KeyRing) => string
 }
 
 function documentColumn(table: SealedTable, column: string): SealedColumn {
@@ -38,9 +32,6 @@ function documentColumn(table: SealedTable, column: string): SealedColumn {
     table,
     column,
     type: 'jsonb',
-    id: 'text',
-    first: '',
-    boundTo: 'id',
     text: `${column}::text`,
     prefixOf: documentPrefix,
     isElsewhere: (prefix) =>
@@ -51,21 +42,23 @@ function documentColumn(table: SealedTable, column: string): SealedColumn {
   }
 }
 
-function bytesColumn(
-  column: Pick<SealedColumn, 'table' | 'column' | 'id' | 'first' | 'boundTo'>,
-  placeOf: (bound: string) => Place,
-): SealedColumn {
-  const { column: name } = column
+/** SQL: whether bytes are plain, or encrypted with another key than the one whose prefix the parameter holds. */
+export function areBytesElsewhere(column: string, parameter: string): string {
+  return `NOT starts_with(encode(substr(${column}, 1, 512), 'hex'), ${parameter}::text)`
+}
+
+function bytesColumn(table: SealedTable, column: string): SealedColumn {
   return {
-    ...column,
+    table,
+    column,
     type: 'bytea',
-    text: `encode(${name}, 'hex')`,
+    text: `encode(${column}, 'hex')`,
     prefixOf: (keyId) => bytesPrefix(keyId).toString('hex'),
-    isElsewhere: (prefix) => `NOT starts_with(encode(substr(${name}, 1, 512), 'hex'), ${prefix}::text)`,
+    isElsewhere: (prefix) => areBytesElsewhere(column, prefix),
     json: (text) => JSON.stringify(`\\x${text}`),
-    reseal: (text, bound, keys) => {
-      const bytes = openBytes(Buffer.from(text, 'hex'), placeOf(bound), keys)
-      return Buffer.from(sealBytes(bytes, placeOf(bound), keys)).toString('hex')
+    reseal: (text, id, keys) => {
+      const bytes = openBytes(Buffer.from(text, 'hex'), [table, id, column], keys)
+      return Buffer.from(sealBytes(bytes, [table, id, column], keys)).toString('hex')
     },
   }
 }
@@ -74,18 +67,8 @@ const documents = Object.entries(SEALED_COLUMNS).flatMap(([table, columns]) =>
   columns.map((column) => documentColumn(table as SealedTable, column)),
 )
 
-export const sealedColumns: readonly SealedColumn[] = [
-  ...documents,
-  bytesColumn({ table: 'events', column: 'original_body', id: 'text', first: '', boundTo: 'id' }, (id) => [
-    'events',
-    id,
-    'original_body',
-  ]),
-  bytesColumn(
-    { table: 'dead_letters', column: 'body', id: 'bigint', first: '0', boundTo: `encode(body_sha256, 'hex')` },
-    (sha256) => placeOfBody(Buffer.from(sha256, 'hex')),
-  ),
-]
+/** All but the bodies of dead letters, which have digests besides. */
+export const sealedColumns: readonly SealedColumn[] = [...documents, bytesColumn('events', 'original_body')]
 
 /** Rows are compared without a key, so all of them must be sealed with one. */
 export class SealedOtherwiseError extends Error {

@@ -1,0 +1,228 @@
+import { KeyRing } from '@persona-ingest/encryption'
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import {
+  eraseTargets,
+  findErasureTargets,
+  openDatabase,
+  readReplayableLetters,
+  removeUnkeyedDigests,
+  sealStored,
+  storeDeadLetter,
+  storeEvents,
+} from '../../src/index.ts'
+import { openBytes, sealBytes } from '../../src/sealing/sealed-document.ts'
+import { aDatabase, read, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
+import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
+import { linesOf, verified } from '../fixtures/rebuilt.ts'
+import { aKey } from '../fixtures/some-keys.ts'
+
+const database = await aDatabase(t)
+const { url, sql, row } = database
+const [a, b] = [aKey('a'), aKey('b')]
+t.beforeEach(() => database.empty())
+
+function opened(...encryptionKeys: readonly string[]) {
+  const client = openDatabase({ url, encryptionKeys, connections: 4 })
+  t.teardown(() => client.close())
+  return client.prisma
+}
+const [withNone, withA, withB, withAB, withBA] = [opened(), opened(a), opened(b), opened(a, b), opened(b, a)]
+
+const bytes = Buffer.from('{"id": "inq_1", "birthdate": "1980-02-03"')
+const sha256 = (body: Uint8Array) => createHash('sha256').update(body).digest()
+const letter = {
+  eventId: null,
+  environment: 'production',
+  reason: 'INVALID_JSON',
+  error: 'the body is no usable event',
+  body: bytes,
+  receivedAtMs: RECEIVED_AT_MS,
+  attempts: 0,
+} as const
+const event = bodyOf(anEvent({ data: anObject('inquiry', 'inq_1', { attributes: { 'name-first': 'Zoe' } }) }))
+const failed = { ...letter, eventId: 'evt_1', reason: 'VALUE_REFUSED', attempts: 1, body: event }
+
+const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
+/** Whether the unkeyed digest of a body stands anywhere in the rows of dead letters, or in a body of them. */
+async function holdsPlainDigest(body: Uint8Array, ...keys: readonly string[]): Promise<boolean> {
+  const texts = await sql('SELECT row_to_json(dead_letters)::text AS text FROM dead_letters')
+  const stored = await letters('body, body_sha256')
+  const bodies = stored.map(({ body: kept, body_sha256: name }) =>
+    Buffer.from(
+      openBytes(kept as Buffer, ['dead_letters', (name as Buffer).toString('hex'), 'body'], new KeyRing(keys)),
+    ),
+  )
+  const hex = sha256(body).toString('hex')
+  return [...texts.map(({ text }) => String(text)), ...bodies.map(String)].some((text) => text.includes(hex))
+}
+const redacted = read({ body: bodyOf(anEvent({ id: 'evt_9', name: 'inquiry.redacted', createdAt: '2026-02-03T11:00:00.000Z', data: anObject('inquiry', 'inq_1') })) }) // prettier-ignore
+const older = { databaseUrl: url }
+
+t.test('no digest that tells a body without a key stands in a letter', async (t) => {
+  for (const [prisma, keyId] of [
+    [withNone, null],
+    [withA, 'a'],
+    [withBA, 'b'],
+  ] as const) {
+    await database.empty()
+    await storeDeadLetter(prisma, letter)
+    await storeDeadLetter(prisma, failed)
+    for (const body of [bytes, event]) t.notOk(await holdsPlainDigest(body, a, b))
+    t.strictSame(await letters('digest_key_id, octet_length(body_digest) AS length'), [
+      { digest_key_id: keyId, length: 32 },
+      { digest_key_id: keyId, length: 32 },
+    ])
+  }
+})
+
+t.test('each installation has a digest key of its own, which it keeps', async (t) => {
+  const { digest_key: key } = await row('SELECT digest_key FROM ingest_state')
+  t.equal((key as Buffer).byteLength, 32)
+  await storeDeadLetter(withNone, letter)
+  const expected = new KeyRing([]).digest('dead letter body', bytes, key as Buffer).bytes
+  t.ok(expected.equals((await row('SELECT body_digest FROM dead_letters'))['body_digest'] as Buffer))
+})
+
+t.test('a redaction removes the digest with what it removes from the body', async (t) => {
+  for (const prisma of [withNone, withA]) {
+    await database.empty()
+    await storeDeadLetter(prisma, letter)
+    await storeDeadLetter(prisma, failed)
+    await storeEvents(prisma, [redacted])
+    // What arrives after the redaction has none either, and is one letter though the worker repeats its write.
+    for (let times = 0; times < 2; times += 1) await storeDeadLetter(prisma, { ...letter, body: Buffer.from(`${bytes.toString()} `), receivedAtMs: 1 }) // prettier-ignore
+    t.strictSame(
+      await letters('body_digest, digest_key_id'),
+      Array.from({ length: 3 }, () => ({ body_digest: null, digest_key_id: null })),
+    )
+    for (const body of [bytes, event]) t.notOk(await holdsPlainDigest(body, a))
+    const page = await readReplayableLetters(prisma, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+    t.strictSame(page.map(({ verdict }) => verdict), ['erased', 'usable', 'erased']) // prettier-ignore
+    t.strictSame(linesOf(await verified(url, { encryptionKeys: prisma === withA ? [a] : [] })), [])
+  }
+})
+
+t.test('an erasure of a letter that names no object removes its digest', async (t) => {
+  const body = Buffer.from('{"reference": "ref-7", "birthdate": "1980-02-03"')
+  await storeDeadLetter(withA, { ...letter, body })
+  const targets = await findErasureTargets(withA, 'ref-7')
+  if (targets === null) return t.fail('nothing found')
+  await eraseTargets(withA, targets, { isDryRun: false, nowMs: RECEIVED_AT_MS })
+  t.strictSame(await letters('body_digest'), [{ body_digest: null }])
+  t.notOk(await holdsPlainDigest(body, a))
+})
+
+t.test('equal bytes are one letter while keys are set and rotated', async (t) => {
+  for (const prisma of [withNone, withA, withAB, withBA, withB]) await storeDeadLetter(prisma, letter)
+  t.strictSame(await letters('digest_key_id'), [{ digest_key_id: 'b' }])
+  await sealStored({ databaseUrl: url, encryptionKeys: [a, b] })
+  t.strictSame(await letters('digest_key_id'), [{ digest_key_id: 'a' }])
+  await storeDeadLetter(withA, letter)
+  t.equal((await letters('id')).length, 1)
+})
+
+t.test('equal bytes at the same time are one letter, under whichever keys', async (t) => {
+  const clients = [withAB, withBA, withNone, withA, withB]
+  await Promise.all(
+    Array.from({ length: 30 }, async (_, index) => storeDeadLetter(clients[index % 3] ?? withNone, letter)),
+  )
+  const found = await letters('id')
+  t.ok(found.length <= 2, 'without keys the letters of those with keys are not found, nor need be')
+  await database.empty()
+  await Promise.all(
+    Array.from({ length: 30 }, async (_, index) => storeDeadLetter(clients[index % 2] ?? withNone, letter)),
+  )
+  t.equal((await letters('id')).length, 1)
+})
+
+t.test('`seal` writes digests under the newest key, and makes one letter of equal bytes', async (t) => {
+  await storeDeadLetter(withNone, failed)
+  await storeDeadLetter(withA, letter)
+  await sql(`UPDATE dead_letters SET state = 'discarded' WHERE event_id IS NULL`)
+  await storeDeadLetter(withB, letter)
+  await sql(`UPDATE dead_letters SET state = 'discarded' WHERE digest_key_id = 'b'`)
+  await sql(`UPDATE dead_letters SET state = 'open' WHERE digest_key_id = 'a'`)
+  t.match(await sealStored({ databaseUrl: url, encryptionKeys: [b, a] }), { 'dead_letters.body': 2 })
+  t.strictSame(await letters('event_id, state, digest_key_id'), [
+    { event_id: 'evt_1', state: 'open', digest_key_id: 'b' },
+    { event_id: null, state: 'open', digest_key_id: 'b' },
+  ])
+  t.match(await sealStored({ databaseUrl: url, encryptionKeys: [b, a] }), { 'dead_letters.body': 0 })
+  await storeDeadLetter(withB, letter)
+  await storeDeadLetter(withB, failed)
+  t.equal((await letters('id')).length, 2)
+})
+
+/** What a worker of the version before does. */
+async function storedByOlderWorker(body: Buffer, eventId: string | null, ...keys: readonly string[]): Promise<void> {
+  const digest = sha256(body)
+  const sealed = sealBytes(body, ['dead_letters', digest.toString('hex'), 'body'], new KeyRing(keys))
+  const conflict = eventId === null ? '(body_sha256) WHERE event_id IS NULL' : '(event_id)'
+  await sql(
+    `INSERT INTO dead_letters AS stored (event_id, environment, reason, error, body, body_sha256, object_ids, received_at,
+      failed_at, attempts, state) VALUES ($1, 'production', 'INVALID_JSON', 'x', $2, $3, '{inq_1}', now(), now(), 0, 'open')
+    ON CONFLICT ${conflict} DO UPDATE SET body = excluded.body, body_sha256 = excluded.body_sha256, failed_at = excluded.failed_at`,
+    [eventId, Buffer.from(sealed), digest],
+  )
+}
+
+for (const keys of [[], [a]]) {
+  t.test(`letters of an older version lose their unkeyed digests, ${keys.length} keys`, async (t) => {
+    const prisma = keys.length === 0 ? withNone : withA
+    const maintenance = { ...older, encryptionKeys: keys }
+    await storedByOlderWorker(bytes, null, ...keys)
+    await storedByOlderWorker(event, 'evt_1', ...keys)
+    const emptied = Buffer.from(JSON.stringify({ sha256: sha256(Buffer.from('gone')).toString('hex') }))
+    await storedByOlderWorker(Buffer.from('gone'), null, ...keys)
+    const place = ['dead_letters', sha256(Buffer.from('gone')).toString('hex'), 'body'] as const
+    await sql('UPDATE dead_letters SET body = $1 WHERE body_sha256 = $2', [
+      Buffer.from(sealBytes(emptied, place, new KeyRing(keys))),
+      sha256(Buffer.from('gone')),
+    ])
+    await storeDeadLetter(prisma, letter)
+    t.equal((await letters('id')).length, 3, 'equal bytes are found')
+    t.strictSame(await removeUnkeyedDigests(prisma, maintenance), { refreshed: 2, unopenedIds: [] })
+    t.strictSame(await removeUnkeyedDigests(prisma, maintenance), { refreshed: 0, unopenedIds: [] })
+    for (const body of [bytes, event, Buffer.from('gone')]) t.notOk(await holdsPlainDigest(body, ...keys))
+    t.strictSame(await letters('body_digest IS NULL AS erased'), [
+      { erased: false },
+      { erased: false },
+      { erased: true },
+    ])
+    for (const each of [letter, failed]) await storeDeadLetter(prisma, each)
+    t.equal((await letters('id')).length, 3)
+    const page = await readReplayableLetters(prisma, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+    t.strictSame(page.map(({ verdict }) => verdict), ['unusable', 'usable', 'erased']) // prettier-ignore
+  })
+}
+
+t.test('an older worker goes on beside newer ones', async (t) => {
+  await storeDeadLetter(withA, letter)
+  await storeDeadLetter(withA, failed)
+  await storedByOlderWorker(bytes, null, a)
+  await storedByOlderWorker(event, 'evt_1', a)
+  t.equal((await letters('id')).length, 3, 'it does not find the same bytes')
+  await removeUnkeyedDigests(withA, { ...older, encryptionKeys: [a] })
+  t.equal((await letters('id')).length, 2, 'they are one letter again')
+  for (const body of [bytes, event]) t.notOk(await holdsPlainDigest(body, a))
+})
+
+t.test('a letter that no key opens is named, the others lose their unkeyed digests', async (t) => {
+  await storedByOlderWorker(bytes, null, b)
+  await storedByOlderWorker(event, 'evt_1', a)
+  const { id } = await row('SELECT id::text AS id FROM dead_letters WHERE event_id IS NULL')
+  const keys = { ...older, encryptionKeys: [a] }
+  t.strictSame(await removeUnkeyedDigests(withA, keys), { refreshed: 1, unopenedIds: [id] })
+  await t.rejects(sealStored(keys), { name: 'UnopenedLettersError', message: new RegExp(`among them ${String(id)}$`) })
+})
+
+t.test('a body that an older worker reduces keeps no digest', async (t) => {
+  await storeDeadLetter(withNone, letter)
+  await sql(`UPDATE dead_letters SET body = $1, object_ids = '{}'`, [Buffer.from('{}')])
+  t.strictSame(await letters('body_digest, digest_key_id, digest_of'), [
+    { body_digest: null, digest_key_id: null, digest_of: null },
+  ])
+  await removeUnkeyedDigests(withNone, { ...older, encryptionKeys: [] })
+  t.strictSame(await letters('body_digest, digest_of = body_sha256 AS is_new'), [{ body_digest: null, is_new: true }])
+})

@@ -4,8 +4,12 @@ import { explainReason, type ReasonExplanation } from './dead-letter-reason.ts'
 import { isMembers } from './json-members.ts'
 import { maskEventDocument } from './masking.ts'
 
-/** A dead letter as it is shown; `body` is null where the bytes are no JSON that can be shown. */
-export type ShownLetter = Omit<DeadLetterRow, 'body'> & ReasonExplanation & { readonly body: JsonValue }
+/**
+ * A dead letter as it is shown; `body` is null where the bytes are no JSON that can be shown. The digest is shown with what
+ * it tells: a reader who knows most of a masked body gets the rest from it.
+ */
+export type ShownLetter = Omit<DeadLetterRow, 'body' | 'body_sha256'> &
+  ReasonExplanation & { readonly body_sha256: string | null; readonly body: JsonValue }
 
 /** Far beyond any event of the provider, and far from JavaScript's stack, which a dead letter may be made to exceed. */
 const MAX_SHOWN_DEPTH = 200
@@ -24,5 +28,6 @@ function shownBody(body: Uint8Array, isRevealed: boolean): JsonValue {
 
 /** What there is to show of a dead letter: its columns, what its reason means, and its body, masked or not. */
 export function shownLetter({ body, ...columns }: DeadLetterRow, isRevealed: boolean): ShownLetter {
-  return { ...columns, ...explainReason(columns.reason), body: shownBody(body, isRevealed) }
+  const sha256 = isRevealed ? columns.body_sha256 : null
+  return { ...columns, body_sha256: sha256, ...explainReason(columns.reason), body: shownBody(body, isRevealed) }
 }

@@ -201,7 +201,7 @@ t.test('dead-letters show', async (t) => {
     t.match(human, text)
   }
   t.match(document, { id: '2', body: { data: { id: 'evt_nameless', attributes: { 'name-first': '•••' } } } })
-  t.match(document, { meaning: String, advice: String, body_sha256: /^[0-9a-f]{64}$/ })
+  t.match(document, { meaning: String, advice: String, body_sha256: null }, 'a digest tells what is masked')
 })
 
 t.test('dead-letters show of a body that is no JSON tells its length and hash only, and --raw its bytes', async (t) => {

@@ -16,7 +16,7 @@ function letter(body: string) {
     resolved_at: null,
     body_bytes: body.length,
     body: Buffer.from(body),
-    body_sha256: '',
+    body_sha256: 'digest',
   }
 }
 
@@ -34,5 +34,7 @@ t.test('a body is masked, or as it is; none where it is no JSON', async (t) => {
   t.strictSame(shownLetter(letter(body), true).body, JSON.parse(body))
   t.strictSame(shownLetter(letter(body), false).body, JSON.parse(body.replace('Zoe', '•••')))
   t.equal(shownLetter(letter('Zoe'), true).body, null)
+  t.equal(shownLetter(letter(body), true).body_sha256, 'digest')
+  t.equal(shownLetter(letter(body), false).body_sha256, null, 'a digest tells what is masked')
   t.strictSame(shownLetter(letter('\ufeff{"a":1}'), true).body, { a: 1 })
 })

@@ -1,5 +1,6 @@
 import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { ERROR_MEDIA_TYPE, errorDocument } from './error-document.ts'
 import { errorRow, type IngressErrorCode } from './errors.ts'
 import type { Refusals } from './refusals.ts'
@@ -11,18 +12,13 @@ const codes: Readonly<Record<string, IngressErrorCode>> = {
 }
 
 /** Node.js keeps the answer under way in a property that has no public name; its own default handler looks there too. */
-function hasBegunToAnswer(socket: Socket): boolean {
+function hasBegunToAnswer(socket: Duplex): boolean {
   const underWay: unknown = Reflect.get(socket, '_httpMessage')
   return underWay instanceof ServerResponse && underWay.headersSent
 }
 
-/**
- * Answers on the socket itself where Node.js could not read the request, so that no request object exists.
- * Where an answer has begun on that socket nothing is added: it would stand in the middle of it.
- */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, refusals: Refusals): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const code = codes[error.code ?? ''] ?? 'REQUEST_MALFORMED'
+/** Refuses on the socket itself, counted and logged. Where an answer has begun nothing is added in the middle of it. */
+export function refuseOnSocket(code: IngressErrorCode, socket: Duplex, refusals: Refusals): void {
   refusals.note(code)
   if (!socket.writable || hasBegunToAnswer(socket)) {
     socket.destroy()
@@ -37,4 +33,10 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, 
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${document.toString()}`, () => socket.destroy())
+}
+
+/** Answers where Node.js could not read the request, so that no request object exists. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, refusals: Refusals): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  refuseOnSocket(codes[error.code ?? ''] ?? 'REQUEST_MALFORMED', socket, refusals)
 }

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { QueueUnavailableError } from '@persona-ingest/queue'
+import { refuseOnSocket } from '../client-error.ts'
 import { ERROR_MEDIA_TYPE, errorDocument } from '../error-document.ts'
 import { errorRow, IngressError, type IngressErrorCode } from '../errors.ts'
 import type { Refusals } from '../refusals.ts'
@@ -74,6 +75,8 @@ async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refu
   app.setErrorHandler(answerError)
   // As the first hook, before a body is looked at: an unknown path is 404, whatever comes with it.
   app.addHook('onRequest', refuseUnknownRoute)
+  // Node.js ends the connection of a CONNECT without an answer where there is no listener.
+  app.server.on('connect', (_request, socket) => refuseOnSocket('NOT_FOUND', socket, refusals))
   app.setNotFoundHandler((request, reply) => answerError(new IngressError('NOT_FOUND'), request, reply))
 }
 

@@ -31,11 +31,14 @@ t.test('every other refusal that is no delivery is counted and logged by its cod
   const post = 'POST /webhooks/persona HTTP/1.1\r\nhost: x\r\n'
   const requests = {
     METHOD_NOT_ALLOWED: 'GET /webhooks/persona HTTP/1.1\r\nhost: x\r\n\r\n',
+    NOT_FOUND: 'CONNECT marked-value:443 HTTP/1.1\r\nhost: marked-value:443\r\n\r\n',
     REQUEST_MALFORMED: 'marked-value\r\n\r\n',
     HEADERS_TOO_LARGE: `${post}x: ${'marked-value'.repeat(2000)}\r\n\r\n`,
   }
   for (const [code, bytes] of Object.entries(requests)) {
-    await rawRequest(port, bytes, /\}$/)
+    const answer = await rawRequest(port, bytes, /\}$/)
+    t.match(answer, `"code":"${code}"`)
+    t.notMatch(answer, 'marked-value')
     t.match(await registry.metrics(), `persona_ingress_refused_requests_total{reason="${code}"} 1`)
     t.match(logged(SENTENCE).at(-1), { reason: code, count: 1 })
   }

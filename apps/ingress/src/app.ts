@@ -11,6 +11,7 @@ import connectionLimits from './plugins/connection-limits.ts'
 import deliveryReports from './plugins/delivery-reports.ts'
 import draining from './plugins/draining.ts'
 import errorAnswers from './plugins/error-answers.ts'
+import memoryRelease from './plugins/memory-release.ts'
 import { requestSpans } from './plugins/request-spans.ts'
 import startWarnings from './plugins/start-warnings.ts'
 import { Refusals } from './refusals.ts'
@@ -48,6 +49,7 @@ export function buildApp({ env, logger, producer, registry, isTraced = false, no
   app.addHook('onClose', async () => loopLateness.close())
   if (isTraced) app.register(requestSpans())
   app.register(connectionLimits)
+  app.register(memoryRelease)
   app.register(errorAnswers, { refusals })
   app.register(draining, { readiness, drainTimeoutMs: env.DRAIN_TIMEOUT_MS })
   app.register(startWarnings, { env, logger, producer })

@@ -19,12 +19,17 @@ export const errors = {
   REQUEST_MALFORMED: {
     status: 400,
     title: 'Malformed request',
-    detail: 'The request is not valid HTTP, or its URL cannot be decoded.',
+    detail: 'The request is not valid HTTP, has two Host headers, or its URL cannot be decoded.',
   },
   REQUEST_INCOMPLETE: {
     status: 400,
     title: 'Incomplete request',
     detail: 'The body ended before its announced length.',
+  },
+  BODY_FRAGMENTED: {
+    status: 400,
+    title: 'Body fragmented',
+    detail: 'The body came in too many pieces for its length; send larger chunks.',
   },
   SIGNATURE_MISSING: {
     status: 401,
@@ -73,6 +78,11 @@ export const errors = {
     title: 'Content type unsupported',
     detail: 'Expected the content type application/json or application/vnd.api+json.',
   },
+  EXPECTATION_FAILED: {
+    status: 417,
+    title: 'Expectation failed',
+    detail: 'The only expectation that this service meets is 100-continue.',
+  },
   HEADERS_TOO_LARGE: {
     status: 431,
     title: 'Headers too large',
@@ -112,7 +122,11 @@ export class IngressError extends CodedError<IngressErrorCode> {
   override readonly name = 'IngressError'
 
   constructor(code: IngressErrorCode, cause?: unknown) {
+    // Anybody can cause a refusal, and a stack costs more than the rest of it.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = errors[code].status < 500 ? 0 : stackTraceLimit
     super(code, errors[code].detail, cause === undefined ? undefined : { cause })
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 

@@ -50,15 +50,15 @@ async function enqueue(delivery: Delivery, { producer, metrics, patience }: Acce
 /**
  * Puts an authentic delivery into the queue; resolves once it is durable.
  *
- * `readingMs`: how long its body took to be read. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
+ * `readingMs`, `verifyingMs`: how long its body took to be read, and its signature to be verified. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
  * otherwise, when the patience is over at the latest.
  */
 export async function acceptDelivery(
-  { delivery, readingMs }: { delivery: Delivery; readingMs: number },
+  { delivery, readingMs, verifyingMs = 0 }: { delivery: Delivery; readingMs: number; verifyingMs?: number },
   deps: AcceptDeps,
 ): Promise<void> {
   const accepting = deps.backlog.refuseOverLimit().then(async () => enqueue(delivery, deps))
-  await withDeadline(accepting, deps.patience.forDelivery(readingMs), () => {
+  await withDeadline(accepting, deps.patience.forDelivery(readingMs, verifyingMs), () => {
     throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
   })
 }

@@ -1,44 +1,61 @@
 import type { IncomingMessage } from 'node:http'
 
-/** Smaller ones are always read: as many as there may be connections take 128 MB. */
-const LARGE_BYTES = 32 * 1024
+/** Smaller bodies are always read: as many as there may be connections take 128 MiB. */
+const SMALL_BYTES = 32 * 1024
 
 /**
- * Large bodies that are read at once, by what they announce: a body has to be held whole before its signature can tell
- * whose it is. Without a budget, 400 anonymous connections with 1.9 MB each took 900 MB, 1,000 took 2.1 GB; the
- * container has 512 MB.
+ * What is held of larger bodies at once: a body has to be held whole before its signature can tell whose it is.
+ * Without a budget, 400 anonymous connections with 1.9 MB each took 900 MB, 1,000 took 2.1 GB; the container has 512 MB.
  */
 export const BUDGET_BYTES = 128 * 1024 * 1024
 
-/**
- * A chunked body announces nothing. At its worst it is as long as the limit; counted so, 64 small ones from a proxy that
- * sends everything in chunks would fill the budget. Counted like this, 512 may be read at once.
- */
-const CHUNKED_BYTES = 256 * 1024
+/** A body of which nothing came for so long makes room for others. */
+const STALLED_MS = 1000
 
-/** Bounds the memory that bodies take which nobody knows yet to be authentic. */
+type Holder = { bytes: number; grewAtMs: number; readonly giveUp: () => void }
+
+/** Bounds the memory that bodies take which nobody knows yet to be authentic, by what is held of them. */
 export class BodyBudget {
-  readonly #bodyLimitBytes: number
+  readonly #holders = new Map<IncomingMessage, Holder>()
   #takenBytes = 0
+  #soughtAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(bodyLimitBytes: number) {
-    this.#bodyLimitBytes = bodyLimitBytes
-  }
-
-  /** Whether there is room for the body of a request; it is taken until the request is over, whatever ends it. */
-  admits(request: IncomingMessage): boolean {
-    const bytes = this.#announcedBytes(request)
-    // Those over the limit are refused by it, unread.
-    if (bytes <= LARGE_BYTES || bytes > this.#bodyLimitBytes) return true
+  /**
+   * Whether a request may hold so many bytes from now on; they are taken until `release`.
+   * `giveUp` is called when it has to make room: it must let go of them.
+   */
+  admits(request: IncomingMessage, bytes: number, giveUp: () => void): boolean {
+    if (bytes <= SMALL_BYTES) return true
+    const holder = this.#holders.get(request)
+    const more = bytes - (holder?.bytes ?? 0)
     // One at least, also where the limit of a body is above the budget.
-    if (this.#takenBytes > 0 && this.#takenBytes + bytes > BUDGET_BYTES) return false
-    this.#takenBytes += bytes
-    request.once('close', () => (this.#takenBytes -= bytes))
+    const others = this.#takenBytes - (holder?.bytes ?? 0)
+    if (others > 0 && this.#takenBytes + more > BUDGET_BYTES) this.#makeRoom(request)
+    if (others > 0 && this.#takenBytes + more > BUDGET_BYTES) return false
+    this.#takenBytes += more
+    if (holder === undefined) {
+      this.#holders.set(request, { bytes, grewAtMs: performance.now(), giveUp })
+    } else {
+      holder.bytes = bytes
+      holder.grewAtMs = performance.now()
+    }
     return true
   }
 
-  #announcedBytes({ headers }: IncomingMessage): number {
-    if (headers['transfer-encoding'] !== undefined) return Math.min(CHUNKED_BYTES, this.#bodyLimitBytes)
-    return Number(headers['content-length'] ?? 0)
+  /** To be called when a request is answered, or will never be. */
+  release(request: IncomingMessage): void {
+    this.#takenBytes -= this.#holders.get(request)?.bytes ?? 0
+    this.#holders.delete(request)
+  }
+
+  #makeRoom(forRequest: IncomingMessage): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#soughtAtMs < STALLED_MS / 10) return
+    this.#soughtAtMs = nowMs
+    for (const [request, { grewAtMs, giveUp }] of this.#holders) {
+      if (request === forRequest || request.complete || nowMs - grewAtMs < STALLED_MS) continue
+      this.release(request)
+      giveUp()
+    }
   }
 }

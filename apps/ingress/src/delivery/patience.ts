@@ -36,8 +36,8 @@ export class Patience {
   }
 
   /** In ms, 0 at least. `readingMs`: from the request's headers to its last byte, as far as we saw it. */
-  forDelivery(readingMs: number): number {
-    const ownMs = Math.min(readingMs, LONGEST_OWN_READING_MS) + 2 * this.#loopLateness.worstMs()
+  forDelivery(readingMs: number, verifyingMs = 0): number {
+    const ownMs = Math.min(readingMs, LONGEST_OWN_READING_MS) + verifyingMs + 2 * this.#loopLateness.worstMs()
     return Math.max(0, Math.min(ANSWER_WITHIN_MS - ownMs, this.#isDeaf ? WHILE_DEAF_MS : Infinity))
   }
 }

@@ -1,11 +1,13 @@
-import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { RepeatedLine } from '@persona-ingest/runtime'
+import { stopParsing } from '../node-http-quirks.ts'
 
 /**
  * Open connections. The provider and a proxy hold some dozens; a flood of silent ones took about 10 KB each, so that this
- * many fit beside everything else into 512 MB. What comes above it is closed at once, and silent ones within 6 s.
+ * many fit beside everything else into 512 MB. Silent ones are closed within 6 s, and at once when others come.
  */
 export const MAX_CONNECTIONS = 4096
 
@@ -17,23 +19,70 @@ export const MAX_CONNECTIONS = 4096
 export const MAX_REQUESTS_PER_PASS = 4
 
 const SAY_EVERY_MS = 10_000
-const MAKE_ROOM_EVERY_MS = 1000
+
+/** How many connections are above the limit for a moment: one is accepted in each pass of the event loop. */
+const SPARE_CONNECTIONS = 64
+
+/**
+ * Connections by how long they have been of no use, the longest first: since they were accepted, or since their last
+ * authentic delivery. Above the limit a new connection replaces the first of those that never brought one.
+ */
+class OpenConnections {
+  readonly #unproven = new Set<Socket>()
+  readonly #proven = new Set<Socket>()
+
+  get count(): number {
+    return this.#unproven.size + this.#proven.size
+  }
+
+  add(socket: Socket): void {
+    this.#unproven.add(socket)
+    socket.once('close', () => {
+      this.#unproven.delete(socket)
+      this.#proven.delete(socket)
+    })
+  }
+
+  noteAuthentic(socket: Socket): void {
+    const isOpen = this.#unproven.delete(socket) || this.#proven.delete(socket)
+    if (isOpen) this.#proven.add(socket)
+  }
+
+  endFirst(): void {
+    for (const connections of [this.#unproven, this.#proven]) {
+      for (const socket of connections) {
+        connections.delete(socket)
+        stopParsing(socket)
+        socket.destroy()
+        return
+      }
+    }
+  }
+}
+
+const openConnections = new WeakMap<Server, OpenConnections>()
+
+/** Notes that the connection of a request brought an authentic delivery: others make room before it. */
+export function protectConnection({ raw: { socket }, server }: FastifyRequest): void {
+  openConnections.get(server.server)?.noteAuthentic(socket)
+}
 
 function limitConnections({ server, log }: FastifyInstance): void {
-  server.maxConnections = MAX_CONNECTIONS
+  const connections = new OpenConnections()
+  openConnections.set(server, connections)
+  server.maxConnections = MAX_CONNECTIONS + SPARE_CONNECTIONS
   const full = new RepeatedLine<string>({
     everyMs: SAY_EVERY_MS,
-    write: (_key, count) =>
-      log.warn({ count, limit: MAX_CONNECTIONS }, 'connections closed at once, too many are open'),
+    write: (_key, count) => log.warn({ count, limit: MAX_CONNECTIONS }, 'connections closed, too many are open'),
   })
-  let madeRoomAtMs = Number.NEGATIVE_INFINITY
-  server.on('drop', () => {
-    full.note('full')
-    if (performance.now() - madeRoomAtMs < MAKE_ROOM_EVERY_MS) return
-    madeRoomAtMs = performance.now()
-    // Those that had their answers and would idle for 75 s; whoever is in the middle of a request goes on.
-    server.closeIdleConnections()
+  server.on('connection', (socket) => {
+    if (connections.count >= MAX_CONNECTIONS) {
+      full.note('full')
+      connections.endFirst()
+    }
+    connections.add(socket)
   })
+  server.on('drop', () => full.note('full'))
 }
 
 /** Counts by key what happens within one pass of the event loop. */
@@ -57,8 +106,8 @@ function limitRequestsAhead(app: FastifyInstance): void {
   })
   app.addHook('onRequest', async ({ raw: { socket } }, reply) => {
     if (requests.add(socket) <= MAX_REQUESTS_PER_PASS) return
-    // What was read with it is still handed to us, and comes this far only.
     if (!socket.destroyed) cut.note('cut')
+    stopParsing(socket)
     socket.destroy()
     reply.hijack()
   })

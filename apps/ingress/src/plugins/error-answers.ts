@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { QueueUnavailableError } from '@persona-ingest/queue'
@@ -56,10 +57,27 @@ export function errorAnswerer(refusals: Refusals) {
     note(error, code, { request, refusals })
     if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
     // Fastify closes at once, while the rest of the body is on its way: the client would see a reset instead of the
-    // answer. Left open, Node.js reads and drops the rest, for as long as the request timeout lets it.
-    if (code === 'BODY_TOO_LARGE') reply.removeHeader('connection')
+    // answer. Left open, the rest is read and dropped, as far as a `BoundedRequest` lets it.
+    if (code === 'BODY_TOO_LARGE' || code === 'BODY_BUDGET_EXCEEDED') reply.removeHeader('connection')
     return reply.code(status).type(ERROR_MEDIA_TYPE).send(errorDocument(code))
   }
+}
+
+/** Node.js hands such requests to no route of ours. */
+function refuseExpectation(response: ServerResponse, refusals: Refusals): void {
+  const code = 'EXPECTATION_FAILED'
+  refusals.note(code)
+  response.writeHead(errorRow(code).status, { 'content-type': ERROR_MEDIA_TYPE, connection: 'close' })
+  response.end(errorDocument(code))
+}
+
+/** Two of them may mean two things to a proxy and to us. Node.js keeps the first. */
+async function refuseTwoHosts({ raw: { rawHeaders } }: FastifyRequest, reply: FastifyReply): Promise<void> {
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) if (/^host$/i.test(rawHeaders[at] ?? '')) hosts += 1
+  if (hosts < 2) return
+  reply.header('connection', 'close')
+  throw new IngressError('REQUEST_MALFORMED')
 }
 
 async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -73,7 +91,12 @@ async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply):
 async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refusals }): Promise<void> {
   const answerError = errorAnswerer(refusals)
   app.setErrorHandler(answerError)
+  // `Expect: 100-continue` is met by Node.js itself, without a body for any other.
+  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    refuseExpectation(response, refusals)
+  })
   // As the first hook, before a body is looked at: an unknown path is 404, whatever comes with it.
+  app.addHook('onRequest', refuseTwoHosts)
   app.addHook('onRequest', refuseUnknownRoute)
   // Node.js ends the connection of a CONNECT without an answer where there is no listener.
   app.server.on('connect', (_request, socket) => refuseOnSocket('NOT_FOUND', socket, refusals))

@@ -1,21 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import {
-  quarantineReasons,
-  verifySignature,
-  withholder,
-  type Environment,
-  type SigningSecret,
-} from '@persona-ingest/persona'
+import { quarantineReasons, withholder, type Environment, type SigningSecret } from '@persona-ingest/persona'
 import { currentTraceParent } from '@persona-ingest/runtime'
 import { Type, type Static } from '@sinclair/typebox'
 import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
 import { BodyBudget } from '../delivery/body-budget.ts'
+import { bodyReader } from '../delivery/body-reader.ts'
 import type { ClockSkew } from '../delivery/clock-skew.ts'
 import { newDeliveryRecord } from '../delivery/delivery-record.ts'
+import { SignatureQueue } from '../delivery/signature-queue.ts'
 import { AddressSet } from '../delivery/source-address.ts'
 import type { IngressEnv } from '../env.ts'
 import { IngressError } from '../errors.ts'
+import { protectConnection } from '../plugins/connection-limits.ts'
 
 export type DeliveryRouteOptions = AcceptDeps & {
   readonly env: IngressEnv
@@ -37,14 +34,13 @@ function secretsOf(values: readonly string[], environment: Environment): Signing
   return values.map((value) => ({ value, environment }))
 }
 
-/** What is judged before the body is read, in the contract's order; the body's limit is Fastify's and comes next. */
-function refuseByHeaders(env: IngressEnv): onRequestAsyncHookHandler {
+/** What is judged before the body is read, in the contract's order; the body's limits come next. */
+function refuseByHeaders(env: IngressEnv, budget: BodyBudget): onRequestAsyncHookHandler {
   const listed = env.IP_ALLOWLIST.length === 0 ? null : new AddressSet(env.IP_ALLOWLIST)
-  const budget = new BodyBudget(env.BODY_LIMIT_BYTES)
-  return async (request: FastifyRequest) => {
+  return async (request: FastifyRequest, reply) => {
+    reply.raw.once('close', () => budget.release(request.raw))
     if (listed?.has(request.ip) === false) throw new IngressError('ADDRESS_NOT_ALLOWED')
     if (!MEDIA_TYPES.includes(request.mediaType ?? '')) throw new IngressError('CONTENT_TYPE_UNSUPPORTED')
-    if (!budget.admits(request.raw)) throw new IngressError('BODY_BUDGET_EXCEEDED')
   }
 }
 
@@ -60,11 +56,12 @@ function authenticator({ env, now, clockSkew }: DeliveryRouteOptions) {
     ...secretsOf(env.PERSONA_SANDBOX_WEBHOOK_SECRETS, 'sandbox'),
   ]
   const toleranceSeconds = env.SIGNATURE_TOLERANCE_SECONDS
-  return (request: FastifyRequest) => {
+  const queue = new SignatureQueue()
+  return async (request: FastifyRequest) => {
     const header = request.headers['persona-signature']?.toString()
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
     const nowMs = now()
-    const verdict = verifySignature({ header, body, secrets, nowMs, toleranceSeconds })
+    const verdict = await queue.verify({ header, body, secrets, nowMs, toleranceSeconds })
     clockSkew.observe(verdict, { nowMs, isRetry: isRetry(request) })
     if (!verdict.ok) throw new IngressError(verdict.code)
     const { environment } = verdict
@@ -81,14 +78,16 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
     const record = (request.delivery ??= newDeliveryRecord())
     const beganAtMs = record.completeAtMs
     record.completeAtMs = performance.now()
-    const received = authenticate(request)
+    const received = await authenticate(request)
+    protectConnection(request)
     record.environment = received.environment
     if (app.readiness.isDraining) throw new IngressError('DRAINING')
 
     const delivery = deliveryOf({ ...received, body: withhold(received.body) })
     record.eventId = delivery.eventId
     const readingMs = record.completeAtMs - beganAtMs
-    await app.heldDeliveries.hold(async () => acceptDelivery({ delivery, readingMs }, options))
+    const verifyingMs = performance.now() - record.completeAtMs
+    await app.heldDeliveries.hold(async () => acceptDelivery({ delivery, readingMs, verifyingMs }, options))
     if (delivery.kind === 'event') {
       record.outcome = 'accepted'
       return { status: 'accepted', eventId: delivery.eventId }
@@ -107,9 +106,10 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
 export const deliveryRoutes: FastifyPluginAsyncTypebox<DeliveryRouteOptions> = async (app, options) => {
   // The signature covers the bytes as sent, so nothing may parse them before it is verified.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  const budget = new BodyBudget()
+  app.addContentTypeParser('*', bodyReader({ limitBytes: options.env.BODY_LIMIT_BYTES, budget }))
 
-  const onRequest = refuseByHeaders(options.env)
+  const onRequest = refuseByHeaders(options.env, budget)
   const schema = { response: { 200: Answer } }
   app.post('/webhooks/persona', { onRequest, schema }, deliveryHandler(app, options))
 }

@@ -44,7 +44,7 @@ async function staysOpen(t: Test, plan: { manner: HostileManner; connections: nu
 }
 
 type Case = { connections: number; ends?: (met: HostileResult) => boolean; fact: string }
-const EVERY_KIND: Readonly<Record<Exclude<HostileManner, 'kept'>, Case>> = {
+const EVERY_KIND: Readonly<Partial<Record<HostileManner, Case>>> = {
   idle: {
     connections: 3000,
     fact: 'silent connections are ended with 408',
@@ -88,7 +88,7 @@ for (const [manner, { connections, ends, fact }] of Object.entries(EVERY_KIND)) 
 
 for (const manner of ['idle', 'kept'] as const) {
   t.test(
-    `more connections than the limit (${manner}): closed at once, and there is room again by itself`,
+    `more connections than the limit (${manner}): the oldest make room, and authentic deliveries are accepted`,
     async (t) => {
       const connections = MAX_CONNECTIONS + 500
       const attack = await hostile.begin({ port: ingress.port, manner, connections, seconds: 12, isStubborn: false })
@@ -98,7 +98,7 @@ for (const manner of ['idle', 'kept'] as const) {
       t.comment(`room after ${Math.round(performance.now() - beganAtMs)} ms, ${await memoryMb()} MB`)
       const { openAtEnd } = await attack.result
       t.ok(openAtEnd <= MAX_CONNECTIONS, `${openAtEnd} open`)
-      await ingress.spawned.waitForLine((line) => line.includes('connections closed at once, too many are open'))
+      await ingress.spawned.waitForLine((line) => line.includes('connections closed, too many are open'))
     },
   )
 }

@@ -1,51 +1,59 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import { eventually } from '@persona-ingest/testkit'
 import t from 'tap'
 import { BodyBudget, BUDGET_BYTES } from '../../src/delivery/body-budget.ts'
 
-const LIMIT_BYTES = 2 * 1024 * 1024
+const LARGE_BYTES = 2 * 1024 * 1024
+const never = () => {
+  throw new Error('Expected no need to give up')
+}
 
-function aRequest(headers: Record<string, string>): IncomingMessage {
-  const request = new IncomingMessage(new Socket())
-  Object.assign(request.headers, headers)
-  return request
+function aRequest(): IncomingMessage {
+  return new IncomingMessage(new Socket())
 }
 
 /** Takes large bodies until there is no room; gives them. */
-function filled(budget: BodyBudget): readonly IncomingMessage[] {
-  const requests = Array.from({ length: BUDGET_BYTES / LIMIT_BYTES }, () => aRequest({ 'content-length': String(LIMIT_BYTES) })) // prettier-ignore
-  for (const request of requests) t.ok(budget.admits(request))
+function filled(budget: BodyBudget, giveUp: () => void = never): readonly IncomingMessage[] {
+  const requests = Array.from({ length: BUDGET_BYTES / LARGE_BYTES }, aRequest)
+  for (const request of requests) if (!budget.admits(request, LARGE_BYTES, giveUp)) throw new Error('Expected room')
   return requests
 }
 
-t.test('large bodies are admitted up to the budget, and again as soon as a request is over', async (t) => {
-  const budget = new BodyBudget(LIMIT_BYTES)
+t.test('bodies are admitted up to the budget, by what is held of them, and again when a request is over', async (t) => {
+  const budget = new BodyBudget()
   const [first] = filled(budget)
-  t.notOk(budget.admits(aRequest({ 'content-length': '40000' })))
-  t.notOk(budget.admits(aRequest({ 'transfer-encoding': 'chunked' })), 'one that announces nothing counts as large')
-  first?.emit('close')
-  t.ok(budget.admits(aRequest({ 'transfer-encoding': 'chunked' })))
-  t.notOk(budget.admits(aRequest({ 'content-length': String(LIMIT_BYTES) })))
+  t.notOk(budget.admits(aRequest(), 40_000, never))
+  t.notOk(budget.admits(first as IncomingMessage, LARGE_BYTES + 1, never), 'one that grows')
+  budget.release(first as IncomingMessage)
+  const growing = aRequest()
+  for (const bytes of [40_000, 400_000, LARGE_BYTES]) t.ok(budget.admits(growing, bytes, never), `${bytes}`)
+  t.notOk(budget.admits(aRequest(), 40_000, never))
+  budget.release(growing)
+  budget.release(growing)
+  t.ok(budget.admits(aRequest(), LARGE_BYTES, never))
+  t.notOk(budget.admits(aRequest(), LARGE_BYTES, never), 'a second release gives nothing')
 })
 
-t.test('chunked bodies, of unknown length, take an eighth of the usual limit each', async (t) => {
-  const budget = new BodyBudget(LIMIT_BYTES)
-  const chunked = () => aRequest({ 'transfer-encoding': 'chunked' })
-  for (let count = 0; count < 512; count += 1) if (!budget.admits(chunked())) t.fail(`refused after ${count}`)
-  t.notOk(budget.admits(chunked()))
-})
-
-t.test('small bodies, none, and those that the limit refuses anyway need no room', async (t) => {
-  const budget = new BodyBudget(LIMIT_BYTES)
+t.test('small bodies need no room', async (t) => {
+  const budget = new BodyBudget()
   filled(budget)
-  for (const headers of [{ 'content-length': '32768' }, {}, { 'content-length': String(LIMIT_BYTES + 1) }]) {
-    t.ok(budget.admits(aRequest(headers as Record<string, string>)), JSON.stringify(headers))
-  }
+  for (const bytes of [0, 1, 32_768]) t.ok(budget.admits(aRequest(), bytes, never))
 })
 
-t.test('a limit above the budget lets one body through at a time', async (t) => {
-  const budget = new BodyBudget(2 * BUDGET_BYTES)
-  const large = () => aRequest({ 'content-length': String(2 * BUDGET_BYTES) })
-  t.ok(budget.admits(large()))
-  t.notOk(budget.admits(large()))
+t.test('a body above the budget is let through alone', async (t) => {
+  const budget = new BodyBudget()
+  const [one, other] = [aRequest(), aRequest()]
+  for (const bytes of [BUDGET_BYTES, 2 * BUDGET_BYTES]) t.ok(budget.admits(one, bytes, never))
+  t.notOk(budget.admits(other, LARGE_BYTES, never))
+})
+
+t.test('bodies that stall for a second make room, those that are whole do not', async (t) => {
+  const budget = new BodyBudget()
+  let givenUp = 0
+  const [whole] = filled(budget, () => (givenUp += 1))
+  if (whole !== undefined) whole.complete = true
+  const newcomer = aRequest()
+  await eventually(() => budget.admits(newcomer, LARGE_BYTES, never), { deadlineMs: 5000 })
+  t.equal(givenUp, BUDGET_BYTES / LARGE_BYTES - 1)
 })

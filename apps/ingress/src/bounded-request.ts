@@ -1,0 +1,207 @@
+import { IncomingMessage } from 'node:http'
+import { IngressError } from './errors.ts'
+import { stopParsing } from './node-http-quirks.ts'
+
+/**
+ * Pieces in which a body may come: these, and one more for so many bytes. Each chunk, and each read of a socket, costs
+ * some microseconds and an object, whatever its length. Proxies forward 1,460 bytes and more.
+ */
+const FREE_PIECES = 256
+const BYTES_PER_PIECE = 64
+
+/**
+ * Above that all requests of the server share this many pieces a second: one odd client that sends single bytes is
+ * read, many at once are cut. They take about a tenth of a processor.
+ */
+const SHARED_PIECES_PER_SECOND = 20_000
+
+/** Smaller pieces are copied together, so that what is held is bytes and not objects. */
+const SMALL_BYTES = 4096
+const UNCOPIED_PIECES = 8
+const BLOCK_BYTES = 16_384
+
+/** What is read of one body in one pass of the event loop, and how many that had more are read again in the next. */
+const BYTES_PER_PASS = 128 * 1024
+const PIECES_PER_PASS = 256
+const READERS_PER_PASS = 1
+
+/** What is read and dropped of a refused body, so that its client sees the answer before it sees a reset. */
+const DISCARDED_BYTES = 16 * 1024 * 1024
+
+/** Refills with time; holds what one second brings at most. */
+class SharedPieces {
+  #left = SHARED_PIECES_PER_SECOND
+  #filledAtMs = performance.now()
+
+  take(): boolean {
+    const nowMs = performance.now()
+    const refilled = this.#left + ((nowMs - this.#filledAtMs) / 1000) * SHARED_PIECES_PER_SECOND
+    this.#left = Math.min(refilled, SHARED_PIECES_PER_SECOND)
+    this.#filledAtMs = nowMs
+    if (this.#left < 1) return false
+    this.#left -= 1
+    return true
+  }
+}
+
+/**
+ * Lets connections that send much be read in turns. Node.js reads up to 2 MB of a connection in one pass of its event
+ * loop, and accepts one connection in the same time.
+ */
+class ReadTurns {
+  readonly #waiting = new Set<BoundedRequest>()
+  #pass = 0
+  #isScheduled = false
+
+  /** The number of the current pass of the event loop. */
+  get pass(): number {
+    this.#schedule()
+    return this.#pass
+  }
+
+  wait(request: BoundedRequest): void {
+    this.#waiting.add(request)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => this.#next())
+  }
+
+  #next(): void {
+    this.#isScheduled = false
+    this.#pass += 1
+    let resumed = 0
+    for (const request of this.#waiting) {
+      if (resumed === READERS_PER_PASS) break
+      this.#waiting.delete(request)
+      if (request.takeTurn()) resumed += 1
+    }
+    if (this.#waiting.size > 0) this.#schedule()
+  }
+}
+
+const sharedPieces = new SharedPieces()
+const turns = new ReadTurns()
+
+/**
+ * A request whose body is bounded in pieces, and read in turns with others. Node.js hands each chunk to `push` as an
+ * object of its own: 64 KiB of chunks of one byte became 11,000 of them, several MB.
+ */
+export class BoundedRequest extends IncomingMessage {
+  #pieces = 0
+  #bytes = 0
+  #discardedBytes = 0
+  #pass = -1
+  #piecesOfPass = 0
+  #bytesOfPass = 0
+  #isWaiting = false
+  #isDiscarding = false
+  #isCut = false
+  #block: Buffer | null = null
+  #blockBytes = 0
+
+  override push(piece: Uint8Array | null, encoding?: BufferEncoding): boolean {
+    if (this.#isCut) return true
+    if (piece === null) {
+      this.#flush()
+      return super.push(null)
+    }
+    this.#count(piece.length)
+    if (this.#isOver()) {
+      this.#cut()
+      return true
+    }
+    const wantsMore = this.#isDiscarding || this.#keep(piece, encoding)
+    if (this.#bytesOfPass < BYTES_PER_PASS && this.#piecesOfPass < PIECES_PER_PASS) return wantsMore
+    this.#waitForTurn()
+    return false
+  }
+
+  override _read(size: number): void {
+    if (!this.#isWaiting) super._read(size)
+  }
+
+  /** What Node.js calls for bodies that were not read; its own drops pieces before `push` could count them. */
+  _dump(): void {
+    this.discard()
+  }
+
+  /** Drops what is still to come, within limits. */
+  discard(): void {
+    if (this.#isDiscarding) return
+    this.#isDiscarding = true
+    this.#block = null
+    this.removeAllListeners('data')
+    this.resume()
+  }
+
+  /** Goes on to be read; false where there is nothing to read any more. */
+  takeTurn(): boolean {
+    this.#isWaiting = false
+    if (this.destroyed || this.socket.destroyed) return false
+    super._read(0)
+    this.socket.resume()
+    return true
+  }
+
+  #count(bytes: number): void {
+    if (this.#pass !== turns.pass) {
+      this.#pass = turns.pass
+      this.#piecesOfPass = 0
+      this.#bytesOfPass = 0
+    }
+    this.#pieces += 1
+    this.#piecesOfPass += 1
+    this.#bytes += bytes
+    this.#bytesOfPass += bytes
+    if (this.#isDiscarding) this.#discardedBytes += bytes
+  }
+
+  #isOver(): boolean {
+    if (this.#discardedBytes > DISCARDED_BYTES) return true
+    if (this.#pieces <= FREE_PIECES + this.#bytes / BYTES_PER_PIECE) return false
+    return this.#isDiscarding || !sharedPieces.take()
+  }
+
+  #keep(piece: Uint8Array, encoding?: BufferEncoding): boolean {
+    if (this.#pieces <= UNCOPIED_PIECES || piece.length >= SMALL_BYTES) {
+      this.#flush()
+      return super.push(piece, encoding)
+    }
+    this.#block ??= this.#newBlock()
+    this.#block.set(piece, this.#blockBytes)
+    this.#blockBytes += piece.length
+    return this.#blockBytes <= BLOCK_BYTES - SMALL_BYTES || this.#flush()
+  }
+
+  /** The limit of a body is judged by what has been handed on, so that nothing may stay here for long. */
+  #newBlock(): Buffer {
+    setImmediate(() => this.#flush())
+    return Buffer.allocUnsafe(BLOCK_BYTES)
+  }
+
+  #flush(): boolean {
+    const block = this.#block
+    if (block === null) return true
+    this.#block = null
+    const bytes = Buffer.from(block.subarray(0, this.#blockBytes))
+    this.#blockBytes = 0
+    return super.push(bytes)
+  }
+
+  #waitForTurn(): void {
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    turns.wait(this)
+  }
+
+  #cut(): void {
+    this.#isCut = true
+    this.#block = null
+    stopParsing(this.socket)
+    this.destroy(new IngressError('BODY_FRAGMENTED'))
+  }
+}

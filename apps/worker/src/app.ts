@@ -3,6 +3,7 @@ import {
   countOpenDeadLetters,
   failureOf,
   openDatabase,
+  readErasureEpoch,
   reduceDelivery,
   removeUnkeyedDigests,
   replayEvent,
@@ -20,6 +21,7 @@ import type { EventStore } from './event-store.ts'
 import { HandBack } from './hand-back.ts'
 import { createMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
+import { reduceResting } from './put-back.ts'
 import { queueReports } from './queue-trouble.ts'
 import { repeatedly } from './repeatedly.ts'
 import { scheduledPrune } from './scheduled-prune.ts'
@@ -62,6 +64,7 @@ function eventStore({ prisma }: Database): EventStore {
   return {
     storeEvents: (events) => storeEvents(prisma, events),
     storeDeadLetter: (letter) => storeDeadLetter(prisma, letter),
+    erasureEpoch: () => readErasureEpoch(prisma),
     reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
     replayEvent: (eventId) => replayEvent(prisma, eventId),
     tryWriting: () => tryWriting(prisma),
@@ -145,6 +148,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       consumer.start()
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
       stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: upkeep, onError }))
+      stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: reduceResting(consumer, store), onError }))
       // Apart: a sweep that hangs must not stop who watches for that.
       stops.push(repeatedly({ pauseMs: WATCH_EVERY_MS, work: watch, onError }))
       stops.push(repeatedly({ ...unkeyedDigestRemoval(database, env, logger), onError }))

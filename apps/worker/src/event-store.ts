@@ -7,6 +7,8 @@ export interface EventStore {
   storeDeadLetter(letter: DeadLetter): Promise<void>
   /** The body of a delivery as the erasures known now leave it; null where they leave it as it is. */
   reduceDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
+  /** Moves with every redaction and erasure. */
+  erasureEpoch(): Promise<string>
   replayEvent(eventId: string): Promise<ReplayOutcome>
   /** Resolves only where the database takes writes. */
   tryWriting(): Promise<void>

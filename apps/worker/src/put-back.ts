@@ -1,5 +1,5 @@
 import type { Failure } from '@persona-ingest/database'
-import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { Consumer, HeldDelivery, Settlement } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/runtime'
 import type { EventStore } from './event-store.ts'
 import type { SettleContext } from './settle.ts'
@@ -34,4 +34,25 @@ export function defer(
   const keyId = key === undefined ? {} : { keyId: key.id }
   logger.warn({ requestId, eventId, ...keyId, reason, description, delayMs }, 'event put back, no attempt used up')
   return { settle: 'release', delayMs }
+}
+
+/**
+ * Makes the work that reduces deliveries which rest in the queue, after a redaction or erasure that came while they rest.
+ *
+ * They are looked through twice: a delivery that asked just before an erasure was stored may begin to rest just after.
+ */
+export function reduceResting(
+  consumer: Pick<Consumer, 'reduceDelayed'>,
+  store: Pick<EventStore, 'erasureEpoch' | 'reduceDelivery'>,
+): () => Promise<void> {
+  let knownEpoch: string | null = null
+  let passesLeft = 0
+  return async () => {
+    const epoch = await store.erasureEpoch()
+    if (epoch !== knownEpoch) passesLeft = 2
+    knownEpoch = epoch
+    if (passesLeft === 0) return
+    await consumer.reduceDelayed((delivery) => store.reduceDelivery(delivery))
+    passesLeft -= 1
+  }
 }

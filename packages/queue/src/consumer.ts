@@ -1,7 +1,7 @@
 import type { Job } from 'bullmq'
 import { retryBackoff } from './backoff.ts'
 import { closeWorker } from './close-worker.ts'
-import type { HeldDelivery, Settlement } from './delivery.ts'
+import type { Delivery, HeldDelivery, Settlement } from './delivery.ts'
 import { heldDeliveries, settlementOf } from './held-delivery.ts'
 import { HeldWorker } from './held-worker.ts'
 import { attemptsBefore, type UnreadableReason } from './job-data.ts'
@@ -12,6 +12,7 @@ import { createQueueView, type QueueView } from './queue-view.ts'
 import type { QueueUnavailableError } from './queue-unavailable-error.ts'
 import { patientConnection } from './redis-connection.ts'
 import { redisFault } from './redis-fault.ts'
+import { reduceDelayed } from './reduce-delayed.ts'
 import { release } from './release.ts'
 import { settleJob } from './settle-job.ts'
 import { sweepFailed } from './sweep-failed.ts'
@@ -69,6 +70,11 @@ export type ConsumerOptions = {
 export interface Consumer extends QueueView {
   /** Starts taking; while Redis is away it waits. */
   start(): void
+  /**
+   * Asks `reduce` for each delivery that rests before its next try, and keeps the body that it gives, if any, in place of
+   * the one in Redis. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
+   */
+  reduceDelayed(reduce: (delivery: Delivery) => Promise<Uint8Array | null>): Promise<number>
   /**
    * Puts jobs where they can be taken that a dashboard with BullMQ below 6 moved away when it paused the queue. Rejects
    * with a `QueueUnavailableError`.
@@ -158,6 +164,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     start() {
       worker.run().catch(onError)
     },
+    reduceDelayed: async (reduce) => await reduceDelayed({ queueHandle, reduce, onError }),
     takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',
     heldCount: () => worker.heldCount,

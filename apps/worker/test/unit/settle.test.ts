@@ -18,6 +18,7 @@ function aContext() {
   const context = {
     store: {
       storeDeadLetter: async (letter: DeadLetter) => void letters.push(letter),
+      erasureEpoch: async () => '0',
       reduceDelivery: async () => null,
       storeEvents: unreachable,
       replayEvent: unreachable,

@@ -2,12 +2,20 @@ import type { ErasureReport, ErasureTargets } from '@persona-ingest/database'
 import type { Output } from './output.ts'
 import { printHeading, printPairs, printTable } from './table.ts'
 
+/** What does not open, so that it could not be searched and erased. */
+export type UnopenedIds = {
+  readonly event_ids: readonly string[]
+  readonly resource_ids: readonly string[]
+  readonly dead_letter_ids: readonly string[]
+}
+
 /** What an erasure was asked to reach and what it took: ids and counts, and nothing that was told of a person. */
 export type ErasureSummary = {
   readonly isDryRun: boolean
   readonly reason: string | null
   readonly targets: ErasureTargets
   readonly report: ErasureReport
+  readonly unopened: UnopenedIds
 }
 
 function countsOf({ report }: ErasureSummary) {
@@ -22,7 +30,7 @@ function countsOf({ report }: ErasureSummary) {
 
 /** What `erase --json` prints. */
 export function erasureDocument(summary: ErasureSummary): object {
-  const { isDryRun, reason, targets, report } = summary
+  const { isDryRun, reason, targets, report, unopened } = summary
   return {
     dry_run: isDryRun,
     subject: targets.subject,
@@ -42,6 +50,7 @@ export function erasureDocument(summary: ErasureSummary): object {
       dead_letter_ids: report.letterIds,
     },
     erasure_ids: report.erasureIds,
+    ...(Object.values(unopened).some((ids) => ids.length > 0) ? { not_decrypted: unopened } : {}),
   }
 }
 

@@ -23,6 +23,7 @@ export {
 export { failureOf, readsAsOutage, sqlStateOf, type Failure, type FailureKind } from './failure.ts'
 export type { PrismaClient } from './generated/client.ts'
 export { tryStoring, tryWriting } from './ingest/canary.ts'
+export type { OnUnopened, UnopenedRow } from './ingest/sql-executor.ts'
 export { storeEvents, type StoreOutcome, type StoreOutcomes } from './ingest/store-events.ts'
 export { migrate } from './migration/migrate.ts'
 export { listOperations, type OperationPage, type OperationRow } from './operations/list-operations.ts'

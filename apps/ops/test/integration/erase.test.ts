@@ -1,3 +1,5 @@
+import { openDatabase, storeEvents } from '@persona-ingest/database'
+import { readEvent } from '@persona-ingest/persona'
 import { everyRow, marksIn, throwAwayDatabase } from '@persona-ingest/testkit'
 import t from 'tap'
 import { runCli } from '../fixtures/run-cli.ts'
@@ -81,6 +83,28 @@ t.test('for programs: one document of counts and ids, by a process of its own', 
   const again = await runCli(['erase', reference, '--yes', '--json'], env)
   t.strictSame([again.code, again.stdout], [1, ''])
   t.equal(again.stderr, 'error: nothing is stored of what was asked for\n', 'which does not repeat it')
+})
+
+t.test('an erasure holds against events received already, though the clock of the machine is behind', async (t) => {
+  const createdAt = new Date(Date.now() - 1_000).toISOString()
+  const { code } = await runHere(['erase', 'inq_1', '--yes'], env, { now: () => Date.now() - 3_600_000 })
+  t.equal(code, 0)
+  const database = openDatabase({ url, encryptionKeys: [] })
+  t.teardown(() => database.close())
+  const data = { type: 'inquiry', id: 'inq_1', attributes: { 'name-first': MARKER } }
+  const attributes = { name: 'inquiry.transitioned', 'created-at': createdAt, payload: { data } }
+  const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: 'evt_queued', attributes } }))
+  await storeEvents(database.prisma, [readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
+  t.notOk(await isKept())
+})
+
+t.test('what can not be decrypted is named, all else is erased, and it exits with 1', async (t) => {
+  await sql(`UPDATE events SET payload = '"gone:AAAA"' WHERE id = 'evt_odd'`)
+  const { code, stdout, stderr } = await erase([reference, '--yes', '--json'])
+  t.equal(code, 1)
+  t.match(stderr, /^error: not decrypted: 1 events \(evt_odd\); all else was erased; .* check STORAGE_ENCRYPTION_KEYS/)
+  t.match(JSON.parse(stdout), { counts: { events: 3 }, not_decrypted: { event_ids: ['evt_odd'] } })
+  t.notOk(await isKept())
 })
 
 t.test('without a terminal there is nobody to ask: wrong usage', async (t) => {

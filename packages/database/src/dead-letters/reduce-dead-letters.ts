@@ -1,6 +1,6 @@
 import type { Clock, Environment } from '@persona-ingest/persona'
 import { inPages } from '../ingest/in-pages.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 import { storedErasureLookup } from '../ingest/stored-erasures.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
 import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
@@ -27,9 +27,10 @@ UPDATE dead_letters SET object_ids = $2::text[], ${bodyAssignments(3)} WHERE id 
 export async function* readLetters(executor: SqlExecutor, ids: readonly string[]): AsyncGenerator<readonly Letter[]> {
   for (const page of inPages(ids, PAGE_SIZE)) {
     const letters = await executor.query<StoredLetter>(readLettersSql, [page])
-    yield letters.map(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
-      const body = openBytes(letter.body, placeOfBody(name), executor.keys)
-      return { ...letter, body, receivedAtMs: receivedAt.getTime() }
+    yield letters.flatMap(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
+      const open = () => openBytes(letter.body, placeOfBody(name), executor.keys)
+      const body = openedUnlessTold(executor, { table: 'dead_letters', id: letter.id }, open)
+      return body === null ? [] : [{ ...letter, body, receivedAtMs: receivedAt.getTime() }]
     })
   }
 }

@@ -3,7 +3,7 @@ import { emptyLetters } from '../dead-letters/empty-letters.ts'
 import type { PrismaClient } from '../generated/client.ts'
 import { inExclusiveWrite } from '../ingest/exclusive-write.ts'
 import { isoTime } from '../ingest/projection-row.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import type { OnUnopened, SqlExecutor } from '../ingest/sql-executor.ts'
 import { eraseObject, erasureClock, type Erased, type ErasureTarget } from './erase-object.ts'
 import type { ErasureTargets } from './find-targets.ts'
 
@@ -22,12 +22,22 @@ export type EraseOptions = {
   readonly reason?: string | undefined
   /** Nothing is kept of what is done; the report is the same. */
   readonly isDryRun: boolean
-  /** Unix milliseconds. */
-  readonly nowMs: number
+  /**
+   * When the erasure is made: by the clock of the database, or in Unix milliseconds. The clock of the machine that the
+   * command runs on may be behind: events that are received already, and not stored yet, would then escape.
+   */
+  readonly nowMs: 'database' | number
+  /** Told of what does not open, so that all else is erased. Left out, the erasure rejects. */
+  readonly onUnopened?: OnUnopened | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-type Work = { readonly objectId: string | null; readonly run: (executor: SqlExecutor, id: string) => Promise<Erased> }
+/** What is erased in one transaction: as which erasure, and when. */
+type Erasing = { readonly id: string; readonly nowMs: number }
+type Work = {
+  readonly objectId: string | null
+  readonly run: (executor: SqlExecutor, erasing: Erasing) => Promise<Erased>
+}
 
 /** Ends a transaction of which nothing is to stay. */
 class DryRun extends Error {
@@ -55,12 +65,23 @@ function reportOf(erased: readonly Erased[], erasureIds: readonly string[] = [])
 const recordSql = `
 INSERT INTO erasures (id, object_id, reason, erased_at, report) VALUES ($1, $2, $3, $4::timestamptz, $5::jsonb)`
 
+const clockSql = 'SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs"'
+
+async function readClock(executor: SqlExecutor, { nowMs }: EraseOptions): Promise<number> {
+  if (nowMs !== 'database') return nowMs
+  const [row] = await executor.query<{ nowMs: number }>(clockSql, [])
+  if (row === undefined) throw new Error('Expected the time of the database')
+  return row.nowMs
+}
+
 async function eraseOne(prisma: PrismaClient, work: Work, id: string, options: EraseOptions): Promise<Erased> {
-  const transaction = inExclusiveWrite(prisma, async (executor) => {
-    const erased = await work.run(executor, id)
+  const transaction = inExclusiveWrite(prisma, async (bare) => {
+    const executor = { ...bare, onUnopened: options.onUnopened }
+    const nowMs = await readClock(executor, options)
+    const erased = await work.run(executor, { id, nowMs })
     if (options.isDryRun) throw new DryRun(erased)
     const { erasureIds: _, ...report } = reportOf([erased])
-    const parameters = [id, work.objectId, options.reason ?? null, isoTime(options.nowMs), JSON.stringify(report)]
+    const parameters = [id, work.objectId, options.reason ?? null, isoTime(nowMs), JSON.stringify(report)]
     await executor.query(recordSql, parameters)
     return erased
   })
@@ -70,10 +91,10 @@ async function eraseOne(prisma: PrismaClient, work: Work, id: string, options: E
   })
 }
 
-function workOn(targets: ErasureTargets, nowMs: number): readonly Work[] {
+function workOn(targets: ErasureTargets): readonly Work[] {
   const ofObject = (target: ErasureTarget): Work => ({
     objectId: target.id,
-    run: async (executor, id) => eraseObject(executor, target, await erasureClock(executor, target, { id, nowMs })),
+    run: async (executor, erasing) => eraseObject(executor, target, await erasureClock(executor, target, erasing)),
   })
   const letters: Work = {
     objectId: null,
@@ -99,7 +120,7 @@ export async function eraseTargets(
 ): Promise<ErasureReport> {
   const erased: Erased[] = []
   const erasureIds: string[] = []
-  const all = workOn(targets, options.nowMs)
+  const all = workOn(targets)
   for (const work of all) {
     const id = `erase_${randomUUID()}`
     erased.push(await eraseOne(prisma, work, id, options))

@@ -1,5 +1,5 @@
 import { openDocument } from '../sealing/sealed-document.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 
 const ROWS_PER_PAGE = 5_000
 
@@ -40,8 +40,9 @@ export async function findByReferenceInRows(
     const [page]: readonly Page[] = await executor.query<Page>(accountsPageSql, [after, referenceId])
     for (const id of page?.found ?? []) accountIds.add(id)
     for (const [id, sealed] of page?.sealed ?? []) {
-      const attributes = openDocument(sealed, ['resources', id, 'attributes'], executor.keys)
-      if (referenceIdIn(attributes) === referenceId) accountIds.add(id)
+      const open = () => openDocument(sealed, ['resources', id, 'attributes'], executor.keys)
+      const attributes = openedUnlessTold(executor, { table: 'resources', id }, open)
+      if (attributes !== null && referenceIdIn(attributes) === referenceId) accountIds.add(id)
     }
     after = page?.last ?? null
   }

@@ -1,6 +1,6 @@
 import { stringifyExact, type EventObject, type JsonValue, type ObjectFamily } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import { sqlExecutor, type SqlExecutor } from '../ingest/sql-executor.ts'
+import { sqlExecutor, type OnUnopened, type SqlExecutor } from '../ingest/sql-executor.ts'
 import type { ErasureTarget } from './erase-object.ts'
 import { findByReferenceInRows } from './find-in-rows.ts'
 import { allLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
@@ -29,6 +29,8 @@ export type FindOptions = {
   /** What it is; left out, an object's id before a reference id. */
   readonly as?: ErasureSubject | undefined
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined
+  /** Told of what does not open, so that the search goes on without it. Left out, the search rejects. */
+  readonly onUnopened?: OnUnopened | undefined
 }
 
 /** An attribute as a text column would hold it. */
@@ -129,7 +131,7 @@ export async function findErasureTargets(
 ): Promise<ErasureTargets | null> {
   // An empty text is many people's reference id, and nobody's.
   if (asked === '') return null
-  const executor = sqlExecutor(prisma)
+  const executor = { ...sqlExecutor(prisma), onUnopened: options.onUnopened }
   if (options.as === 'reference-id') return findByReference(executor, asked, options)
   const found = await findById(executor, asked, options)
   if (options.as !== undefined) return found

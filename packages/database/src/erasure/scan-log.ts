@@ -3,7 +3,7 @@ import { readLetter } from '../dead-letters/dead-letter.ts'
 import { placeOfBody } from '../dead-letters/stored-body.ts'
 import { isNoEvent, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 
 /** Each statement must end well within its timeout, whatever the size of the log. */
 const EVENTS_PER_PAGE = 2_000
@@ -47,7 +47,9 @@ export async function* eventsWithWords(
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly LoggedEvent[] = await executor.query<LoggedEvent>(eventsPageSql, [after, words])
     for (const { payload, ...row } of page) {
-      const event = payload === null ? null : tryReading({ ...row, payload }, executor.keys, isNoEvent)
+      const read = (text: string) => tryReading({ ...row, payload: text }, executor.keys, isNoEvent)
+      const place = { table: 'events', id: row.id } as const
+      const event = payload === null ? null : openedUnlessTold(executor, place, () => read(payload))
       if (event !== null) yield event
     }
     scannedEvents += page.length
@@ -63,7 +65,9 @@ export async function* allLetters(
   for (let after: string | undefined = '0'; after !== undefined;) {
     const page: readonly StoredLetter[] = await executor.query<StoredLetter>(lettersPageSql, [after])
     for (const { id, environment, body: stored, body_sha256: sha256, received_at: receivedAt } of page) {
-      const body = openBytes(stored, placeOfBody(sha256), executor.keys)
+      const open = () => openBytes(stored, placeOfBody(sha256), executor.keys)
+      const body = openedUnlessTold(executor, { table: 'dead_letters', id }, open)
+      if (body === null) continue
       yield { id, event: readLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
     }
     after = page.at(-1)?.id

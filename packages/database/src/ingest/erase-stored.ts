@@ -9,7 +9,7 @@ import { inPages } from './in-pages.ts'
 import { isNoEvent, storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from './projection-row.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
-import type { SqlExecutor } from './sql-executor.ts'
+import { openedUnlessTold, type SqlExecutor, type UnopenedRow } from './sql-executor.ts'
 import { storedErasureLookup } from './stored-erasures.ts'
 
 /** What an erasure took something from. */
@@ -48,12 +48,25 @@ async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clo
   return found.map(({ id }) => id)
 }
 
-type ReadEvents = { readonly events: readonly PersonaEvent[]; readonly unreadableIds: readonly string[] }
+type ReadEvents = {
+  readonly events: readonly PersonaEvent[]
+  readonly unreadableIds: readonly string[]
+  /** They stay as they are: with the right key they are events again. */
+  readonly unopenedIds: readonly string[]
+}
 
 async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<ReadEvents> {
   const stored = await executor.query<StoredEventRow>(readEventsSql, [ids])
-  const read = stored.map((row) => ({ id: row.id, event: tryReading(row, executor.keys, isNoEvent) }))
+  const unopenedIds: string[] = []
+  const onUnopened =
+    executor.onUnopened && ((row: UnopenedRow) => (unopenedIds.push(row.id), executor.onUnopened?.(row)))
+  const read = stored.flatMap((row) => {
+    const { id } = row
+    const open = () => ({ id, event: tryReading(row, executor.keys, isNoEvent) })
+    return openedUnlessTold({ ...executor, onUnopened }, { table: 'events', id }, open) ?? []
+  })
   return {
+    unopenedIds,
     events: read.flatMap(({ id, event }) => (event?.id === id ? [event] : [])),
     unreadableIds: read.flatMap(({ id, event }) => (event?.id === id ? [] : [id])),
   }
@@ -68,12 +81,14 @@ function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: Erasu
     })
 }
 
+type ErasedPage = ErasedCopies & Pick<ReadEvents, 'unopenedIds'>
+
 async function erasePage(
   executor: SqlExecutor,
   eventIds: readonly string[],
   raised: ReadonlyMap<string, Clock>,
-): Promise<ErasedCopies> {
-  const { events, unreadableIds } = await readEvents(executor, eventIds)
+): Promise<ErasedPage> {
+  const { events, unreadableIds, unopenedIds } = await readEvents(executor, eventIds)
   // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
   const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
   const erasedAt = await storedErasureLookup(executor, standing, raised)
@@ -86,9 +101,9 @@ async function erasePage(
     payloads.push({ id: event.id, payload: new PersonalJson(reduced.payloadText, ['events', event.id, 'payload']) })
     skeletons.push(...skeletonsIn(event, reduced, erasedAt))
   }
-  if (payloads.length === 0) return { eventIds: [], rows: [] }
+  if (payloads.length === 0) return { eventIds: [], rows: [], unopenedIds }
   const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads, executor.keys)])
-  return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons) }
+  return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons), unopenedIds }
 }
 
 /**
@@ -103,13 +118,15 @@ export async function eraseStoredCopies(
 ): Promise<ErasedCopies> {
   if (raised.size === 0) return { eventIds: [], rows: [] }
   const eventIds: string[] = []
+  const unopenedIds: string[] = []
   const rows: ReducedRow[] = []
   for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
     const erased = await erasePage(executor, page, raised)
     eventIds.push(...erased.eventIds)
     rows.push(...erased.rows)
+    unopenedIds.push(...erased.unopenedIds)
   }
-  // Last, when events that can't be read are emptied: they lead to no row any more.
-  rows.push(...(await reduceRows(executor, await findUnloggedRows(executor, raised))))
+  // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
+  rows.push(...(await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))))
   return { eventIds, rows }
 }

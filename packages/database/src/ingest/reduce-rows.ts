@@ -81,7 +81,7 @@ function unloggedRowsSql(family: ObjectFamily): string {
   return (
     `SELECT '${family}' AS family, r.id, r.event_id AS "eventId", r.relationships::text AS relationships ` +
     `FROM ${name} r JOIN raised ON raised.id = r.id WHERE (r.event_created_at, r.event_rank, r.event_id) ` +
-    `<= (raised.created_at, raised.rank, raised.event_id) AND NOT EXISTS (SELECT FROM events WHERE id = r.event_id AND payload <> '{}')`
+    `<= (raised.created_at, raised.rank, raised.event_id) AND NOT EXISTS (SELECT FROM events WHERE id = r.event_id AND payload <> '{}' AND id <> ALL($2::text[]))`
   )
 }
 
@@ -92,15 +92,19 @@ ${(['inquiry', 'verification', 'resource'] as const).map(unloggedRowsSql).join('
 
 type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships: string }
 
-/** Rows at or below a redaction whose event is not in the log any more, or empty, so that the log does not lead to them. */
+/**
+ * Rows at or below a redaction whose event is not in the log any more, or empty, or does not open, so that the log does not
+ * lead to them.
+ */
 export async function findUnloggedRows(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,
+  unopenedIds: readonly string[],
 ): Promise<readonly RowSkeleton[]> {
   const clocks = [...raised].map(([id, { createdAtMs, rank, eventId }]) => {
     return { id, created_at: isoTime(createdAtMs), rank, event_id: eventId }
   })
-  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks, executor.keys)])
+  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks, executor.keys), unopenedIds])
   return rows.map(({ relationships, ...row }) => {
     return { ...row, relationships: bareRelationships(JSON.parse(relationships) as JsonObject) }
   })

@@ -6,12 +6,29 @@ import {
   type Transaction,
 } from '@prisma/driver-adapter-utils'
 import type { PrismaClient } from '../generated/client.ts'
-import { keysOf } from '../sealing/sealed-document.ts'
+import { keysOf, SealedDataError } from '../sealing/sealed-document.ts'
+
+/** A row whose document or body does not open: a key is missing, or the value is damaged. */
+export type UnopenedRow = { readonly table: 'events' | 'resources' | 'dead_letters'; readonly id: string }
+export type OnUnopened = (row: UnopenedRow) => void
+
+/** Null where the row does not open and the executor is told so. Throws `SealedDataError` where it is not. */
+export function openedUnlessTold<T>({ onUnopened }: SqlExecutor, row: UnopenedRow, open: () => T): T | null {
+  try {
+    return open()
+  } catch (error) {
+    if (onUnopened === undefined || !(error instanceof SealedDataError)) throw error
+    onUnopened(row)
+    return null
+  }
+}
 
 /** Runs one SQL statement: Prisma's client, or a transaction of it. */
 export interface SqlExecutor {
   /** What the personal documents of rows are sealed and opened with. */
   readonly keys: KeyRing
+  /** Told of stored documents that no key opens, where work goes on without them; else they end it. */
+  readonly onUnopened?: OnUnopened | undefined
   query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
 }
 

@@ -151,7 +151,7 @@ t.test('rotation: both keys open, one call brings all under the new one, then th
   await t.rejects(sealing(), { message: 'Expected keys to seal with, got none' })
 })
 
-t.test('without the key it is an outage, told by place and key: nothing is given up', async (t) => {
+t.test('without the key it is told by place and key: nothing is given up', async (t) => {
   await storeAll()
   const redaction = read({ body: bodyOf(anEvent({ id: 'evt_9', name: 'inquiry.redacted', createdAt: at(9), data: anObject('inquiry', 'inq_1') })) }) // prettier-ignore
   for (const [prisma, work] of [
@@ -167,14 +167,14 @@ t.test('without the key it is an outage, told by place and key: nothing is given
       (reason: unknown) => reason,
     )
     t.type(error, SealedDataError)
-    t.match(failureOf(error), { kind: 'outage', description: /payload of evt_1 in events is sealed with the key "a"/ })
+    t.match(failureOf(error), { kind: 'key', description: /payload of evt_1 in events is sealed with the key "a"/ })
     t.match(await findInquiry(withA, 'inq_1'), { inquiry: { attributes: { name_first: MARK } } }, 'all is there still')
     // What reads nothing old goes on.
     t.equal((await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_other', createdAt: at(0), data: anObject('inquiry', 'inq_7') })) })])).size, 1) // prettier-ignore
   }
 })
 
-t.test('another key under the id of the one that sealed is an outage too: it empties nothing', async (t) => {
+t.test('another key under the id of the one that sealed is told likewise: it empties nothing', async (t) => {
   await storeAll()
   const before = await documentsOf(sql, [a])
   const wrong = aKey('a')
@@ -190,7 +190,7 @@ t.test('another key under the id of the one that sealed is an outage too: it emp
       () => null,
       (reason: unknown) => reason,
     )
-    t.match(failureOf(error), { kind: 'outage', description: /is not what that key has sealed there/ })
+    t.match(failureOf(error), { kind: 'key', description: /is not what that key has sealed there/ })
   }
   const limits = { eventsBefore: new Date(), lettersBefore: null }
   t.match(await prune({ databaseUrl: url, encryptionKeys: [wrong], ...limits }), {
@@ -232,6 +232,22 @@ t.test('prune leaves a skeleton that is sealed too', async (t) => {
   t.match(await prune({ databaseUrl: url, encryptionKeys: [a], eventsBefore: new Date(), lettersBefore: null }), { events: 2 }) // prettier-ignore
   t.notOk((await documentsOf(sql, [a])).some(({ place, opened: text }) => place.startsWith('events') && text.includes(MARK))) // prettier-ignore
   t.strictSame(linesOf(await verified(url, { encryptionKeys: [a] })), [])
+})
+
+t.test('`seal` and an erasure that is under way do not wait for each other', async (t) => {
+  await storeAll(withNone)
+  const erasing = new Client({ connectionString: url })
+  await erasing.connect()
+  t.teardown(() => erasing.end())
+  await erasing.query('BEGIN')
+  await erasing.query('SELECT begin_exclusive_write()')
+  await erasing.query(`UPDATE events SET payload = '{"reduced": true}' WHERE id = 'evt_odd'`)
+  const sealed = sealing(a)
+  await eventually(async () => (await sql(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'persona-ingest-maintenance'`)).length === 1) // prettier-ignore
+  await erasing.query(`UPDATE events SET payload = '{"reduced": true}' WHERE id = 'evt_1'`)
+  await erasing.query('COMMIT')
+  t.match(await sealed, { 'events.payload': 0 }, 'what the erasure wrote stays')
+  t.strictSame(await sql('SELECT DISTINCT payload FROM events'), [{ payload: { reduced: true } }])
 })
 
 t.test('what an erasure writes while `seal` is on its way stays written', async (t) => {

@@ -8,7 +8,6 @@ export class CommandFailure extends Error {
 /** What to tell the user of anything thrown; never a stack, and never words that might quote data. */
 export function failureMessage(error: unknown): string {
   if (error instanceof CommandFailure || error instanceof EnvironmentError) return error.message
-  if (error instanceof RangeError) return 'a document is nested too deeply to be shown; --raw writes it as it is'
   const { type, code, message } = describeError(error)
   return `unexpected failure: ${message ?? [type, code].filter(Boolean).join(' ')} (LOG_LEVEL=debug shows where)`
 }

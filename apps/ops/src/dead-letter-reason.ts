@@ -42,7 +42,7 @@ const EXPLANATIONS: Readonly<Record<QuarantineReason | DeadLetterReason, ReasonE
     advice: `No retry of the same program mends this: report it as a fault of persona-ingest. After an upgrade, ${REPLAY}`,
   },
   NESTING_TOO_DEEP: {
-    meaning: 'The event is nested so deeply that it cannot be read.',
+    meaning: 'The event is nested more than 1,000 levels deep.',
     advice: `No inquiry looks like this by nature: see which fields of the template hold it, and have it sent again without. ${REDELIVER}`,
   },
   ATTEMPTS_EXHAUSTED: {

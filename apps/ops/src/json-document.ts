@@ -15,6 +15,8 @@ export function printJson(output: Output, document: unknown): void {
 }
 
 const MAX_INLINE_CHARACTERS = 100
+/** Parts that stand deeper are not split: a path of a thousand keys tells nobody anything. */
+const MAX_SPLIT_DEPTH = 20
 
 function membersOf(value: unknown, path: string): readonly (readonly [path: string, member: unknown])[] | null {
   if (Array.isArray(value)) return value.map((item: unknown, index) => [`${path}[${index}]`, item])
@@ -23,10 +25,14 @@ function membersOf(value: unknown, path: string): readonly (readonly [path: stri
 }
 
 /** A document as pairs of path and JSON text, for people; a part that is short enough stands on one line. */
-export function documentLines(value: unknown, path = ''): readonly (readonly [path: string, text: string])[] {
-  const members = membersOf(value, path)
+export function documentLines(
+  value: unknown,
+  path = '',
+  depth = 0,
+): readonly (readonly [path: string, text: string])[] {
+  const members = depth < MAX_SPLIT_DEPTH ? membersOf(value, path) : null
   if (members === null || members.length === 0) return [[path, jsonText(value)]]
   const text = path === '' ? null : jsonText(value)
   if (text !== null && text.length <= MAX_INLINE_CHARACTERS) return [[path, text]]
-  return members.flatMap(([memberPath, member]) => documentLines(member, memberPath))
+  return members.flatMap(([memberPath, member]) => documentLines(member, memberPath, depth + 1))
 }

@@ -1,4 +1,12 @@
-import { inquiryTimes, parseTimestamp, snakeCase, verificationTimes, type JsonValue } from '@persona-ingest/persona'
+import {
+  copyJson,
+  inquiryTimes,
+  parseTimestamp,
+  setMember,
+  snakeCase,
+  verificationTimes,
+  type JsonValue,
+} from '@persona-ingest/persona'
 import { isMembers, type Members } from './json-members.ts'
 
 /** Stands where personal data stood. */
@@ -38,23 +46,42 @@ const SAFE_COLUMNS: ReadonlySet<string> = new Set([
 ])
 const SAFE_TIMES: ReadonlySet<string> = new Set([...inquiryTimes, ...verificationTimes])
 
+/** A key as it is shown: one that is no name is replaced. */
+function shownKey(key: string, index: number): string {
+  return NAME.test(key) ? key : `${MASK} ${index + 1}`
+}
+
 /** Copies members, with keys that are no names replaced and each value as `mask` gives it. */
 function mapMembers(members: Members, mask: (value: unknown, key: string) => JsonValue): JsonValue {
   return Object.fromEntries(
-    Object.entries(members).map(([key, value], index) => [
-      NAME.test(key) ? key : `${MASK} ${index + 1}`,
-      mask(value, key),
-    ]),
+    Object.entries(members).map(([key, value], index) => [shownKey(key, index), mask(value, key)]),
   )
+}
+
+function maskLeaf(value: unknown): JsonValue {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'string' || value instanceof Date) return MASK
+  return typeof value === 'boolean' ? `${MASK} boolean` : `${MASK} number`
+}
+
+/** Masks a document of any depth; a text with `keepText` where it gives one. */
+function maskDeep(value: unknown, keepText: (text: string, key: string) => JsonValue | undefined): JsonValue {
+  if (value === undefined || value instanceof Date) return maskLeaf(value)
+  return copyJson(value as JsonValue, null, {
+    leaf: maskLeaf,
+    fill: (source, target, copy) => {
+      for (const [index, [key, member]] of Object.entries(source).entries()) {
+        const kept = typeof member === 'string' ? keepText(member, key) : undefined
+        const masked = kept ?? ((member as unknown) instanceof Date ? MASK : copy(member, null))
+        setMember(target, shownKey(key, index), masked)
+      }
+    },
+  })
 }
 
 /** Masks every value; keys, the lengths of lists, the kinds of values and null stay. */
 export function maskValue(value: unknown): JsonValue {
-  if (value === null || value === undefined) return null
-  if (Array.isArray(value)) return value.map(maskValue)
-  if (isMembers(value)) return mapMembers(value, maskValue)
-  if (typeof value === 'string' || value instanceof Date) return MASK
-  return typeof value === 'boolean' ? `${MASK} boolean` : `${MASK} number`
+  return maskDeep(value, () => undefined)
 }
 
 function keepText(value: unknown, isSafe: (text: string) => boolean): JsonValue {
@@ -73,11 +100,7 @@ function keepIdentity(value: unknown, key: string): JsonValue | undefined {
 
 /** Masks all of relationships but the types and ids that they name. */
 function maskRelationships(value: unknown): JsonValue {
-  if (Array.isArray(value)) return value.map(maskRelationships)
-  if (!isMembers(value)) return maskValue(value)
-  return mapMembers(value, (member, key) =>
-    typeof member === 'string' ? (keepIdentity(member, key) ?? MASK) : maskRelationships(member),
-  )
+  return maskDeep(value, keepIdentity)
 }
 
 /** Names in all three casings are told apart by the words in them. */

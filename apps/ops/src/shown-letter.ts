@@ -1,28 +1,18 @@
 import { readLetterDocument, type DeadLetterRow } from '@persona-ingest/database'
 import type { JsonValue } from '@persona-ingest/persona'
 import { explainReason, type ReasonExplanation } from './dead-letter-reason.ts'
-import { isMembers } from './json-members.ts'
 import { maskEventDocument } from './masking.ts'
 
 /**
- * A dead letter as it is shown; `body` is null where the bytes are no JSON that can be shown. The digest is shown with what
+ * A dead letter as it is shown; `body` is null where the bytes are no JSON. The digest is shown with what
  * it tells: a reader who knows most of a masked body gets the rest from it.
  */
 export type ShownLetter = Omit<DeadLetterRow, 'body' | 'body_sha256'> &
   ReasonExplanation & { readonly body_sha256: string | null; readonly body: JsonValue }
 
-/** Far beyond any event of the provider, and far from JavaScript's stack, which a dead letter may be made to exceed. */
-const MAX_SHOWN_DEPTH = 200
-
-function isDeeperThan(limit: number, value: unknown): boolean {
-  if (limit < 0) return true
-  if (!Array.isArray(value) && !isMembers(value)) return false
-  return Object.values(value).some((member) => isDeeperThan(limit - 1, member))
-}
-
 function shownBody(body: Uint8Array, isRevealed: boolean): JsonValue {
   const read = readLetterDocument(body)
-  if (read === null || isDeeperThan(MAX_SHOWN_DEPTH, read.document)) return null
+  if (read === null) return null
   return isRevealed ? read.document : maskEventDocument(read.document)
 }
 

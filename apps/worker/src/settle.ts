@@ -1,4 +1,3 @@
-import type { DeadLetterReason } from '@persona-ingest/database'
 import { readEvent, UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
 import type { Logger } from '@persona-ingest/runtime'
@@ -52,10 +51,7 @@ async function bury(context: SettleContext, held: HeldBody, letter: Letter): Pro
 
 /** The letter of what no further try can read; null for any other failure. */
 function unreadableLetter(error: unknown, attempts: number): Letter | null {
-  if (error instanceof UnusableEventError) return { reason: error.reason, error: error.message, attempts }
-  if (!(error instanceof RangeError)) return null
-  const reason: DeadLetterReason = 'NESTING_TOO_DEEP'
-  return { reason, error: 'the document is nested too deeply to be read', attempts }
+  return error instanceof UnusableEventError ? { reason: error.reason, error: error.message, attempts } : null
 }
 
 function noteStored(

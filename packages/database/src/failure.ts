@@ -112,9 +112,8 @@ function describe(error: unknown, sqlState: string | null, kind: FailureKind): s
 }
 
 function kindOf(error: unknown, sqlState: string | null): FailureKind {
-  // Nesting beyond JavaScript's stack is met before PostgreSQL is asked; it would refuse the value as well.
-  if (error instanceof RangeError) return 'event'
-  if (error instanceof TypeError || error instanceof ReferenceError) return 'unclear'
+  // Faults of our own, or limits of the process: what nobody foresaw ends no event before its attempts are used up.
+  if (error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError) return 'unclear'
   if (sqlState === null) return 'outage'
   if (OUTAGE_STATES.test(sqlState)) return 'outage'
   return EVENT_STATES.test(sqlState) ? 'event' : 'unclear'
@@ -135,7 +134,6 @@ export function readsAsOutage({ kind, sqlState }: Failure): boolean {
 export function failureOf(error: unknown): Failure {
   const sqlState = sqlStateOf(error)
   const kind = kindOf(error, sqlState)
-  if (error instanceof RangeError) return { kind, sqlState, description: 'nested too deeply' }
   if (isNoEvent(error)) return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
   if (error instanceof SealedDataError) {

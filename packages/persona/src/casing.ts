@@ -1,11 +1,11 @@
-import { isLosslessNumber } from 'lossless-json'
-import { newObject, setMember, type JsonObject, type JsonValue } from './json.ts'
+import { copyJson, isLeaf, newObject, setMember, type JsonObject, type JsonValue } from './json.ts'
 
 /** The key inflection that a webhook was set to. It changes keys only; values stay as they are. */
 export type Casing = 'kebab' | 'camel' | 'snake'
 
 /** Keys recur in nearly every event; the bound keeps customer-made keys from filling the memory. */
 const MAX_CACHED_KEYS = 10_000
+const MAX_CACHED_CHARACTERS = 100
 const snakeKeys = { camel: new Map<string, string>(), kebab: new Map<string, string>() }
 
 function snakeFromCamel(key: string): string {
@@ -23,39 +23,61 @@ export function snakeCase(key: string, casing: Casing): string {
   const known = snakeKeys[casing].get(key)
   if (known !== undefined) return known
   const snake = casing === 'camel' ? snakeFromCamel(key) : key.replaceAll('-', '_')
-  if (snakeKeys[casing].size < MAX_CACHED_KEYS) snakeKeys[casing].set(key, snake)
+  if (key.length <= MAX_CACHED_CHARACTERS && snakeKeys[casing].size < MAX_CACHED_KEYS) snakeKeys[casing].set(key, snake)
   return snake
 }
 
 /**
- * Several keys of one object can become the same name. Which one counts must not hang on their order, since jsonb
- * keeps none: the greatest does.
+ * Which key of an object counts for each name. Several keys can become the same name, and jsonb keeps no order of keys:
+ * the greatest counts. One pass: an object may hold thousands of keys that become one name.
  */
-export function losesCollision(object: JsonObject, key: string, name: string, casing: Casing): boolean {
-  return Object.keys(object).some((other) => other > key && snakeCase(other, casing) === name)
-}
-
-/** Copies an object with its keys in snake_case and each value as `copyValue` gives it. */
-export function recaseObject(
-  object: JsonObject,
-  casing: Casing,
-  copyValue: (value: JsonValue, name: string) => JsonValue,
-): JsonObject {
-  const recased = newObject()
+export function countingKeys(object: JsonObject, casing: Casing): ReadonlyMap<string, string> {
+  const counting = new Map<string, string>()
   for (const key of Object.keys(object)) {
     const name = snakeCase(key, casing)
-    if (Object.hasOwn(recased, name) && losesCollision(object, key, name, casing)) continue
-    setMember(recased, name, copyValue(object[key] as JsonValue, name))
+    const known = counting.get(name)
+    if (known === undefined || key > known) counting.set(name, key)
   }
+  return counting
+}
+
+type CopyMember = (value: JsonValue, name: string) => JsonValue
+
+function fillRecased(source: JsonObject, target: JsonObject, casing: Casing, copyMember: CopyMember): void {
+  // Hardly any object has two keys of one name.
+  let counting: ReadonlyMap<string, string> | null = null
+  for (const key of Object.keys(source)) {
+    const name = snakeCase(key, casing)
+    if (Object.hasOwn(target, name)) {
+      counting ??= countingKeys(source, casing)
+      if (counting.get(name) !== key) continue
+    }
+    setMember(target, name, copyMember(source[key] as JsonValue, name))
+  }
+}
+
+/** Copies an object with its keys in snake_case and each value as `copyMember` gives it. */
+export function recaseObject(object: JsonObject, casing: Casing, copyMember: CopyMember): JsonObject {
+  const recased = newObject()
+  fillRecased(object, recased, casing, copyMember)
   return recased
 }
 
+/** Far below any stack, and beyond any event of the provider. */
+const MAX_RECURSION = 100
+
 /**
- * Copies a JSON value with every key at every depth in snake_case.
- * Throws a RangeError on nesting beyond the stack, which the caller answers as the event's own fault.
+ * Copies a JSON value with every key at every depth in snake_case. By recursion, which is twice as fast as {@link copyJson}
+ * and part of every event's way, as far as it is safe.
  */
-export function recaseKeys(value: JsonValue, casing: Casing): JsonValue {
-  if (value === null || typeof value !== 'object' || isLosslessNumber(value)) return value
-  if (Array.isArray(value)) return value.map((item) => recaseKeys(item, casing))
-  return recaseObject(value, casing, (item) => recaseKeys(item, casing))
+export function recaseKeys(value: JsonValue, casing: Casing, depth = 0): JsonValue {
+  if (isLeaf(value)) return value
+  if (depth < MAX_RECURSION) {
+    if (Array.isArray(value)) return value.map((item) => recaseKeys(item, casing, depth + 1))
+    return recaseObject(value, casing, (item) => recaseKeys(item, casing, depth + 1))
+  }
+  return copyJson(value, casing, {
+    leaf: (leaf) => leaf,
+    fill: (source, target, copy) => fillRecased(source, target, casing, (member) => copy(member, casing)),
+  })
 }

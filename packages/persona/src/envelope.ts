@@ -1,13 +1,14 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Casing } from './casing.ts'
-import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
+import { isNestedTooDeeply, isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 /** Every reason for which an authentic body is kept as a dead letter instead of an event. Stable; see docs/errors.md. */
 export const quarantineReasons = [
   'INVALID_JSON',
   'NOT_AN_OBJECT',
+  'NESTING_TOO_DEEP',
   'EVENT_ID_INVALID',
   'EVENT_NAME_INVALID',
   'PAYLOAD_INVALID',
@@ -55,6 +56,14 @@ export type UnusableEnvelope = {
   readonly eventId: string | null
 }
 
+type ParsedBody = {
+  readonly document: JsonValue
+  /** Unix milliseconds; bounds `created-at`. */
+  readonly receivedAtMs: number
+  /** Whether the limit of nesting is passed over: for the log, where an older version stored deeper documents. */
+  readonly mayBeDeep: boolean
+}
+
 function member(value: JsonValue | undefined, key: string): JsonValue | undefined {
   return isJsonObject(value) ? own(value, key) : undefined
 }
@@ -74,11 +83,14 @@ function readCreatedAt(attributes: JsonValue | undefined, receivedAtMs: number) 
 }
 
 /** Judges a parsed document: its envelope, or the first reason why it is no usable event. Never throws. */
-export function envelopeOf(document: JsonValue, receivedAtMs: number): Envelope | UnusableEnvelope {
+export function envelopeOf({ document, receivedAtMs, mayBeDeep }: ParsedBody): Envelope | UnusableEnvelope {
   if (!isJsonObject(document)) return { ok: false, reason: 'NOT_AN_OBJECT', eventId: null }
   const data = own(document, 'data')
   const id = member(data, 'id')
-  if (!eventId.Check(id)) return { ok: false, reason: 'EVENT_ID_INVALID', eventId: null }
+  const isEventId = eventId.Check(id)
+  if (!mayBeDeep && isNestedTooDeeply(document))
+    return { ok: false, reason: 'NESTING_TOO_DEEP', eventId: isEventId ? id : null }
+  if (!isEventId) return { ok: false, reason: 'EVENT_ID_INVALID', eventId: null }
   const attributes = member(data, 'attributes')
   const name = member(attributes, 'name')
   if (!eventName.Check(name)) return { ok: false, reason: 'EVENT_NAME_INVALID', eventId: id }
@@ -116,5 +128,5 @@ export function readEnvelope(body: Uint8Array, receivedAtMs: number): Envelope |
   } catch {
     return { ok: false, reason: 'INVALID_JSON', eventId: null }
   }
-  return envelopeOf(document, receivedAtMs)
+  return envelopeOf({ document, receivedAtMs, mayBeDeep: false })
 }

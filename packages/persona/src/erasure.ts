@@ -1,6 +1,6 @@
 import { compareClocks, type Clock } from './clock.ts'
 import type { EventObject, PersonaEvent } from './event.ts'
-import { stringifyExact } from './json.ts'
+import { stringifyExact } from './json-text.ts'
 import { reducePayload } from './payload-skeleton.ts'
 import { skeletonOf } from './snapshot.ts'
 

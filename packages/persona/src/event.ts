@@ -4,7 +4,8 @@ import { claimStrength, compareClaims, type Claim } from './claim.ts'
 import { eventRank, type Clock } from './clock.ts'
 import { bodyText, envelopeOf, type Envelope, type QuarantineReason } from './envelope.ts'
 import type { Environment } from './environment.ts'
-import { parseStorable, type JsonValue, type StorableJson } from './json.ts'
+import { type JsonValue } from './json.ts'
+import { parseStorable, type StorableJson } from './json-text.ts'
 import { carriesInquiryId, isRedactable } from './object-family.ts'
 import { referencesOf, type Reference } from './reference.ts'
 import { readObject, type ObjectReading, type Snapshot } from './snapshot.ts'
@@ -156,8 +157,7 @@ function parseBody(body: Uint8Array): StorableJson {
 }
 
 /**
- * Reads a delivered body, or a stored payload, as an event.
- * Throws {@link UnusableEventError}, and a RangeError on nesting beyond the stack.
+ * Reads a delivered body, or a stored payload, as an event. Throws {@link UnusableEventError}.
  *
  * @see persona.md, sections 2 to 4: nothing but the envelope's required members can be relied on.
  */
@@ -165,9 +165,12 @@ export function readEvent(input: {
   readonly body: Uint8Array
   readonly environment: Environment
   readonly receivedAtMs: number
+  /** Whether the body stands in the log: an older version stored documents nested beyond today's limit. Default: no. */
+  readonly isStored?: boolean
 }): PersonaEvent {
+  const { receivedAtMs, isStored = false } = input
   const json = parseBody(input.body)
-  const envelope = envelopeOf(json.value, input.receivedAtMs)
+  const envelope = envelopeOf({ document: json.value, receivedAtMs, mayBeDeep: isStored })
   if (!envelope.ok) throw new UnusableEventError(envelope.reason)
   const standing = readStanding(envelope)
   const claims = [...claimsOf(standing)]
@@ -176,7 +179,7 @@ export function readEvent(input: {
     environment: input.environment,
     name: envelope.name,
     clock: { createdAtMs: envelope.createdAtMs, rank: eventRank(envelope.name), eventId: envelope.eventId },
-    receivedAtMs: input.receivedAtMs,
+    receivedAtMs,
     casing: envelope.casing,
     document: json.value,
     payloadText: json.text,

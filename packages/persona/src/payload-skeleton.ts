@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json'
-import { losesCollision, snakeCase, type Casing } from './casing.ts'
+import { countingKeys, snakeCase, type Casing } from './casing.ts'
 import { createdAtKeys } from './envelope.ts'
 import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
 import { familyOf, type ObjectFamily } from './object-family.ts'
@@ -49,11 +49,12 @@ function skeletonAttributes(
 ): JsonObject {
   if (!isJsonObject(value)) return {}
   const skeleton: JsonObject = {}
+  const counting = countingKeys(value, casing)
   for (const [key, member] of Object.entries(value)) {
     const name = snakeCase(key, casing)
     const kept = skeletonAttribute(family, name, member, kind)
     // Where two keys become one name, the one that did not count must not come to count when the other goes.
-    if (kept !== undefined && !losesCollision(value, key, name, casing)) skeleton[key] = kept
+    if (kept !== undefined && counting.get(name) === key) skeleton[key] = kept
   }
   return skeleton
 }

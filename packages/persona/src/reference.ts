@@ -1,5 +1,14 @@
 import { recaseKeys, recaseObject, type Casing } from './casing.ts'
-import { isJsonObject, newObject, own, setMember, type JsonObject, type JsonValue } from './json.ts'
+import {
+  copyJson,
+  type CopyRules,
+  isJsonObject,
+  newObject,
+  own,
+  setMember,
+  type JsonObject,
+  type JsonValue,
+} from './json.ts'
 
 /** A JSON:API resource identifier: one object named by another's relationship. */
 export type Reference = { readonly id: string; readonly type: string }
@@ -58,12 +67,13 @@ function bareIdentifier(data: JsonObject): JsonObject {
 
 /** Keeps of each relationship the type and id only: what a skeleton may hold. */
 export function bareRelationships(relationships: JsonObject): JsonObject {
-  const bareData = (data: JsonValue): JsonValue => {
-    if (Array.isArray(data)) return data.map(bareData)
+  const rules: CopyRules<null> = {
+    leaf: () => null,
     // An id without a type names no reference but fills a column (`account_id`): a rebuild must find it again.
-    return isJsonObject(data) ? bareIdentifier(data) : null
+    fill: (source, target) => void Object.assign(target, bareIdentifier(source)),
   }
   const bare = newObject()
-  for (const name of Object.keys(relationships)) setMember(bare, name, bareData(relationships[name] as JsonValue))
+  for (const name of Object.keys(relationships))
+    setMember(bare, name, copyJson(relationships[name] as JsonValue, null, rules))
   return bare
 }

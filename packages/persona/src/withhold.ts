@@ -1,15 +1,7 @@
-import { compileBlocklist } from './blocklist.ts'
+import { compileBlocklist, type Place } from './blocklist.ts'
+import { copyJson, isJsonObject, own, setMember, type JsonObject, type JsonValue } from './json.ts'
+import { parseExact, stringifyExact } from './json-text.ts'
 import { bodyText } from './envelope.ts'
-import {
-  isJsonObject,
-  newObject,
-  own,
-  parseExact,
-  setMember,
-  stringifyExact,
-  type JsonObject,
-  type JsonValue,
-} from './json.ts'
 
 export type WithholdOptions = {
   /** Attributes that are not stored at all; see {@link compileBlocklist}. */
@@ -19,7 +11,7 @@ export type WithholdOptions = {
 }
 
 type Visit = {
-  readonly isBlocked: (keys: readonly string[], type: string) => boolean
+  readonly isBlocked: (place: Place, type: string) => boolean
   readonly type: string
   readonly dropsFileTokens: boolean
 }
@@ -32,19 +24,17 @@ function withoutToken(text: string): string {
   return text.replace(FILE_TOKEN, (_match, before: string, after: string) => (after === '' ? '' : before))
 }
 
-function visitValue(value: JsonValue, keys: readonly string[], visit: Visit): JsonValue {
-  if (typeof value === 'string') return visit.dropsFileTokens ? withoutToken(value) : value
-  if (Array.isArray(value)) return value.map((item) => visitValue(item, keys, visit))
-  return isJsonObject(value) ? visitMembers(value, keys, visit) : value
-}
-
-function visitMembers(object: JsonObject, keys: readonly string[], visit: Visit): JsonObject {
-  const kept = newObject()
-  for (const key of Object.keys(object)) {
-    const path = [...keys, key]
-    if (!visit.isBlocked(path, visit.type)) setMember(kept, key, visitValue(object[key] as JsonValue, path, visit))
-  }
-  return kept
+/** What is left of an object's attributes, however deeply they are nested. */
+function visitAttributes(attributes: JsonObject, visit: Visit): JsonValue {
+  return copyJson<Place | null>(attributes, null, {
+    leaf: (value) => (typeof value === 'string' && visit.dropsFileTokens ? withoutToken(value) : value),
+    fill: (source, target, copy, above) => {
+      for (const key of Object.keys(source)) {
+        const place = { key, depth: (above?.depth ?? 0) + 1, above }
+        if (!visit.isBlocked(place, visit.type)) setMember(target, key, copy(source[key] as JsonValue, place))
+      }
+    },
+  })
 }
 
 function withMember(object: JsonObject, key: string, change: (value: JsonValue) => JsonValue): JsonObject {
@@ -56,12 +46,12 @@ function inObject(object: JsonValue, change: (object: JsonObject) => JsonObject)
   return isJsonObject(object) ? change(object) : object
 }
 
-/** The body's document as text; null where it is none, or is nested beyond what can be visited. */
+/** The body's document as text; null where it is no JSON. */
 function rewritten(body: Uint8Array, change: (document: JsonValue) => JsonValue): string | null {
   try {
     return stringifyExact(change(parseExact(bodyText(body))))
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof RangeError) return null
+    if (error instanceof SyntaxError) return null
     throw error
   }
 }
@@ -78,7 +68,7 @@ export function withholder(options: WithholdOptions): (body: Uint8Array) => Uint
   const reduceObject = (object: JsonObject): JsonObject => {
     const type = own(object, 'type')
     const visit = { isBlocked, dropsFileTokens, type: typeof type === 'string' ? type : '' }
-    return withMember(object, 'attributes', (value) => inObject(value, (members) => visitMembers(members, [], visit)))
+    return withMember(object, 'attributes', (value) => (isJsonObject(value) ? visitAttributes(value, visit) : value))
   }
   const reducePayload = (payload: JsonObject): JsonObject =>
     withMember(

@@ -55,6 +55,7 @@ t.test('authentic but unusable bodies are kept with their reason before the 200'
     ['', 'INVALID_JSON'],
     ['{"data":', 'INVALID_JSON'],
     ['[]', 'NOT_AN_OBJECT'],
+    [`{"data":{"id":"evt_deep"},"x":${'['.repeat(1_000)}${']'.repeat(1_000)}}`, 'NESTING_TOO_DEEP'],
     ['{}', 'EVENT_ID_INVALID'],
     [anEventBody({ id: 'evt:1' }).toString(), 'EVENT_ID_INVALID'],
     ['{"data":{"id":"evt_unnamed"}}', 'EVENT_NAME_INVALID'],

@@ -21,6 +21,23 @@ t.test('what is not to be stored does not get into the queue', async (t) => {
   }
 })
 
+t.test('what is not to be stored goes from a body of any nesting', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const app = await anApp(t, { redisUrl: redis.url, env })
+  const depths = [500, 3_000, 50_000]
+  for (const depth of depths) {
+    const nested = '{"a":'.repeat(depth) + JSON.stringify(extra) + '}'.repeat(depth)
+    const body = anEventBody({ id: `evt_${depth}`, extra: { ...extra, deep: 'HERE' } })
+    const answer = await app.deliver({ body: Buffer.from(body.toString().replace('"HERE"', nested)) })
+    t.match(answer.json, depth < 1_000 ? { status: 'accepted' } : { reason: 'NESTING_TOO_DEEP' })
+  }
+  for (const { body: kept } of await app.queued(depths.length)) {
+    const text = Buffer.from(kept).toString()
+    t.equal(text.split('"note":"kept"').length, 3, 'both places')
+    t.notMatch(text, /name-first|Zoe|access_token/)
+  }
+})
+
 t.test('a body that is no JSON is kept as it came, for it may be anything', async (t) => {
   const redis = await throwAwayRedis(t)
   const app = await anApp(t, { redisUrl: redis.url, env })

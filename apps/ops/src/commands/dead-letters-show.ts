@@ -19,7 +19,7 @@ function printLetter(output: Output, { body, meaning, advice, ...columns }: Show
   printHeading(output, 'what to do')
   output.write(`${advice}\n`)
   printHeading(output, 'body')
-  if (body === null) output.write('not shown: no JSON, or nested too deeply; --raw writes its bytes\n')
+  if (body === null) output.write('not shown: no JSON; --raw writes its bytes\n')
   else printPairs(output, documentLines(body))
 }
 

@@ -74,18 +74,19 @@ t.test('a poison event among 200 goes to the dead letters at once; its neighbour
   t.notMatch(lines.join(), 'MARK')
 })
 
-t.test('a document nested too deeply is a dead letter, whoever finds it too deep', async (t) => {
+t.test('an event nested too deeply is a dead letter, also where an older ingress accepted it', async (t) => {
   const { enqueue, startWorker, isEmpty } = aQueue(t, servers)
   const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`
-  await enqueue([1000, 7000, 200_000].map((depth) => aDelivery({ id: `evt_${depth}`, raw: nested(depth) })))
+  await enqueue([990, 1000, 7000, 200_000].map((depth) => aDelivery({ id: `evt_${depth}`, raw: nested(depth) })))
   startWorker()
   await isEmpty()
-  t.strictSame(await sql('SELECT id FROM events'), [{ id: 'evt_1000' }])
+  t.strictSame(await sql('SELECT id FROM events'), [{ id: 'evt_990' }])
   const letters = await sql('SELECT event_id, reason, attempts FROM dead_letters ORDER BY 1')
-  t.match(letters, [
-    { event_id: 'evt_200000', reason: 'NESTING_TOO_DEEP', attempts: 1 },
-    { event_id: 'evt_7000', reason: /NESTING_TOO_DEEP|VALUE_REFUSED/, attempts: 1 },
-  ])
+  const ids = ['evt_1000', 'evt_200000', 'evt_7000']
+  t.strictSame(
+    letters,
+    ids.map((id) => ({ event_id: id, reason: 'NESTING_TOO_DEEP', attempts: 1 })),
+  )
 })
 
 t.test('an unclear failure uses attempts, then the event is a dead letter; neighbours are unharmed', async (t) => {

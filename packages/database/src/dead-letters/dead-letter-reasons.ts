@@ -3,8 +3,7 @@
  * in docs/errors.md.
  *
  * - `VALUE_REFUSED`: PostgreSQL refuses a value of the event (SQLSTATE class 22, 23 or 54); no retry changes that.
- * - `NESTING_TOO_DEEP`: the document is nested too deeply to be read.
  * - `ATTEMPTS_EXHAUSTED`: failed MAX_ATTEMPTS times while other events passed.
  */
-export const deadLetterReasons = ['VALUE_REFUSED', 'NESTING_TOO_DEEP', 'ATTEMPTS_EXHAUSTED'] as const
+export const deadLetterReasons = ['VALUE_REFUSED', 'ATTEMPTS_EXHAUSTED'] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]

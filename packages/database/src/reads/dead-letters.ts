@@ -1,8 +1,7 @@
-import type { Environment, JsonValue } from '@persona-ingest/persona'
+import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
 import { keysOf, openBytes } from '../sealing/sealed-document.ts'
-import { exactDocument } from './exact-document.ts'
 
 export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
 export type DeadLetterState = (typeof deadLetterStates)[number]
@@ -86,13 +85,13 @@ export async function findDeadLetter(prisma: PrismaClient, id: string): Promise<
 }
 
 /**
- * Parses the body of a dead letter, every number digit by digit; null where it is no JSON, or nested too deeply.
+ * Parses the body of a dead letter, every number digit by digit; null where it is no JSON.
  * Wrapped, since a body may be JSON's own `null`.
  */
 export function readLetterDocument(body: Uint8Array): { readonly document: JsonValue } | null {
   try {
     return {
-      document: exactDocument(
+      document: parseExact(
         Buffer.from(body)
           .toString('utf8')
           .replace(/^\ufeff/, ''),

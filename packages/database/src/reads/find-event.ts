@@ -1,7 +1,6 @@
-import type { Environment, JsonValue } from '@persona-ingest/persona'
+import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import { keysOf, openBytes, openDocument } from '../sealing/sealed-document.ts'
-import { exactDocument } from './exact-document.ts'
 
 /** A row of `events`, in the contract's columns. */
 export type EventRow = {
@@ -41,7 +40,7 @@ SELECT original_body, pruned_at IS NOT NULL AS is_pruned, CASE WHEN original_bod
 export async function findEvent(prisma: PrismaClient, id: string): Promise<EventRow | null> {
   const [row] = await prisma.$queryRawUnsafe<readonly (Omit<EventRow, 'payload'> & { payload: string })[]>(eventSql, id)
   if (row === undefined) return null
-  return { ...row, payload: exactDocument(openDocument(row.payload, ['events', id, 'payload'], keysOf(prisma))) }
+  return { ...row, payload: parseExact(openDocument(row.payload, ['events', id, 'payload'], keysOf(prisma))) }
 }
 
 /** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */

@@ -1,7 +1,7 @@
+import { parseExact } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import type { KeyRing } from '@persona-ingest/encryption'
 import { keysOf, openDocument, type SealedTable } from '../sealing/sealed-document.ts'
-import { exactDocument } from './exact-document.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 
 /** An inquiry with all that is linked to it. */
@@ -40,7 +40,7 @@ function withDocuments(raw: RawRow, table: SealedTable, keys: KeyRing): RawRow {
   const columns = DOCUMENT_COLUMNS.filter((column) => typeof raw[column] === 'string')
   const documents = columns.map((column) => {
     const text = openDocument(String(raw[column]), [table, String(raw['id']), column], keys)
-    return [column, exactDocument(text)] as const
+    return [column, parseExact(text)] as const
   })
   return { ...raw, ...Object.fromEntries(documents) }
 }

@@ -44,5 +44,5 @@ export function readStoredEvent(
   keys: KeyRing,
 ): PersonaEvent {
   const body = Buffer.from(openDocument(payload, ['events', id, 'payload'], keys))
-  return readEvent({ body, environment, receivedAtMs })
+  return readEvent({ body, environment, receivedAtMs, isStored: true })
 }

@@ -76,7 +76,7 @@ t.test('an event with a number that PostgreSQL can not hold is its own fault', a
 })
 
 t.test("nesting beyond JavaScript's stack is the event's fault, a fault of ours is unclear", async (t) => {
-  t.match(failureOf(new RangeError('Maximum call stack size exceeded MARK')), { kind: 'event', sqlState: null })
+  t.match(failureOf(new RangeError('Maximum call stack size exceeded MARK')), { kind: 'unclear', sqlState: null })
   for (const error of [new TypeError('MARK'), new ReferenceError('MARK')]) {
     t.match(failureOf(error), { kind: 'unclear', sqlState: null })
     t.notMatch(failureOf(error).description, 'MARK')

@@ -1,6 +1,6 @@
 import { isLosslessNumber, parse } from 'lossless-json'
 import { stringifyExact, type PersonaEvent } from '../../src/index.ts'
-import type { JsonObject, JsonValue } from '../../src/json.ts'
+import { type JsonObject, type JsonValue } from '../../src/json.ts'
 
 function mapTree(
   value: JsonValue,

@@ -1,5 +1,5 @@
 import { foldEvents, readEvent, stringifyExact, type PersonaEvent } from '../../src/index.ts'
-import type { JsonValue } from '../../src/json.ts'
+import { type JsonValue } from '../../src/json.ts'
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonMap
 export type JsonMap = { readonly [key: string]: Json }

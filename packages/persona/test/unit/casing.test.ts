@@ -1,6 +1,6 @@
 import t from 'tap'
 import { recaseKeys, recaseObject, snakeCase } from '../../src/casing.ts'
-import type { JsonObject } from '../../src/json.ts'
+import { type JsonObject } from '../../src/json.ts'
 import { plain } from '../model/event-document.ts'
 
 t.test('kebab and snake keys only have their dashes turned into underscores', async (t) => {

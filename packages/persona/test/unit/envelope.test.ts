@@ -22,6 +22,7 @@ t.test('the reasons are the stable ones', async (t) => {
   t.strictSame(quarantineReasons, [
     'INVALID_JSON',
     'NOT_AN_OBJECT',
+    'NESTING_TOO_DEEP',
     'EVENT_ID_INVALID',
     'EVENT_NAME_INVALID',
     'PAYLOAD_INVALID',
@@ -159,11 +160,34 @@ t.test('whatever else is odd, unknown, null or missing leaves an event usable', 
   t.equal(judge(Buffer.concat([Buffer.from('\ufeff'), bodyOf(anEvent({}))])), 'OK', 'a byte order mark')
 })
 
-t.test('nesting beyond any stack is judged without throwing', async (t) => {
-  const depth = 200_000
-  const deep = JSON.stringify(anEvent({ data: anObject('inquiry', 'inq_1', { deep: 'HERE' }) })).replace(
-    '"HERE"',
-    '['.repeat(depth) + ']'.repeat(depth),
-  )
-  t.equal(judge(Buffer.from(deep)), 'OK')
+t.test('a document of 1,000 levels is usable, one of 1,001 is not, whatever it is made of', async (t) => {
+  const text = JSON.stringify(anEvent({ data: anObject('inquiry', 'inq_1', { deep: 'HERE' }) }))
+  // The document, data, attributes, payload, data, attributes.
+  const above = 6
+  for (const [open, close] of [
+    ['[', ']'],
+    ['{"a":', '}'],
+    ['[{"a-b":', '}]'],
+  ] as const) {
+    const levels = open.startsWith('[{') ? 2 : 1
+    const nested = (depth: number) =>
+      Buffer.from(text.replace('"HERE"', open.repeat(depth / levels) + '1.0' + close.repeat(depth / levels)))
+    t.equal(judge(nested(1_000 - above)), 'OK', open)
+    for (const depth of [1_002 - above, 4_000, 200_000])
+      t.strictSame(judge(nested(depth)), { reason: 'NESTING_TOO_DEEP', eventId: EVENT_ID }, `${open} ${depth}`)
+  }
+})
+
+t.test('nesting is judged after the syntax and the kind of the document, and before its id', async (t) => {
+  const deep = '['.repeat(5_000)
+  const closed = deep + ']'.repeat(5_000)
+  t.strictSame(judge(Buffer.from(`{"data":${deep}`)), { reason: 'INVALID_JSON', eventId: null })
+  t.strictSame(judge(Buffer.from(closed)), { reason: 'NOT_AN_OBJECT', eventId: null })
+  t.strictSame(judge(Buffer.from(`{"data":${closed}}`)), { reason: 'NESTING_TOO_DEEP', eventId: null })
+  t.strictSame(judge(Buffer.from(`{"data":{"id":"!"},"x":${closed}}`)), { reason: 'NESTING_TOO_DEEP', eventId: null })
+  t.strictSame(judge(Buffer.from(`{"data":{"id":"evt_1"},"x":${closed}}`)), {
+    reason: 'NESTING_TOO_DEEP',
+    eventId: 'evt_1',
+  })
+  t.strictSame(judge(Buffer.from(`{"x":"${'['.repeat(5_000)}"}`)), { reason: 'EVENT_ID_INVALID', eventId: null })
 })

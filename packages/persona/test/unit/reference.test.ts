@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Casing } from '../../src/casing.ts'
-import { parseExact } from '../../src/json.ts'
+import { parseExact } from '../../src/json-text.ts'
 import { bareRelationships, readId, readRelationships, referencesOf, relatedId } from '../../src/reference.ts'
 import { plain, type Json } from '../model/event-document.ts'
 

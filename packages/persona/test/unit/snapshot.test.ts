@@ -1,5 +1,6 @@
 import t from 'tap'
-import { parseExact, type JsonObject } from '../../src/json.ts'
+import { type JsonObject } from '../../src/json.ts'
+import { parseExact } from '../../src/json-text.ts'
 import { inquiryTimes, readObject, skeletonOf, verificationTimes } from '../../src/snapshot.ts'
 import type { Casing } from '../../src/casing.ts'
 import { anObject, plain, type Json, type JsonMap } from '../model/event-document.ts'

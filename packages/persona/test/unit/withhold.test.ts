@@ -89,10 +89,32 @@ t.test('nothing stays between the lines: the first of two equal keys goes too', 
   t.notMatch(without.toString(), /name/)
 })
 
-t.test('what is no JSON, no event, or nested beyond measure stays as it is', async (t) => {
+t.test('what is no JSON, and what is no event, stays as it is', async (t) => {
   const withhold = withholder({ blocklist: ['*'], dropsFileTokens: true })
   for (const text of ['no JSON', '', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, '[1e200000]', '{"data":[]}'])
     t.strictSame(Buffer.from(withhold(Buffer.from(text))).toString(), text)
+})
+
+t.test('what is blocked goes at any depth, and beside anything however deep', async (t) => {
+  const given = (depth: number, inside: string) =>
+    Buffer.from(
+      body({ 'name-first': 'A', deep: 'HERE' })
+        .toString()
+        .replace('"HERE"', '[{"a":'.repeat(depth) + inside + '}]'.repeat(depth)),
+    )
+  for (const depth of [10, 900, 3_000, 100_000]) {
+    const text = '{"name-first":"B","kept":1.0,"url":"https://x.example/?access_token=T"}'
+    const left = withholder({ blocklist: ['name-first'], dropsFileTokens: true })(given(depth, text))
+    const expected = given(depth, '{"kept":1.0,"url":"https://x.example/"}').toString()
+    t.equal(Buffer.from(left).toString(), expected.replace('"name-first":"A",', ''))
+  }
+})
+
+t.test('a wildcard stands for any text, line breaks too', async (t) => {
+  const given = body({ 'name-a\nb': 1, 'a-1-b-2-c': 1, 'ab-c': 2, abc: 3, other: 4 })
+  t.strictSame(attributesAfter(['name-*', 'a-*-b-*-c'], given), [{ 'ab-c': 2, abc: 3, other: 4 }])
+  t.strictSame(attributesAfter(['a*b*', '!*-c'], body({ ab: 1, ba: 2, aab: 3, 'ab-c': 4 })), [{ ba: 2, 'ab-c': 4 }])
+  t.strictSame(attributesAfter(['aba*aba'], body({ aba: 1, abaaba: 2, abacaba: 3 })), [{ aba: 1 }])
 })
 
 t.test('by default the bytes are not even looked at', async (t) => {

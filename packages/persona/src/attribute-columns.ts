@@ -1,15 +1,26 @@
-import { isLosslessNumber } from 'lossless-json'
-import { newObject, own, setMember, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
+import { isLosslessNumber, type LosslessNumber } from 'lossless-json'
+import { newObject, own, setMember, type JsonObject, type JsonValue } from './json.ts'
+import { numberText } from './numbers.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 /** What reading one attribute for a column gives: the column's value, and whether the attribute stays as well. */
 type Reading<T> = { readonly value: T; readonly stays: boolean }
 
+/** What a text column holds of a number or boolean. */
+export function leafText(value: number | boolean | LosslessNumber): string {
+  return typeof value === 'boolean' ? String(value) : numberText(String(value))
+}
+
+/** An attribute's text, as a text column would hold it; null for what it would not. */
+export function attributeText(value: JsonValue | undefined): string | null {
+  return readText(value).value
+}
+
 function readText(value: JsonValue | undefined): Reading<string | null> {
   if (value === undefined || value === null) return { value: null, stays: false }
   if (typeof value === 'string') return { value, stays: false }
   if (typeof value === 'object' && !isLosslessNumber(value)) return { value: null, stays: true }
-  return { value: stringifyExact(value), stays: false }
+  return { value: leafText(value), stays: false }
 }
 
 function readTime(value: JsonValue | undefined): Reading<number | null> {

@@ -1,3 +1,4 @@
+export { attributeText } from './attribute-columns.ts'
 export { isBlocklistPattern } from './blocklist.ts'
 export { compareClaims, compareClockedClaims, claimStrength } from './claim.ts'
 export type { Claim, ClaimStrength, ClockedClaim } from './claim.ts'

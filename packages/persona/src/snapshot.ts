@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json'
-import { AttributeColumns } from './attribute-columns.ts'
+import { AttributeColumns, leafText } from './attribute-columns.ts'
 import { recaseKeys, recaseObject, type Casing } from './casing.ts'
 import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
 import { familyOf } from './object-family.ts'
@@ -101,7 +101,7 @@ function readVerification(told: Told, columns: AttributeColumns): VerificationSn
 /** A type is text: a number or boolean is held as its JSON text, any other kind as null. */
 export function readType(value: JsonValue | undefined): string | null {
   if (typeof value === 'string') return value === '' ? null : value
-  if (typeof value === 'number' || typeof value === 'boolean' || isLosslessNumber(value)) return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || isLosslessNumber(value)) return leafText(value)
   return null
 }
 

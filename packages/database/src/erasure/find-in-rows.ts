@@ -1,3 +1,4 @@
+import { attributeText, parseExact, type JsonObject } from '@persona-ingest/persona'
 import { openDocument } from '../sealing/sealed-document.ts'
 import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 
@@ -21,10 +22,9 @@ type Page = {
   readonly sealed: readonly (readonly [id: string, attributes: string])[] | null
 }
 
-/** What `->>` gives of the attribute. */
+/** The text of an account's attribute, from the JSON text of all. */
 function referenceIdIn(attributes: string): string | null {
-  const { reference_id: value = null } = JSON.parse(attributes) as { readonly reference_id?: unknown }
-  return value === null || typeof value === 'string' ? value : JSON.stringify(value)
+  return attributeText((parseExact(attributes) as JsonObject)['reference_id'])
 }
 
 /** The inquiries and accounts whose rows show a reference id. */

@@ -1,4 +1,4 @@
-import { stringifyExact, type EventObject, type JsonValue, type ObjectFamily } from '@persona-ingest/persona'
+import { attributeText, type EventObject, type ObjectFamily } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import { sqlExecutor, type OnUnopened, type SqlExecutor } from '../ingest/sql-executor.ts'
 import type { ErasureTarget } from './erase-object.ts'
@@ -33,14 +33,8 @@ export type FindOptions = {
   readonly onUnopened?: OnUnopened | undefined
 }
 
-/** An attribute as a text column would hold it. */
-function textOf(value: JsonValue | undefined): string | null {
-  if (value === undefined || value === null || Array.isArray(value)) return null
-  return typeof value === 'string' ? value : stringifyExact(value)
-}
-
 function referenceIdOf({ snapshot }: EventObject): string | null {
-  return snapshot.family === 'inquiry' ? snapshot.referenceId : textOf(snapshot.attributes['reference_id'])
+  return snapshot.family === 'inquiry' ? snapshot.referenceId : attributeText(snapshot.attributes['reference_id'])
 }
 
 /** Looks at every snapshot ever stored, in the log and in dead letters, in which one of the words stands. */

@@ -30,10 +30,10 @@ function clockJson(prefix: string, eventId = `${prefix}_event_id`): string {
 }
 
 function clocksSql(table: ProjectionTable): string {
-  const claim = table.claimColumn === null ? '' : `, ${clockJson('claim')}, claim_strength, ${table.claimColumn}`
+  const claim = `${clockJson('claim')}, claim_strength, ${table.claimColumn}`
   return (
     `(SELECT json_agg(json_build_array(id, ${clockJson('event', 'event_id')}, ${clockJson('status')}, ` +
-    `${clockJson('reference')}${claim})) FROM ${table.name} WHERE id = ANY($2::text[])) AS ${table.name}`
+    `${clockJson('reference')}, ${claim})) FROM ${table.name} WHERE id = ANY($2::text[])) AS ${table.name}`
   )
 }
 
@@ -49,15 +49,21 @@ SELECT
    FROM redactions WHERE inquiry_id = ANY($3::text[])) AS redactions`)
 
 type ClockValues = readonly [number | null, number | null, string | null]
-type Clocks = readonly [id: string, ...event: ClockValues, ...status: ClockValues, ...reference: ClockValues]
 type ClaimValues = readonly [...clock: ClockValues, strength: ClaimStrength | null, inquiryId: string | null]
+type Clocks = readonly [
+  id: string,
+  ...event: ClockValues,
+  ...status: ClockValues,
+  ...reference: ClockValues,
+  ...claim: ClaimValues,
+]
 type KnownRow = {
   readonly epoch: string
   readonly events: readonly string[] | null
   readonly objects: readonly (readonly [id: string, family: ObjectFamily, ...erased: ClockValues])[] | null
   readonly inquiries: readonly Clocks[] | null
-  readonly verifications: readonly (readonly [...Clocks, ...ClaimValues])[] | null
-  readonly resources: readonly (readonly [...Clocks, ...ClaimValues])[] | null
+  readonly verifications: readonly Clocks[] | null
+  readonly resources: readonly Clocks[] | null
   readonly redactions: readonly (readonly [inquiryId: string, ...clock: ClockValues])[] | null
 }
 
@@ -65,13 +71,13 @@ function toClock(createdAtMs: number | null, rank: number | null, eventId: strin
   return createdAtMs === null || rank === null || eventId === null ? null : { createdAtMs, rank, eventId }
 }
 
-function toClaim(objectId: string, values: ClaimValues | readonly []): ClockedClaim | null {
-  const [createdAtMs = null, rank = null, eventId = null, strength = null, inquiryId = null] = values
+function toClaim(objectId: string, values: ClaimValues): ClockedClaim | null {
+  const [createdAtMs, rank, eventId, strength, inquiryId] = values
   const clock = toClock(createdAtMs, rank, eventId)
   return clock === null || strength === null || inquiryId === null ? null : { objectId, inquiryId, strength, clock }
 }
 
-function toStoredClocks(row: readonly [...Clocks, ...(ClaimValues | readonly [])]): [string, StoredClocks] {
+function toStoredClocks(row: Clocks): [string, StoredClocks] {
   const [id, t1, r1, e1, t2, r2, e2, t3, r3, e3, ...claim] = row
   return [
     id,

@@ -25,17 +25,12 @@ function moveSql(from: ObjectFamily, to: ObjectFamily): string {
     ['event_name', 'text'],
     ...clockColumns('status'),
     ...clockColumns('reference'),
+    ...clockColumns('claim'),
+    ['claim_strength', 'smallint'],
   ]
-  const claim =
-    source.claimColumn === null || target.claimColumn === null
-      ? []
-      : [
-          [target.claimColumn, source.claimColumn] as const,
-          ...['claim_strength', ...clockColumns('claim').map(([name]) => name)].map((name) => [name, name] as const),
-        ]
   const pairs = [
     ...kept.map(([name]) => [name, name] as const),
-    ...claim,
+    [target.claimColumn, source.claimColumn] as const,
     ...EMPTY_BY_TABLE[to],
     ['attributes', `'{}'`] as const,
     ['relationships', `'{}'`] as const,

@@ -19,8 +19,8 @@ export type ProjectionTable = {
   readonly family: ObjectFamily
   /** Columns that hold a snapshot's values: they change together. */
   readonly snapshotColumns: readonly Column[]
-  /** The column of the inquiry that the newest claim names; null where a family has none. */
-  readonly claimColumn: string | null
+  /** The column of the inquiry that the newest claim names. */
+  readonly claimColumn: string
   /** Whether a row has a `type` of its own. */
   readonly hasType: boolean
 }
@@ -39,7 +39,8 @@ export const projectionTables: Readonly<Record<ObjectFamily, ProjectionTable>> =
   inquiry: {
     name: 'inquiries',
     family: 'inquiry',
-    claimColumn: null,
+    // Belongs to no inquiry, but may come to be told as a verification again: a claim outlives a change of type.
+    claimColumn: 'claim_inquiry_id',
     hasType: false,
     snapshotColumns: [
       ['reference_id', 'text'],
@@ -85,7 +86,7 @@ export function sentColumns(table: ProjectionTable): readonly Column[] {
     ...clockColumns('event'),
     ...clockColumns('status'),
     ...clockColumns('reference'),
-    ...(table.claimColumn === null ? [] : claimColumns(table.claimColumn)),
+    ...claimColumns(table.claimColumn),
   ]
 }
 

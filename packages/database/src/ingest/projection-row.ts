@@ -111,7 +111,6 @@ function snapshotValues(id: string, snapshot: Snapshot): Row {
 
 function claimValues(family: ObjectFamily, state: ObjectState): Row {
   const { claimColumn } = projectionTables[family]
-  if (claimColumn === null) return {}
   return {
     [claimColumn]: state.claim?.inquiryId ?? null,
     claim_strength: state.claim?.strength ?? null,

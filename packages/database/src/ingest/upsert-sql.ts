@@ -37,21 +37,15 @@ function columnGroups(table: ProjectionTable): readonly ColumnGroup[] {
         ['type', 'text'],
       ]
     : [['environment', 'text']]
-  const claim: readonly ColumnGroup[] =
-    table.claimColumn === null
-      ? []
-      : [
-          {
-            condition: isNewer('claim', ['claim_strength', table.claimColumn]),
-            columns: claimColumns(table.claimColumn),
-          },
-        ]
   return [
     { condition: newerSnapshot, columns: [...table.snapshotColumns, ...clockColumns('event')] },
     // A row that gets a snapshot is sent without a reference: what the references said ends.
     { condition: `(${newerSnapshot} OR ${newerReference})`, columns: [...identity, ...clockColumns('reference')] },
     { condition: isNewer('status'), columns: [['status', 'text'], ...clockColumns('status')] },
-    ...claim,
+    {
+      condition: isNewer('claim', ['claim_strength', table.claimColumn]),
+      columns: claimColumns(table.claimColumn),
+    },
   ]
 }
 

@@ -68,7 +68,7 @@ export async function noteFaulty(executor: SqlExecutor, faulty: readonly FaultyE
 
 const OF_FAULTY = `IN (SELECT event_id FROM ${SHADOW_SCHEMA}.faulty)`
 const CLOCKS = {
-  inquiries: ['event_id', 'status_event_id', 'reference_event_id'],
+  inquiries: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
   verifications: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
   resources: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
 }

@@ -10,7 +10,7 @@ export const SHADOW_SEARCH_PATH = `${SHADOW_SCHEMA}, public`
 const SHADOWED = ['inquiries', 'verifications', 'resources', 'objects'] as const
 
 /** Grows when events come to be read in another way, so that a rebuild begun by an older program starts over. */
-const PROJECTION_VERSION = 2
+const PROJECTION_VERSION = 3
 
 /**
  * Unlogged: a crash of PostgreSQL empties all of them together, progress included, and no replica or backup gets a copy.

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { aDatabase } from '../fixtures/a-database.ts'
+import { linesOf, verified } from '../fixtures/rebuilt.ts'
 import { anObject, related } from '../fixtures/an-event.ts'
 import { partOf } from '../fixtures/part-of.ts'
 
@@ -148,4 +149,25 @@ t.test('an object that changes its family moves with its status and its inquiry'
   const outcomes = await store({ id: 'evt_0', createdAt: at(0), data: anObject('inquiry', 'obj_1') })
   t.equal(outcomes.get('evt_0'), 'stale')
   t.strictSame(await sql(`SELECT id FROM inquiries WHERE id = 'obj_1'`), [])
+})
+
+t.test('an object that is told as another kind in between keeps its claim', async (t) => {
+  const claimed = anObject('verification/selfie', 'odd_1', {
+    relationships: { inquiry: related(['inquiry', 'inq_9']) },
+  })
+  const events = [
+    { id: 'evt_1', createdAt: at(1), name: 'verification.created', data: claimed },
+    { id: 'evt_2', createdAt: at(2), name: 'inquiry.created', data: anObject('inquiry', 'odd_1') },
+    { id: 'evt_3', createdAt: at(3), name: 'report.ready', data: anObject('report/profile', 'odd_1') },
+    { id: 'evt_4', createdAt: at(4), name: 'inquiry.started', data: anObject('inquiry', 'odd_1') },
+    { id: 'evt_5', createdAt: at(5), name: 'verification.passed', data: anObject('verification/selfie', 'odd_1') },
+  ]
+  for (const order of [events, events.toReversed(), [...events.slice(3), ...events.slice(0, 3)]]) {
+    await database.empty()
+    for (const event of order) await store(event)
+    t.strictSame(await sql('SELECT inquiry_id, claim_event_id FROM verifications'), [
+      { inquiry_id: 'inq_9', claim_event_id: 'evt_1' },
+    ])
+    t.strictSame(linesOf(await verified(database.url)), [])
+  }
 })

@@ -46,6 +46,7 @@ const odd = [
   ['odd_1', 'report/profile'],
   ['odd_1', 'document/generic'],
   ['odd_1', 'verification/database'],
+  ['odd_1', 'inquiry'],
 ] as const
 
 const identity = fc.oneof({ weight: 8, arbitrary: fc.constantFrom(...identities) }, fc.constantFrom(...odd))

@@ -51,6 +51,52 @@ export const lifecycles: Readonly<Record<string, readonly (AbstractEvent | Abstr
     event(5, 'inquiry.redacted', 30, inquiry('inq_1', { redactedAt: '2026-01-01T00:00:00.000Z' })),
     event(6, 'verification.passed', 40, selfie('ver_1')),
   ],
+  'told as a verification, as an inquiry, as a report and as a verification again, claimed in between': [
+    event(1, 'verification.created', 0, selfie('odd_1', { relations: toInquiry('inq_1') })),
+    event(2, 'inquiry.created', 10, inquiry('odd_1', { status: 'created' })),
+    event(3, 'verification.passed', 30, selfie('odd_1', { status: 'passed' })),
+    event(
+      4,
+      'inquiry.created',
+      5,
+      inquiry('inq_2', { relations: [{ name: 'verifications', id: 'odd_1', type: 'verification/selfie' }] }),
+    ),
+    event(5, 'report/profile.ready', 20, object('odd_1', 'report/profile')),
+    event(6, 'inquiry.started', 25, inquiry('odd_1'), [object('rep_1', 'report/profile')]),
+  ],
+  'known by references of every table, claimed, and told once': [
+    event(
+      1,
+      'account.created',
+      0,
+      object('act_1', 'account', { relations: [{ name: 'x', id: 'odd_1', type: 'inquiry' }] }),
+    ),
+    event(
+      2,
+      'inquiry.created',
+      10,
+      inquiry('inq_1', { relations: [{ name: 'verifications', id: 'odd_1', type: 'verification/selfie' }] }),
+    ),
+    event(
+      3,
+      'account.created',
+      20,
+      object('act_1', 'account', { relations: [{ name: 'x', id: 'odd_1', type: 'report/profile' }] }),
+    ),
+    event(
+      4,
+      'account.created',
+      30,
+      object('act_1', 'account', { relations: [{ name: 'x', id: 'odd_1', type: 'inquiry' }] }),
+    ),
+    event(
+      5,
+      'account.created',
+      40,
+      object('act_1', 'account', { relations: [{ name: 'x', id: 'odd_1', type: 'verification/database' }] }),
+    ),
+    event(6, 'inquiry.created', 5, inquiry('odd_1', { status: 'created' })),
+  ],
   'one object claimed by two inquiries, one of them redacted': [
     event(1, 'inquiry.created', 0, inquiry('inq_1'), [selfie('ver_1')]),
     event(

@@ -103,6 +103,16 @@ function unkeyedDigestRemoval({ prisma }: Database, env: WorkerEnv, logger: Logg
   return { pauseMs: DIGESTS_EVERY_MS, work }
 }
 
+/** With nothing to store, an address or a pooler that is wrong would be told by the first delivery only. */
+async function tellIfUnusable(store: EventStore, logger: Logger, draining: AbortSignal): Promise<void> {
+  try {
+    await store.tryWriting()
+  } catch (error) {
+    const { description } = failureOf(error)
+    if (!draining.aborted) logger.warn({ description }, 'database takes no writes at the start')
+  }
+}
+
 /** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
@@ -153,6 +163,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       stops.push(repeatedly({ pauseMs: WATCH_EVERY_MS, work: watch, onError }))
       stops.push(repeatedly({ ...unkeyedDigestRemoval(database, env, logger), onError }))
       pruning.start()
+      void tellIfUnusable(store, logger, draining.signal)
     },
     async drain() {
       readiness.drain()

@@ -1,9 +1,11 @@
 import {
   eventually,
   freePort,
+  noPgBouncer,
   spawnApp,
   startPostgres,
   throwAwayDatabase,
+  throwAwayPooler,
   type SpawnedApp,
 } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
@@ -88,4 +90,11 @@ t.test('an environment at fault is told as a whole; exit code 1', async (t) => {
   t.strictSame(await app.exit, { code: 1, signal: null })
   t.match(app.errorLines.join('\n'), /DATABASE_URL[^]*LOG_LEVEL/)
   t.notMatch(app.errorLines.join('\n'), /secret|loud/)
+})
+
+t.test('a pooler of transactions is refused by name; exit code 1', { skip: await noPgBouncer() }, async (t) => {
+  const pooler = await throwAwayPooler(t, server, { mode: 'transaction' })
+  const app = await migrateCommand(t, { DATABASE_URL: pooler.url(await anEmptyDatabase()) })
+  t.strictSame(await app.exit, { code: 1, signal: null })
+  t.match(app.errorLines.join(), /migration failed: .*it must pool sessions \(docs\/poolers\.md\)/)
 })

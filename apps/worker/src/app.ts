@@ -140,8 +140,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
   const metrics = createMetrics(registry, { queue: consumer, readiness, openDeadLetters, driftedEvents })
   const commit = commitLanes({ store, outage, metrics })
-  const { MAX_ATTEMPTS: maxAttempts } = env
-  const context = { store, outage, commit, maxAttempts, logger, metrics } as SettleContext
+  const context = { store, outage, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics } as SettleContext
   const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
   const progress = () => outage.answers
   const watch = createWatchdog({ consumer, progress, canSettle, logger, end, stuckAfterMs })

@@ -22,9 +22,12 @@ const UNKNOWN_CA_CODES =
 
 /** Constant messages of pg and pg-pool, which have no code. */
 const DRIVER_WORDS: readonly (readonly [RegExp, string])[] = [
-  [/^Query read timeout/, 'a statement got no answer in time'],
+  [/^Query read timeout/, 'the database does not answer: a statement got no answer in time'],
   [/^timeout exceeded when trying to connect/, 'no connection was free in time'],
-  [/^(timeout expired|Connection terminated due to connection timeout)/, 'no connection was opened in time'],
+  [
+    /^(timeout expired|Connection terminated due to connection timeout)/,
+    'the database does not answer: no connection was opened in time',
+  ],
   [/^Connection terminated/, 'connection lost'],
   [/^The server does not support SSL connections/, 'the server does not support TLS'],
   [/^SASL: .*client password must be/, 'the server asks for a password and DATABASE_URL has none'],

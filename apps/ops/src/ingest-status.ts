@@ -15,6 +15,8 @@ export type IngestStatus = {
     readonly delayed: number
     readonly failed: number
     readonly oldest_waiting_ms: number | null
+    /** Databases whose workers took from the queue within the last minute; more than one is a fault. */
+    readonly installations: number
     /** What keeps workers from taking: `paused` or `limited` from a dashboard; null: nothing. */
     readonly restraint: QueueRestraint | null
     /** Came into the queue unencrypted although a worker has keys; null where none did in the last week. */
@@ -50,14 +52,24 @@ function away(fault: string): Reachability {
 /** What the queue says of itself. Never rejects. */
 export async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
   try {
-    const [counts, oldestWaitingMs, restraint, found] = await Promise.all([
+    const [counts, oldestWaitingMs, restraint, found, installations] = await Promise.all([
       view.counts(),
       view.oldestWaitingMs(nowMs),
       view.restraint(),
       view.unencrypted(),
+      view.installations(),
     ])
     const unencrypted = found === null ? null : { deliveries: found.count, last_at: new Date(found.lastAtMs) }
-    return { redis: REACHABLE, queue: { ...counts, oldest_waiting_ms: oldestWaitingMs, restraint, unencrypted } }
+    return {
+      redis: REACHABLE,
+      queue: {
+        ...counts,
+        oldest_waiting_ms: oldestWaitingMs,
+        restraint,
+        unencrypted,
+        installations: installations.length,
+      },
+    }
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? `${error.code}: ${error.message}` : 'unexpected failure'
     return { redis: away(fault), queue: null }

@@ -3,6 +3,7 @@ import {
   countOpenDeadLetters,
   failureOf,
   openDatabase,
+  readDatabaseIdentity,
   readErasureEpoch,
   reduceDelivery,
   removeUnkeyedDigests,
@@ -22,15 +23,14 @@ import { HandBack } from './hand-back.ts'
 import { createMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
 import { reduceResting } from './put-back.ts'
-import { queueReports } from './queue-trouble.ts'
+import { announceDatabase, queueReports } from './queue-trouble.ts'
 import { repeatedly } from './repeatedly.ts'
 import { scheduledPrune } from './scheduled-prune.ts'
 import { settleDelivery, type SettleContext } from './settle.ts'
 import { settleTraced } from './settle-traced.ts'
 import { createWatchdog } from './watchdog.ts'
 
-const SWEEP_EVERY_MS = 5_000
-const WATCH_EVERY_MS = 5_000
+const UPKEEP_EVERY_MS = 5_000
 const DIGESTS_EVERY_MS = 30_000
 /** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
 const GIVE_UP_AFTER = 0.5
@@ -148,6 +148,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
     await consumer.sweepFailed((held) => settleDelivery(context, held))
   }
+  const announce = announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) })
   const stops: (() => void)[] = []
   const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })
   return {
@@ -156,10 +157,9 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     start() {
       consumer.start()
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
-      stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: upkeep, onError }))
-      stops.push(repeatedly({ pauseMs: SWEEP_EVERY_MS, work: reduceResting(consumer, store), onError }))
-      // Apart: a sweep that hangs must not stop who watches for that.
-      stops.push(repeatedly({ pauseMs: WATCH_EVERY_MS, work: watch, onError }))
+      // Each with a timer of its own: a sweep that hangs must not stop the watchdog.
+      for (const work of [upkeep, reduceResting(consumer, store), announce, watch])
+        stops.push(repeatedly({ pauseMs: UPKEEP_EVERY_MS, work, onError }))
       stops.push(repeatedly({ ...unkeyedDigestRemoval(database, env, logger), onError }))
       pruning.start()
       void tellIfUnusable(store, logger, draining.signal)

@@ -1,4 +1,4 @@
-import type { ConsumerOptions } from '@persona-ingest/queue'
+import type { Consumer, ConsumerOptions } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
 
 type Listeners = {
@@ -41,5 +41,32 @@ export function queueReports(
       const { code, type } = describeError(error)
       trouble.note(code ?? type)
     },
+  }
+}
+
+/** After a restart of the database not all workers have its new identity at once. */
+const FINDINGS = 3
+
+/**
+ * Makes the work that tells the queue which database its workers store in, and warns where workers of another database
+ * take from it too: then each stores a part of the other's events. To be repeated every few seconds.
+ */
+export function announceDatabase(options: {
+  readonly consumer: Pick<Consumer, 'announce'>
+  readonly readIdentity: () => Promise<string>
+  readonly logger: Logger
+}): () => Promise<void> {
+  let findings = 0
+  const shared = new RepeatedLine<'queue'>({
+    everyMs: 60_000,
+    write: () =>
+      options.logger.error(
+        'workers of another database take from this queue, give each installation its own: check REDIS_URL and DATABASE_URL',
+      ),
+  })
+  return async () => {
+    const installations = await options.consumer.announce(await options.readIdentity())
+    findings = installations.length > 1 ? findings + 1 : 0
+    if (findings >= FINDINGS) shared.note('queue')
   }
 }

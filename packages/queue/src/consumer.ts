@@ -1,4 +1,5 @@
 import type { Job } from 'bullmq'
+import { announcer } from './installations.ts'
 import { retryBackoff } from './backoff.ts'
 import { closeWorker } from './close-worker.ts'
 import type { Delivery, HeldDelivery, Settlement } from './delivery.ts'
@@ -70,6 +71,11 @@ export type ConsumerOptions = {
 export interface Consumer extends QueueView {
   /** Starts taking; while Redis is away it waits. */
   start(): void
+  /**
+   * Notes that workers of this installation take from the queue; to be repeated every few seconds. Returns the ids of all
+   * installations that do. Rejects with a `QueueUnavailableError`.
+   */
+  announce(installation: string): Promise<readonly string[]>
   /**
    * Asks `reduce` for each delivery that rests before its next try, and keeps the body that it gives, if any, in place of
    * the one in Redis. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
@@ -164,6 +170,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     start() {
       worker.run().catch(onError)
     },
+    announce: announcer(queueHandle),
     reduceDelayed: async (reduce) => await reduceDelayed({ queueHandle, reduce, onError }),
     takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { countDeliveries } from './count-deliveries.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
+import { readInstallations } from './installations.ts'
 import { readRestraint, type QueueRestraint } from './queue-restraint.ts'
 import { isRedisReply } from './redis-fault.ts'
 import { readUnencrypted, type UnencryptedDeliveries } from './unencrypted-deliveries.ts'
@@ -31,6 +32,8 @@ export interface QueueView {
   counts(): Promise<QueueCounts>
   /** The age in ms of the oldest job that is not held by a worker (delayed ones: of the 100 due next); null if none. */
   oldestWaitingMs(nowMs: number): Promise<number | null>
+  /** Ids of the installations (databases) whose workers took from this queue within the last minute; one is right. */
+  installations(): Promise<readonly string[]>
   /** What keeps workers from taking jobs; null: nothing. */
   restraint(): Promise<QueueRestraint | null>
   /** Which deliveries came unencrypted although a worker has keys; null if none in the last week. */
@@ -83,6 +86,7 @@ export function createQueueView(handle: QueueHandle): QueueView {
       const oldest = await onQueue(handle, async () => await oldestTimestampMs(handle))
       return oldest === null ? null : Math.max(0, nowMs - oldest)
     },
+    installations: async () => await readInstallations(handle),
     restraint: async () => await readRestraint(handle),
     unencrypted: async () => await readUnencrypted(handle),
     async durability() {

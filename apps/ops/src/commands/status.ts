@@ -45,9 +45,10 @@ const RESTRAINTS = {
 function queueText({ queue }: IngestStatus): string | null {
   if (queue === null) return null
   const { oldest_waiting_ms: oldestMs, restraint, waiting, active, delayed, failed } = queue
+  const shared = queue.installations > 1 ? `; SHARED by workers of ${queue.installations} databases` : ''
   const restrained = restraint === null ? '' : `; ${RESTRAINTS[restraint]}`
   const text = Object.entries({ waiting, active, delayed, failed }).map(([state, count]) => `${count} ${state}`)
-  return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}${restrained}`
+  return `${text.join(', ')}${oldestMs === null ? '' : `; oldest waits for ${formatDuration(oldestMs)}`}${restrained}${shared}`
 }
 
 function unencryptedText({ queue }: IngestStatus): string | null {

@@ -1,7 +1,22 @@
+import { createHash } from 'node:crypto'
 import type { PrismaClient } from '../generated/client.ts'
 import { sqlExecutor } from '../ingest/sql-executor.ts'
 import { storedErasureLookup } from '../ingest/stored-erasures.ts'
 import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
+
+/**
+ * Tells the database that is connected from every other, also of the same server or restored from the same backup: 16
+ * hexadecimal digits. Another follows a restart and a fail-over, so it must be read again each time.
+ */
+export async function readDatabaseIdentity(prisma: PrismaClient): Promise<string> {
+  const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
+      || '/' || pg_postmaster_start_time() AS id FROM pg_database WHERE datname = current_database()`
+  const [row] = await prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
+  return createHash('sha256')
+    .update(row?.id ?? '')
+    .digest('hex')
+    .slice(0, 16)
+}
 
 /** Counts the writes that ran alone, which every redaction and erasure does: where it stands still, none has come. */
 export async function readErasureEpoch(prisma: PrismaClient): Promise<string> {

@@ -71,10 +71,14 @@ function refuseExpectation(response: ServerResponse, refusals: Refusals): void {
   response.end(errorDocument(code))
 }
 
+function isHost(name: string): boolean {
+  return name.length === 4 && name.toLowerCase() === 'host'
+}
+
 /** Two of them may mean two things to a proxy and to us. Node.js keeps the first. */
 async function refuseTwoHosts({ raw: { rawHeaders } }: FastifyRequest, reply: FastifyReply): Promise<void> {
   let hosts = 0
-  for (let at = 0; at < rawHeaders.length; at += 2) if (/^host$/i.test(rawHeaders[at] ?? '')) hosts += 1
+  for (let at = 0; at < rawHeaders.length; at += 2) if (isHost(rawHeaders[at] ?? '')) hosts += 1
   if (hosts < 2) return
   reply.header('connection', 'close')
   throw new IngressError('REQUEST_MALFORMED')

@@ -42,7 +42,8 @@ SELECT sent.id, sent.family, live.erased_event_id, live.erased_created_at, live.
 FROM jsonb_to_recordset($4::jsonb) AS sent(id text, family text) LEFT JOIN public.objects live ON live.id = sent.id
 ON CONFLICT DO NOTHING
 )
-INSERT INTO ${SHADOW_SCHEMA}.projected SELECT unnest($5::text[]) ON CONFLICT DO NOTHING`)
+INSERT INTO ${SHADOW_SCHEMA}.projected SELECT e.id, e.xmin::text FROM public.events e WHERE e.id = ANY($5::text[])
+ON CONFLICT DO NOTHING`)
 
 async function readErasures(executor: SqlExecutor, objectIds: readonly string[]): Promise<ErasureLookup> {
   const rows = await executor.query<StoredErasure>(erasuresSql, [objectIds])

@@ -10,7 +10,7 @@ export const SHADOW_SEARCH_PATH = `${SHADOW_SCHEMA}, public`
 const SHADOWED = ['inquiries', 'verifications', 'resources', 'objects'] as const
 
 /** Grows when events come to be read in another way, so that a rebuild begun by an older program starts over. */
-const PROJECTION_VERSION = 3
+const PROJECTION_VERSION = 4
 
 /**
  * Unlogged: a crash of PostgreSQL empties all of them together, progress included, and no replica or backup gets a copy.
@@ -27,7 +27,7 @@ const createSql = [
   `CREATE SCHEMA ${SHADOW_SCHEMA}`,
   ...SHADOWED.map(createTableSql),
   // Every event that is in the shadow tables: what is not here was missed, however it came to be where it is.
-  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.projected (event_id text COLLATE "C" PRIMARY KEY)`,
+  `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.projected (event_id text COLLATE "C" PRIMARY KEY, row_version text)`,
   // Objects whose live and shadow rows may differ.
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.suspects (id text COLLATE "C" PRIMARY KEY)`,
   // Events of the log that were changed by hand, and the objects of which nothing can be told for that.
@@ -65,9 +65,41 @@ async function readProgress(executor: SqlExecutor, fingerprint: string): Promise
   return row === undefined || row.fingerprint !== fingerprint ? null : row
 }
 
+/** Faulty events are read again: they may have been mended meanwhile. */
+const forgetFaultySql = `
+WITH gone AS (DELETE FROM ${SHADOW_SCHEMA}.faulty RETURNING event_id)
+DELETE FROM ${SHADOW_SCHEMA}.projected WHERE event_id IN (SELECT event_id FROM gone)`
+
+/**
+ * Whether an event was changed or removed by hand since it was read. What a prune or an erasure has changed is not: the
+ * rebuild reaches it by itself.
+ */
+const isStaleSql = `
+WITH changed AS MATERIALIZED (
+  SELECT p.event_id, e.resource_id, e.created_at, e.rank
+  FROM ${SHADOW_SCHEMA}.projected p LEFT JOIN public.events e ON e.id = p.event_id
+  WHERE e.xmin::text IS DISTINCT FROM p.row_version AND e.pruned_at IS NULL
+), standing AS (
+  SELECT event_id, resource_id AS object_id, created_at, rank FROM changed
+  UNION ALL SELECT c.event_id, l.object_id, c.created_at, c.rank
+  FROM changed c JOIN public.event_objects l ON l.event_id = c.event_id
+)
+SELECT EXISTS (
+  SELECT FROM changed WHERE event_id NOT IN (
+    SELECT s.event_id FROM standing s JOIN public.objects o ON o.id = s.object_id
+    WHERE (o.erased_created_at, o.erased_rank, o.erased_event_id) >= (s.created_at, s.rank, s.event_id)
+  )
+) AS "isStale"`
+
+async function isStale(executor: SqlExecutor): Promise<boolean> {
+  await executor.query(forgetFaultySql, [])
+  const [row] = await executor.query<{ isStale: boolean }>(isStaleSql, [])
+  return row?.isStale !== false
+}
+
 /**
  * Makes the shadow tables, or finds those of a rebuild that did not come to its end. Left-overs that do not fit (other
- * columns, an older program, emptied by a crash) are dropped.
+ * columns, an older program, emptied by a crash, read from a log that was changed by hand since) are dropped.
  */
 export async function prepareShadow(
   executor: SqlExecutor,
@@ -77,7 +109,7 @@ export async function prepareShadow(
   // Rows that another key has sealed can't be gone on with: they are compared without a key.
   const fingerprint = `${row?.fingerprint ?? ''} ${executor.keys.newestId ?? ''}`
   const left = options.restart ? null : await readProgress(executor, fingerprint)
-  if (left !== null) {
+  if (left !== null && !(await isStale(executor))) {
     await executor.query(`TRUNCATE ${SHADOW_SCHEMA}.suspects, ${SHADOW_SCHEMA}.untold`, [])
     return { ...left, isResumed: true }
   }

@@ -53,3 +53,28 @@ t.test('one that is changed while the rows are compared is named all the same', 
   t.strictSame(linesOf(await rebuilt(url, { beforeEnd })), ['events evt_c different payload'])
   t.strictSame(await sql(`SELECT id FROM inquiries ORDER BY 1`), [{ id: 'inq_a' }, { id: 'inq_c' }])
 })
+
+t.test('a resumed rebuild tells the log as it is now: mended, changed and removed events', async (t) => {
+  await store(event('a'), event('b'), event('c'))
+  const interrupted = async () => {
+    const controller = new AbortController()
+    await t.rejects(verified(url, { signal: controller.signal, onProgress: ({ phase }) => phase === 'rows' && controller.abort(new Error('stop')) }), /stop/) // prettier-ignore
+  }
+  const [{ payload }] = (await sql(`SELECT payload::text AS payload FROM events WHERE id = 'evt_a'`)) as [
+    { payload: string },
+  ]
+  await sql(`UPDATE events SET payload = '{}' WHERE id = 'evt_a'`)
+  await interrupted()
+  await sql('UPDATE events SET payload = $1::text::jsonb WHERE id = $2', [payload, 'evt_a'])
+  t.match(await verified(url), { isResumed: true, differences: [], faultyEvents: 0 }, 'mended')
+  await interrupted()
+  await sql(`UPDATE events SET payload = '{}' WHERE id = 'evt_b'`)
+  t.strictSame(linesOf(await verified(url)), ['events evt_b different payload'], 'changed')
+  await sql(`UPDATE events SET payload = $1::text::jsonb WHERE id = 'evt_b'`, [payload.replaceAll('_a', '_b')])
+  await interrupted()
+  await store({ ...event('c'), id: 'evt_r', name: 'inquiry.redacted' })
+  t.match(await verified(url), { isResumed: true, differences: [] }, 'a redaction is no reason to begin anew')
+  await interrupted()
+  await sql(`DELETE FROM events WHERE id = 'evt_b'`)
+  t.match(await verified(url), { isResumed: false }, 'removed')
+})

@@ -20,6 +20,7 @@ import { BATCHES_IN_FLIGHT, commitLanes } from './commit-lanes.ts'
 import type { WorkerEnv } from './env.ts'
 import type { EventStore } from './event-store.ts'
 import { HandBack } from './hand-back.ts'
+import { memoryBounds } from './memory-budget.ts'
 import { createMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
 import { reduceResting } from './put-back.ts'
@@ -118,6 +119,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
   const draining = new AbortController()
   const handBack = new HandBack()
+  const { maxHeldBytes, readBudget } = memoryBounds()
   const database = openDatabase({
     url: env.DATABASE_URL,
     encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
@@ -130,6 +132,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     prefix: queuePrefix,
     encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
     concurrency: env.WORKER_CONCURRENCY,
+    maxHeldBytes,
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
     handle: (held) => handBack.settled(settleTraced(context, held)),
@@ -138,16 +141,14 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
   const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))
   const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
-  const metrics = createMetrics(registry, { queue: consumer, readiness, openDeadLetters, driftedEvents })
+  const bytes = { held: { taken: () => consumer.heldBytes(), limit: maxHeldBytes }, read: readBudget }
+  const metrics = createMetrics(registry, { queue: consumer, readiness, bytes, openDeadLetters, driftedEvents })
   const commit = commitLanes({ store, outage, metrics })
-  const context = { store, outage, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics } as SettleContext
+  const context: SettleContext = { store, outage, readBudget, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics }
   const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
-  const progress = () => outage.answers
-  const watch = createWatchdog({ consumer, progress, canSettle, logger, end, stuckAfterMs })
-  const upkeep = async (): Promise<void> => {
-    // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
-    await consumer.sweepFailed((held) => settleDelivery(context, held))
-  }
+  const watch = createWatchdog({ consumer, progress: () => outage.answers, canSettle, logger, end, stuckAfterMs })
+  // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
+  const upkeep = async () => consumer.sweepFailed((held) => settleDelivery(context, held))
   const announce = announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) })
   const stops: (() => void)[] = []
   const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })

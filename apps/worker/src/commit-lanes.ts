@@ -17,7 +17,9 @@ const REDACTIONS_IN_FLIGHT = 1
  */
 const restOfRedactions = (tookMs: number): number => Math.min(4 * tookMs, 1_000)
 const MAX_BATCH_SIZE = 200
-const MAX_BATCH_CHARACTERS = 8_000_000
+const MAX_BATCH_CHARACTERS = 4_000_000
+/** Each is a row or more; a usual batch has 1,000 to 2,000. A statement of 24,000 takes seconds, so that it goes alone. */
+const MAX_BATCH_OBJECTS = 4_000
 
 /** Batches that may be at the database at once. */
 export const BATCHES_IN_FLIGHT = ORDINARY_IN_FLIGHT + REDACTIONS_IN_FLIGHT
@@ -40,6 +42,7 @@ export function commitLanes(options: {
       restAfter,
       maxBatchSize: MAX_BATCH_SIZE,
       maxBatchCharacters: MAX_BATCH_CHARACTERS,
+      maxBatchObjects: MAX_BATCH_OBJECTS,
       storeBatch: async (events, tell) => {
         const endTimer = metrics.batchTime.startTimer()
         await storeBatch(context, events, tell)

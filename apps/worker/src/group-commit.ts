@@ -12,6 +12,8 @@ export type GroupCommitOptions = {
   readonly restAfter?: ((tookMs: number) => number) | undefined
   /** Of payload text, per batch. */
   readonly maxBatchCharacters: number
+  /** Objects that stand in events or are named by them, per batch. An event above either goes alone. */
+  readonly maxBatchObjects: number
 }
 
 type Waiting = {
@@ -79,11 +81,15 @@ export class GroupCommit {
   }
 
   #cutBatch(): readonly Waiting[] {
+    const { maxBatchSize, maxBatchCharacters, maxBatchObjects } = this.#options
     let characters = 0
+    let objects = 0
     let size = 0
     for (const { event } of this.#waiting) {
       characters += event.payloadText.length
-      if (size >= this.#options.maxBatchSize || (size > 0 && characters > this.#options.maxBatchCharacters)) break
+      objects += 1 + event.included.length + event.references.length
+      const isHeavy = characters > maxBatchCharacters || objects > maxBatchObjects
+      if (size >= maxBatchSize || (size > 0 && isHeavy)) break
       size += 1
     }
     return this.#waiting.splice(0, size)

@@ -8,6 +8,8 @@ const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 export type MetricSources = {
   readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs' | 'restraint'>
   readonly readiness: Readiness
+  /** Bytes in flight, and what bounds them: of the jobs held, and of the heap for events that are read and not stored yet. */
+  readonly bytes: Readonly<Record<'held' | 'read', { readonly taken: () => number; readonly limit: number }>>
   readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
   /** Of the newest stored events: how many tell more than the row of their object holds. Without it, no such gauge. */
   readonly driftedEvents?: () => Promise<number>
@@ -82,6 +84,26 @@ function driftGauge(registry: Registry, driftedEvents: () => Promise<number>): v
   })
 }
 
+function byteGauges(registry: Registry, bytes: MetricSources['bytes']): void {
+  const options = { labelNames: ['kind'] as const, registers: [registry] }
+  new Gauge({
+    ...options,
+    name: 'persona_worker_in_flight_bytes',
+    help: 'Bytes of the jobs held (held), and of heap, estimated, for events that are read and not stored yet (read)',
+    collect() {
+      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].taken())
+    },
+  })
+  new Gauge({
+    ...options,
+    name: 'persona_worker_in_flight_bytes_limit',
+    help: 'What bounds persona_worker_in_flight_bytes; one larger delivery goes alone',
+    collect() {
+      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].limit)
+    },
+  })
+}
+
 function unencryptedCounter(registers: Registry[]): Counter {
   return new Counter({
     name: 'persona_worker_unencrypted_deliveries_total',
@@ -135,6 +157,7 @@ function histograms(registers: Registry[]) {
 export function createMetrics(registry: Registry, sources: MetricSources) {
   const registers = [registry]
   gauges(registry, sources)
+  byteGauges(registry, sources.bytes)
   if (sources.driftedEvents !== undefined) driftGauge(registry, sources.driftedEvents)
   const metrics = {
     events: new Counter({

@@ -2,6 +2,7 @@ import { readEvent, UnusableEventError, type PersonaEvent } from '@persona-inges
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
 import type { Logger } from '@persona-ingest/runtime'
 import type { EventStore, StoreVerdict } from './event-store.ts'
+import { heapBytesOf, type ByteBudget } from './memory-budget.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { Outage } from './outage.ts'
 import { defer, putBack } from './put-back.ts'
@@ -11,6 +12,8 @@ import { settleReplay } from './settle-replay.ts'
 export type SettleContext = {
   readonly store: EventStore
   readonly outage: Outage
+  /** What the events that are read and not stored yet may take of the heap. */
+  readonly readBudget: ByteBudget
   readonly commit: (event: PersonaEvent) => Promise<StoreVerdict>
   readonly maxAttempts: number
   readonly logger: Logger
@@ -27,6 +30,15 @@ const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
 const LETTER_REST_MS = 5_000
 
 async function bury(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
+  const giveBack = await context.readBudget.take(heapBytesOf(held.body))
+  try {
+    return await keepLetter(context, held, letter)
+  } finally {
+    giveBack()
+  }
+}
+
+async function keepLetter(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
   const { store, outage, logger, metrics } = context
   const { eventId, environment, body, receivedAtMs, requestId } = held
   for (;;) {
@@ -84,17 +96,36 @@ async function failAttempt(context: SettleContext, held: HeldBody, description: 
   return { settle: 'retry', reason: description }
 }
 
+type Committed = { readonly event: PersonaEvent; readonly verdict: StoreVerdict } | { readonly unread: unknown }
+
+/** Reads an event and has it stored. What it becomes in memory is there for as long as this takes, and bounded. */
+async function readAndCommit({ readBudget, commit }: SettleContext, held: HeldBody): Promise<Committed> {
+  const giveBack = await readBudget.take(heapBytesOf(held.body))
+  try {
+    const event = tryReading(held)
+    return 'unread' in event ? event : { event, verdict: await commit(event) }
+  } finally {
+    giveBack()
+  }
+}
+
+function tryReading(held: HeldBody): PersonaEvent | { readonly unread: unknown } {
+  try {
+    return readEvent(held)
+  } catch (error) {
+    return { unread: error }
+  }
+}
+
 async function settleEvent(context: SettleContext, held: HeldBody): Promise<Settlement> {
   const attempts = held.attemptsMade + 1
-  let event: PersonaEvent
-  try {
-    event = readEvent(held)
-  } catch (error) {
-    const letter = unreadableLetter(error, attempts)
+  const committed = await readAndCommit(context, held)
+  if ('unread' in committed) {
+    const letter = unreadableLetter(committed.unread, attempts)
     if (letter !== null) return bury(context, held, letter)
-    return failAttempt(context, held, context.store.failureOf(error).description)
+    return failAttempt(context, held, context.store.failureOf(committed.unread).description)
   }
-  const verdict = await context.commit(event)
+  const { event, verdict } = committed
   switch (verdict.verdict) {
     case 'stored':
       noteStored(context, held, event, verdict)

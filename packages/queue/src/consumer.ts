@@ -27,6 +27,8 @@ export type ConsumerOptions = {
   readonly prefix?: string | undefined
   /** Deliveries held at once; a job of several is taken as a whole, so that it may be some more. */
   readonly concurrency: number
+  /** Size of the jobs held at once, in bytes; a larger job is held alone. */
+  readonly maxHeldBytes: number
   /** Attempts that the caller grants; only stretches the backoff, the caller ends a delivery with `done`. */
   readonly maxAttempts: number
   /** Called once per held delivery; a rejection counts as `retry`. */
@@ -90,6 +92,8 @@ export interface Consumer extends QueueView {
   isReady(): boolean
   /** Deliveries held now: taken, and not yet confirmed as settled. */
   heldCount(): number
+  /** Size of the jobs held now, in bytes as Redis holds them. */
+  heldBytes(): number
   /** When this process last settled a delivery, in ms since 1970; its start if never. */
   lastSettledAtMs(): number
   /**
@@ -154,6 +158,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     autorun: false,
     skipVersionCheck: true,
     concurrency: options.concurrency,
+    maxHeldBytes: options.maxHeldBytes,
     lockDuration: options.lockDurationMs ?? 10_000,
     stalledInterval: options.stalledIntervalMs ?? 5000,
     // BullMQ's default of 1 gives a job up when its process was killed twice.
@@ -175,6 +180,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',
     heldCount: () => worker.heldCount,
+    heldBytes: () => worker.heldBytes,
     lastSettledAtMs: () => worker.lastSettledAtMs,
     sweepFailed: async (handle) => await sweepFailed({ queueHandle, handle, onError }),
     async close({ timeoutMs }) {

@@ -13,21 +13,47 @@ const MAX_BLOCK_SECONDS = 5
 /** Pause after a refused fetch, without which BullMQ asks again at once, for ever. */
 const REFUSED_FETCH_PAUSE_MS = 500
 
+/** The characters of a job's data, as Redis brought it. */
+function sizeOfData(raw: unknown): number {
+  const data = (raw as { readonly data?: unknown } | undefined)?.data
+  return typeof data === 'string' ? data.length : 0
+}
+
+/** A job may be as large as this before one was seen: the ingress' body limit of 2 MiB, encrypted. */
+const ASSUMED_JOB_BYTES = 2_900_000
+
 /** A BullMQ worker that knows what it holds, and in which only the processor's own word costs an attempt. */
 export class HeldWorker extends Worker {
-  readonly #held = new Set<Job>()
+  /** The jobs held, each with the size of its data. */
+  readonly #held = new Map<Job, number>()
   readonly #limit: number
+  readonly #maxBytes: number
   #heldDeliveries = 0
+  #heldBytes = 0
+  /** Fetches under way. BullMQ brings a job whole, so that its size is known only afterwards. */
+  #fetches = 0
+  #largestBytes = ASSUMED_JOB_BYTES
   #lastSettledAtMs = Date.now()
 
-  constructor(name: string, processor: (job: Job, token: string) => Promise<void>, options: WorkerOptions) {
-    super(name, async (job, token = '') => await processor(job, token), options)
+  constructor(
+    name: string,
+    processor: (job: Job, token: string) => Promise<void>,
+    options: WorkerOptions & { readonly maxHeldBytes: number },
+  ) {
+    const { maxHeldBytes, ...workerOptions } = options
+    super(name, async (job, token = '') => await processor(job, token), workerOptions)
     this.#limit = options.concurrency ?? 1
+    this.#maxBytes = maxHeldBytes
   }
 
   /** Deliveries of jobs between their arrival here and Redis' confirmation of what became of them. */
   get heldCount(): number {
     return this.#heldDeliveries
+  }
+
+  /** Size of the data of these jobs, in characters as Redis holds it. */
+  get heldBytes(): number {
+    return this.#heldBytes
   }
 
   /** When this worker last settled a job, in ms since 1970; its start if never. */
@@ -45,35 +71,64 @@ export class HeldWorker extends Worker {
     ...args: Parameters<Worker['nextJobFromJobData']>
   ): ReturnType<Worker['nextJobFromJobData']> {
     const job = await super.nextJobFromJobData(...args)
-    if (job !== undefined) this.#hold(job)
+    if (job !== undefined) this.#hold(job, sizeOfData(args[0]))
     return job
   }
 
   override async processJob(...args: Parameters<Worker['processJob']>): ReturnType<Worker['processJob']> {
-    const [job] = args
+    const [job, token, mayFetch = () => true] = args
+    let fetches = 0
+    const mayFetchNext = () => {
+      if (!mayFetch() || (fetches === 0 && !this.#hasRoomBeside(job))) return false
+      // BullMQ asks again where it could not settle the job at first.
+      if (fetches === 0) this.#fetches += 1
+      fetches = 1
+      return true
+    }
     try {
-      return await super.processJob(...args)
+      return await super.processJob(job, token, mayFetchNext)
     } finally {
+      this.#fetches -= fetches
       this.#letGo(job)
       this.#lastSettledAtMs = Date.now()
     }
   }
 
-  #hold(job: Job): void {
-    this.#held.add(job)
+  #hold(job: Job, bytes: number): void {
+    this.#held.set(job, bytes)
+    this.#heldBytes += bytes
+    this.#largestBytes = Math.max(this.#largestBytes, bytes)
     this.#heldDeliveries += sizeOfJob(job.id ?? '')
     this.#limitJobs()
   }
 
   #letGo(job: Job): void {
-    if (!this.#held.delete(job)) return
+    const bytes = this.#held.get(job)
+    if (bytes === undefined) return
+    this.#held.delete(job)
+    this.#heldBytes -= bytes
     this.#heldDeliveries -= sizeOfJob(job.id ?? '')
     this.#limitJobs()
   }
 
-  /** BullMQ counts jobs, the limit deliveries: a full worker takes a further job only as one of the usual size leaves. */
+  /** Whether one more job fits, be it as large as any, in the place of one that leaves. A job alone always fits. */
+  #hasRoomBeside(leaving: Job | null): boolean {
+    const isHeld = leaving !== null && this.#held.has(leaving)
+    const bytes = this.#heldBytes - (isHeld ? (this.#held.get(leaving) ?? 0) : 0)
+    const others = this.#held.size - (isHeld ? 1 : 0) + this.#fetches
+    return others === 0 || bytes + (this.#fetches + 1) * this.#largestBytes <= this.#maxBytes
+  }
+
+  /**
+   * BullMQ counts jobs, the limits deliveries and bytes: a full worker takes a further job only as one of the usual size
+   * leaves. Its main loop fetches one job after the other, so that this is asked anew after each.
+   */
   #limitJobs(): void {
     const jobs = this.#held.size
+    if (!this.#hasRoomBeside(null)) {
+      this.concurrency = Math.max(1, jobs)
+      return
+    }
     const usualSize = this.#heldDeliveries / Math.max(1, jobs)
     if (this.#heldDeliveries < this.#limit) this.concurrency = this.#limit
     else this.concurrency = Math.max(1, this.#heldDeliveries - usualSize < this.#limit ? jobs : jobs - 1)

@@ -4,7 +4,7 @@ import { heldDeliveries } from './held-delivery.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { rewriteBodies } from './rewrite-bodies.ts'
 
-/** Bodies may be some MiB each; what is left over comes with the next sweep. */
+/** What is left over comes with the next sweep. */
 const SWEEP_SIZE = 50
 
 /** See `Consumer.sweepFailed`. */
@@ -18,10 +18,12 @@ export async function sweepFailed(options: {
   // Without this look, each sweep would cost a script call on every worker for a set that is always empty.
   const failedCount = await ask(async () => await queue.getFailedCount())
   if (failedCount === 0) return 0
-  const jobs: readonly (Job | undefined)[] = await ask(async () => await queue.getFailed(0, SWEEP_SIZE - 1))
+  const jobIds = await ask(async () => await queue.getRanges(['failed'], 0, SWEEP_SIZE - 1))
 
   let removed = 0
-  for (const job of jobs) {
+  for (const jobId of jobIds) {
+    // One after the other: no more than one of them is in memory.
+    const job: Job | undefined = await ask(async () => await queue.getJob(jobId))
     // Another worker may have swept it between the question and the answer.
     if (job === undefined) continue
     const held = heldDeliveries(job, options.queueHandle.keys)

@@ -18,6 +18,7 @@ export function aQueue(t: TestScope, redis: RedisServer, options: Partial<Consum
   t.teardown(() => producer.close())
   const aConsumer = (handle: (held: HeldDelivery) => Promise<Settlement>, overrides: Partial<ConsumerOptions> = {}) => {
     const consumer = createConsumer({
+      maxHeldBytes: 64_000_000,
       encryptionKeys: [],
       redisUrl: redis.url,
       prefix,

@@ -58,6 +58,7 @@ type Kept = Pick<Delivery, 'kind' | 'eventId'> & { readonly hash: string }
 async function keptInQueue(redisUrl: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, Kept>> {
   const kept = new Map<string, Kept>()
   const consumer = createConsumer({
+    maxHeldBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl,
     concurrency: 200,

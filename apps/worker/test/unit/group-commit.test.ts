@@ -17,6 +17,7 @@ function aGroupCommit(options: Partial<GroupCommitOptions> = {}) {
     maxInFlight: 2,
     maxBatchSize: 200,
     maxBatchCharacters: 8_000_000,
+    maxBatchObjects: 4_000,
     storeBatch: (events, tell) =>
       new Promise((resolve, reject) => {
         const verdict: StoreVerdict = { verdict: 'stored', outcome: 'applied', batchSize: events.length }
@@ -35,7 +36,7 @@ function aGroupCommit(options: Partial<GroupCommitOptions> = {}) {
   const add = (id: string, attributes: object = {}) => group.add(anEvent(id, attributes))
   /** Resolves when the pass of the event loop in which batches are cut is over. */
   const pass = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
-  return { add, addAll: (all: readonly string[]) => all.map((id) => add(id)), batches, pass }
+  return { add, group, addAll: (all: readonly string[]) => all.map((id) => add(id)), batches, pass }
 }
 
 t.test('an idle worker writes an event at once, alone', async (t) => {
@@ -84,6 +85,17 @@ t.test('a batch ends at its size, and at its weight; an event above the weight g
   t.strictSame(batches.map((batch) => batch.ids), [
     ids(0, 3), ids(3, 6), ['evt_6'], ['evt_heavy'], ['evt_half'], ['evt_other_half'],
   ]) // prettier-ignore
+})
+
+t.test('a batch ends at its objects; a wide event goes alone', async (t) => {
+  const { addAll, group, batches, pass } = aGroupCommit({ maxBatchObjects: 6, maxInFlight: 100 })
+  const included = Array.from({ length: 10 }, (_, index) => ({ type: 'report', id: `rep_${index}`, attributes: {} }))
+  const wide = readEvent({ body: eventBody({ id: 'evt_wide', included }), environment: 'production', receivedAtMs: Date.now() }) // prettier-ignore
+  addAll(ids(0, 4))
+  void group.add(wide)
+  addAll(ids(4, 6))
+  await pass()
+  t.strictSame(batches.map((batch) => batch.ids), [ids(0, 4), ['evt_wide'], ids(4, 6)]) // prettier-ignore
 })
 
 t.test('a batch that fails beyond all expectation rejects its own events only, and stops nothing', async (t) => {

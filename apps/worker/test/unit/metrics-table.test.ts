@@ -21,6 +21,7 @@ function workerRegistry(): Registry {
     queue: { counts, oldestWaitingMs: async () => null, restraint: async () => null },
     readiness,
     openDeadLetters: async () => [],
+    bytes: { held: { taken: () => 0, limit: 1 }, read: { taken: () => 0, limit: 1 } },
     driftedEvents: async () => 0,
   })
   return registry
@@ -76,6 +77,7 @@ t.test('what cannot be asked is not told as 0', async (t) => {
     queue: { counts: away, oldestWaitingMs: away, restraint: away },
     readiness: new Readiness({ checks: { redis: away, database: away } }),
     openDeadLetters: away,
+    bytes: { held: { taken: () => 0, limit: 1 }, read: { taken: () => 0, limit: 1 } },
     driftedEvents: away,
   })
   const text = await registry.metrics()

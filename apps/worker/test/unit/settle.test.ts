@@ -2,6 +2,7 @@ import { failureOf, type DeadLetter } from '@persona-ingest/database'
 import type { HeldDelivery } from '@persona-ingest/queue'
 import { createLogger, createRegistry } from '@persona-ingest/runtime'
 import t from 'tap'
+import { ByteBudget } from '../../src/memory-budget.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { Outage } from '../../src/outage.ts'
 import { settleDelivery, type SettleContext } from '../../src/settle.ts'
@@ -27,6 +28,7 @@ function aContext() {
       failureOf,
     },
     outage: new Outage({ draining: new AbortController().signal, onChange: () => {} }),
+    readBudget: new ByteBudget(1_000_000),
     commit: unreachable,
     maxAttempts: 3,
     logger: createLogger({ app: 'worker', level: 'silent' }),
@@ -39,7 +41,7 @@ t.test(
   'an event that this program fails to read for a fault of its own uses up its attempts, and no more',
   async (t) => {
     const { context, letters } = aContext()
-    const broken = { ...aDelivery(), body: undefined as never, stalledCount: 0 }
+    const broken = { ...aDelivery(), body: [] as never, stalledCount: 0 }
     const settle = (attemptsMade: number) => settleDelivery(context, { ...broken, attemptsMade } as HeldDelivery)
     for (const attemptsMade of [0, 1])
       t.match(await settle(attemptsMade), { settle: 'retry', reason: 'unexpected failure' })

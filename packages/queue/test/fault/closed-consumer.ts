@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { createConsumer } from '../../src/index.ts'
 
 const consumer = createConsumer({
+  maxHeldBytes: 64_000_000,
   encryptionKeys: [],
   redisUrl: process.env['REDIS_URL'] ?? '',
   concurrency: 10,

@@ -12,6 +12,7 @@ t.test('Redis away at the start: the consumer waits and begins by itself', async
   const port = await freePort()
   const held: HeldDelivery[] = []
   const consumer = createConsumer({
+    maxHeldBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${port}`,
     concurrency: 10,
@@ -110,6 +111,7 @@ t.test('a peer that vanished without a word is given up, and found again', async
   t.teardown(() => proxy.close())
   const held: HeldDelivery[] = []
   const consumer = createConsumer({
+    maxHeldBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
     concurrency: 10,

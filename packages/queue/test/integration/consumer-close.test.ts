@@ -54,6 +54,7 @@ t.test('close gives up at its timeout and says so; the delivery comes back elsew
 
 t.test('close with Redis away at the start ends soon', async (t) => {
   const consumer = createConsumer({
+    maxHeldBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${await freePort()}`,
     concurrency: 10,

@@ -20,6 +20,7 @@ t.test('a settling that Redis refused uses up no attempt', async (t) => {
   const worker = new HandWorker('persona-events', async () => void (await done()), {
     connection: connection.client,
     prefix,
+    maxHeldBytes: 64_000_000,
     autorun: false,
     settings: { backoffStrategy: () => 60_000 },
   })

@@ -26,6 +26,7 @@ async function aRedis(t: Test) {
     const unreadable: string[] = []
     const unencrypted: number[] = []
     const consumer = createConsumer({
+      maxHeldBytes: 64_000_000,
       redisUrl: redis.url,
       encryptionKeys,
       concurrency: 10,

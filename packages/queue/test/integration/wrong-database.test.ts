@@ -25,7 +25,7 @@ function onDatabase(t: TestScope, redisUrl: string) {
     return { settle: 'done' }
   }
   const aConsumer = () => {
-    const consumer = createConsumer({ ...common, concurrency: 10, maxAttempts: 10, handle })
+    const consumer = createConsumer({ maxHeldBytes: 64_000_000, ...common, concurrency: 10, maxAttempts: 10, handle })
     t.teardown(() => consumer.close({ timeoutMs: 1000 }))
     consumer.start()
     return consumer

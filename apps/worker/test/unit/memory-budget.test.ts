@@ -1,0 +1,45 @@
+import t from 'tap'
+import { ByteBudget, heapBytesOf, memoryBounds } from '../../src/memory-budget.ts'
+
+const MIB = 2 ** 20
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+
+t.test('what is in flight fits into the heap, whatever its limit', async (t) => {
+  for (const heapLimit of [128 * MIB, 256 * MIB, 530 * MIB, 4096 * MIB]) {
+    const { maxHeldBytes: heldBytes, readBudget } = memoryBounds(heapLimit)
+    const readBytes = readBudget.limit
+    // Text of two bytes a character, and the read events.
+    t.ok(2 * heldBytes + readBytes < heapLimit / 2, `${heapLimit / MIB} MiB: ${heldBytes} ${readBytes}`)
+    t.ok(heldBytes >= 2 * 2_900_000, 'two of the largest jobs')
+  }
+})
+
+t.test('the estimate counts what a body becomes, not its bytes alone', async (t) => {
+  const text = Buffer.from(JSON.stringify({ note: 'x'.repeat(100_000) }))
+  const small = Buffer.from(JSON.stringify(Array.from({ length: 33_000 }, () => ({}))))
+  t.ok(heapBytesOf(text) < 5 * text.length)
+  t.ok(heapBytesOf(small) > 50 * small.length)
+})
+
+t.test('work waits for its bytes in the order of its asking, and what is larger than all goes alone', async (t) => {
+  const budget = new ByteBudget(100)
+  const begun: string[] = []
+  const take = async (name: string, bytes: number) => {
+    const giveBack = await budget.take(bytes)
+    begun.push(name)
+    return giveBack
+  }
+  const first = await take('first', 60)
+  const waiting = [take('large', 500), take('small', 10)]
+  await settled()
+  t.strictSame(begun, ['first'], 'the small one does not overtake')
+  first()
+  const large = await waiting[0]
+  t.strictSame(begun, ['first', 'large'])
+  t.equal(budget.taken(), 500)
+  large?.()
+  const small = await waiting[1]
+  t.equal(budget.taken(), 10)
+  small?.()
+  t.equal(budget.taken(), 0)
+})

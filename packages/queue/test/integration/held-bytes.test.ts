@@ -1,0 +1,57 @@
+import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
+import t from 'tap'
+import { aDelivery } from '../a-delivery.ts'
+import { Gate } from '../a-gate.ts'
+import { aQueue, done } from '../a-queue.ts'
+
+const redis = await throwAwayRedis(t)
+const MAX_BYTES = 12_000_000
+const large = (id: string, bytes: number) => aDelivery(id, { body: Buffer.alloc(bytes, 'x') })
+
+t.test(
+  'no more bytes are held than the limit says, also where small jobs make room for large ones at once',
+  async (t) => {
+    const { producer, aConsumer, held } = aQueue(t, redis)
+    // Each in a job of its own: one is enqueued after the other.
+    for (let index = 0; index < 40; index += 1) await producer.enqueue(aDelivery(`evt_small_${index}`))
+    for (let index = 0; index < 30; index += 1) await producer.enqueue(large(`evt_large_${index}`, 2_000_000))
+    const gate = new Gate()
+    let most = 0
+    const consumer = aConsumer(
+      async (delivery) => {
+        if (delivery.eventId?.startsWith('evt_small') === true) await gate.opened
+        most = Math.max(most, consumer.heldBytes())
+        return await done()
+      },
+      { concurrency: 40, maxHeldBytes: MAX_BYTES },
+    )
+    await eventually(() => held.length === 40)
+    gate.open()
+    await eventually(async () => {
+      most = Math.max(most, consumer.heldBytes())
+      return Object.values(await producer.counts()).every((count) => count === 0)
+    })
+    t.equal(held.length, 70)
+    t.ok(most > 2_000_000 && most <= MAX_BYTES, `${most} bytes at most`)
+    t.equal(consumer.heldBytes(), 0)
+  },
+)
+
+t.test('a job larger than the limit is held alone', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  for (let index = 0; index < 6; index += 1) await producer.enqueue(large(`evt_${index}`, 2_000_000))
+  let atOnce = 0
+  let most = 0
+  const consumer = aConsumer(
+    async () => {
+      most = Math.max(most, (atOnce += 1))
+      await new Promise((resolve) => setImmediate(resolve))
+      t.equal(consumer.heldCount(), 1)
+      atOnce -= 1
+      return await done()
+    },
+    { concurrency: 40, maxHeldBytes: 1_000_000 },
+  )
+  await eventually(() => held.length === 6)
+  t.equal(most, 1)
+})

@@ -10,7 +10,7 @@ import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.t
  */
 export async function readDatabaseIdentity(prisma: PrismaClient): Promise<string> {
   const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
-      || '/' || pg_postmaster_start_time() AS id FROM pg_database WHERE datname = current_database()`
+      || '/' || extract(epoch FROM pg_postmaster_start_time()) AS id FROM pg_database WHERE datname = current_database()`
   const [row] = await prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
   return createHash('sha256')
     .update(row?.id ?? '')

@@ -37,7 +37,7 @@ ALTER TABLE "ingest_state" ALTER COLUMN "digest_key" DROP DEFAULT;
 -- "digest_of": the "body_sha256" that the digest was written with. Where the two differ, an older worker wrote the row.
 ALTER TABLE "dead_letters"
     ADD COLUMN "body_digest" BYTEA,
-    ADD COLUMN "digest_key_id" TEXT,
+    ADD COLUMN "digest_key_id" TEXT COLLATE "C",
     ADD COLUMN "digest_of" BYTEA;
 -- As for the other columns about bodies: the planner's statistics hold no copy. A new type drops what was gathered so far.
 ALTER TABLE "dead_letters"

@@ -136,7 +136,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
     handle: (held) => handBack.settled(settleTraced(context, held)),
-    ...queueReports(logger, { end, countUnencrypted: (deliveries) => metrics.unencrypted.inc(deliveries) }),
+    ...queueReports(logger, { end, metrics: () => metrics }),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
   const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))

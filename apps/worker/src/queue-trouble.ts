@@ -2,10 +2,14 @@ import type { Consumer, ConsumerOptions } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
 
 type Listeners = {
-  readonly [Name in 'onUnusable' | 'onUnreadable' | 'onUnencrypted' | 'onError']: NonNullable<ConsumerOptions[Name]>
+  readonly [Name in 'onUnusable' | 'onUnreadable' | 'onUndecryptable' | 'onUnencrypted' | 'onError']: NonNullable<
+    ConsumerOptions[Name]
+  >
 }
 
 const TROUBLE_EVERY_MS = 10_000
+/** Event ids in one line of the log. */
+const MAX_NAMED = 10
 
 /**
  * Makes the listeners for what the queue reports. An outage of Redis causes hundreds of reports a minute: each kind is
@@ -14,7 +18,13 @@ const TROUBLE_EVERY_MS = 10_000
  */
 export function queueReports(
   logger: Logger,
-  effects: { readonly end: () => void; readonly countUnencrypted: (deliveries: number) => void },
+  effects: {
+    readonly end: () => void
+    readonly metrics: () => {
+      readonly unencrypted: { inc(deliveries: number): void }
+      readonly deferred: { inc(labels: { readonly reason: string; readonly key_id: string }): void }
+    }
+  },
 ): Listeners {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
@@ -32,8 +42,20 @@ export function queueReports(
     },
     onUnreadable: (jobId, reason) =>
       logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
+    onUndecryptable: (jobId, bodies) => {
+      const metrics = effects.metrics()
+      for (const { keyId, isKeyHere } of bodies)
+        metrics.deferred.inc({ reason: isKeyHere ? 'not_decryptable' : 'key_missing', key_id: keyId })
+      const keyIds = [...new Set(bodies.map(({ keyId }) => keyId))]
+      const eventIds = bodies.slice(0, MAX_NAMED).map(({ eventId }) => eventId)
+      const fields = { jobId, deliveries: bodies.length, eventIds, keyIds }
+      logger.error(
+        { ...fields, reason: bodies.some(({ isKeyHere }) => isKeyHere) ? 'not_decryptable' : 'key_missing' },
+        'bodies in the queue do not decrypt, put back for 30 s, no attempt used up: check QUEUE_ENCRYPTION_KEYS',
+      )
+    },
     onUnencrypted: (deliveries) => {
-      effects.countUnencrypted(deliveries)
+      effects.metrics().unencrypted.inc(deliveries)
       unencrypted.note('jobs')
     },
     onError: (error) => {

@@ -5,7 +5,7 @@ import { closeWorker } from './close-worker.ts'
 import type { Delivery, HeldDelivery, Settlement } from './delivery.ts'
 import { heldDeliveries, settlementOf } from './held-delivery.ts'
 import { HeldWorker } from './held-worker.ts'
-import { attemptsBefore, type UnreadableReason } from './job-data.ts'
+import { attemptsBefore, undecryptableJobId, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
 import { openQueue, type QueueHandle } from './queue-handle.ts'
 import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
 import { takeBackPaused } from './queue-restraint.ts'
@@ -15,10 +15,18 @@ import { patientConnection } from './redis-connection.ts'
 import { redisFault } from './redis-fault.ts'
 import { reduceDelayed } from './reduce-delayed.ts'
 import { release } from './release.ts'
-import { settleJob } from './settle-job.ts'
+import { settleJob, UNREADABLE_PAUSE_MS } from './settle-job.ts'
 import { sweepFailed } from './sweep-failed.ts'
 import { telemetry } from './telemetry.ts'
 import { noteUnencrypted } from './unencrypted-deliveries.ts'
+
+/** A body that does not decrypt: whose, with which key, and whether that key is here (then the body is damaged). */
+export type UndecryptableBody = {
+  readonly eventId: string | null
+  readonly requestId: string | undefined
+  readonly keyId: string
+  readonly isKeyHere: boolean
+}
 
 export type ConsumerOptions = {
   /** `redis://` or `rediss://`. */
@@ -44,6 +52,11 @@ export type ConsumerOptions = {
    * database, and no retry helps: the process should end. A refusal after that is an outage.
    */
   readonly onUnusable?: ((error: QueueUnavailableError) => void) | undefined
+  /**
+   * Hears of the bodies of a job that do not decrypt here. They rest for 30 s at a time, apart from what does decrypt, and
+   * use up no attempt, until the key is there.
+   */
+  readonly onUndecryptable?: ((jobId: string, bodies: readonly UndecryptableBody[]) => void) | undefined
   /** Is told how many bodies of a job arrived unencrypted although there are keys. They are handled like all others. */
   readonly onUnencrypted?: ((deliveries: number) => void) | undefined
   /** Hears of every trouble with Redis, of lost locks and of a `handle` that threw. Holds no payload. */
@@ -109,13 +122,21 @@ export interface Consumer extends QueueView {
   close(options: { timeoutMs: number }): Promise<boolean>
 }
 
-const UNREADABLE_PAUSE_MS = 30_000
-
 type Processing = {
   readonly queueHandle: QueueHandle
   readonly state: { isClosing: boolean }
   readonly backoff: (attemptsMade: number) => number
   readonly onError: (thrown: unknown) => void
+}
+
+function bodyOf({ data, isKeyHere }: UndecryptableDelivery): UndecryptableBody {
+  return { eventId: data.eventId, requestId: data.requestId, keyId: data.keyId ?? '', isKeyHere }
+}
+
+/** Whether all of a job rests as it is: nothing in it decrypts, and its id does not keep a redelivery away. */
+function restsAsItIs(job: Job, undecryptable: readonly UndecryptableDelivery[]): boolean {
+  const [first] = undecryptable
+  return undecryptable.length > 1 || (first !== undefined && undecryptableJobId(first) === job.id)
 }
 
 /** What BullMQ calls for each job: asks the caller for a settlement of each delivery and carries them out. */
@@ -129,18 +150,23 @@ function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, o
       options.onUnreadable?.(job.id ?? '', held.unreadable)
       return await back(UNREADABLE_PAUSE_MS)
     }
+    const { deliveries, undecryptable } = held
+    if (undecryptable.length > 0) {
+      options.onUndecryptable?.(job.id ?? '', undecryptable.map(bodyOf))
+      if (deliveries.length === 0 && restsAsItIs(job, undecryptable)) return await back(UNREADABLE_PAUSE_MS)
+    }
     // Counted when it is first taken: a job that goes back is taken again.
     if (held.unencrypted > 0 && job.attemptsStarted <= 1) {
       options.onUnencrypted?.(held.unencrypted)
       noteUnencrypted(queueHandle, held.unencrypted).catch(onError)
     }
     const settled = await Promise.all(
-      held.deliveries.map(async (each) => ({
+      deliveries.map(async (each) => ({
         held: each,
         settlement: await settlementOf(options.handle, each, onError),
       })),
     )
-    await settleJob({ job, token, settled, queueHandle, backoff, onError })
+    await settleJob({ job, token, settled, undecryptable, queueHandle, backoff, onError })
   }
 }
 

@@ -1,13 +1,17 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
 import type { KeyRing } from '@persona-ingest/encryption'
-import { readJobData, type UnreadableReason } from './job-data.ts'
+import { readJobData, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
 
 type HeldJob =
-  | { readonly deliveries: readonly HeldDelivery[]; readonly unencrypted: number }
+  | {
+      readonly deliveries: readonly HeldDelivery[]
+      readonly undecryptable: readonly UndecryptableDelivery[]
+      readonly unencrypted: number
+    }
   | { readonly unreadable: UnreadableReason }
 
-/** Reads what a job holds, and how many of its bodies lack the encryption; or tells why it can't be read. */
+/** Reads what a job holds, and how many of its bodies are not encrypted; or tells why it can't be read. */
 export function heldDeliveries(job: Job, keys: KeyRing): HeldJob {
   const read = readJobData(job.data, keys)
   if ('unreadable' in read) return read
@@ -16,7 +20,11 @@ export function heldDeliveries(job: Job, keys: KeyRing): HeldJob {
     attemptsMade: attemptsMade + job.attemptsMade,
     stalledCount: job.stalledCounter,
   }))
-  return { deliveries, unencrypted: read.unencrypted }
+  const undecryptable = read.undecryptable.map((each) => ({
+    ...each,
+    attemptsMade: each.attemptsMade + job.attemptsMade,
+  }))
+  return { deliveries, undecryptable, unencrypted: read.unencrypted }
 }
 
 /** The caller's word about a held delivery; a rejection is a `retry`. Never rejects. */

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
 import type { KeyRing } from '@persona-ingest/encryption'
 import { Type, type Static } from '@sinclair/typebox'
@@ -51,9 +51,17 @@ type DeliveryData = Static<typeof deliveryData>
 /** What one job holds in Redis. */
 export type JobData = Static<typeof singleData> | Static<typeof groupData> | Static<typeof replayData>
 /** Why a job's data could not be read. */
-export type UnreadableReason = 'JOB_VERSION_UNKNOWN' | 'JOB_SHAPE_INVALID' | 'JOB_KEY_UNKNOWN'
+export type UnreadableReason = 'JOB_VERSION_UNKNOWN' | 'JOB_SHAPE_INVALID'
 /** A delivery or replay out of a job, and the attempts that it has used up in earlier ones. */
 export type ReadDelivery = { readonly delivery: Delivery | Replay; readonly attemptsMade: number }
+
+/** A delivery whose body does not decrypt here, as it stands in the job. */
+export type UndecryptableDelivery = {
+  readonly data: DeliveryData
+  readonly attemptsMade: number
+  /** False: the key is missing. True: the body is damaged, or another key has this id. */
+  readonly isKeyHere: boolean
+}
 
 /** Keys for what a job holds, and the key of the installation for the digests in ids where there are no others. */
 export type JobKeys = { readonly keys: KeyRing; readonly fallbackKey: Uint8Array | null }
@@ -88,6 +96,16 @@ const DIGEST_PURPOSE = 'job ids'
 /** The id of a job of several deliveries tells how many, so that a queue is counted without opening its jobs. */
 export function groupJobId(size: number): string {
   return `g-${size}-${randomUUID()}`
+}
+
+/**
+ * The id of the job of a body that does not decrypt: `s-<digest>`, of the encrypted bytes, which tell nothing about the
+ * body, and of what names them. Under the event's own id the job would swallow a redelivery that does decrypt.
+ */
+export function undecryptableJobId({ data }: UndecryptableDelivery): string {
+  const { kind, environment, eventId, keyId, body } = data
+  const identity = JSON.stringify([kind, environment, eventId, keyId, body])
+  return `s-${createHash('sha256').update(identity).digest('hex')}`
 }
 
 /** How many deliveries a job holds, by its id; {@link SIZE_PATTERN} says the same in Redis' own language. */
@@ -138,6 +156,11 @@ export function writeJobData(delivery: Delivery | Replay, attemptsMade: number, 
   return { v: SINGLE, ...writeDelivery(delivery, attemptsMade, keys) }
 }
 
+/** Writes a delivery that does not decrypt as the data of a job of its own, with the encrypted bytes as they are. */
+export function writeUndecryptable({ data, attemptsMade }: UndecryptableDelivery): JobData {
+  return { v: SINGLE, ...data, attemptsMade }
+}
+
 /** Writes deliveries as the data of one job; `readJobData` gives them back in their order. */
 export function writeGroupData(deliveries: readonly Delivery[], keys: KeyRing): JobData {
   return { v: GROUP, deliveries: deliveries.map((delivery) => writeDelivery(delivery, 0, keys)) }
@@ -162,16 +185,25 @@ function readDelivery(data: DeliveryData, keys: KeyRing): ReadDelivery | null {
 type ReadJob =
   | {
       readonly deliveries: readonly ReadDelivery[]
+      readonly undecryptable: readonly UndecryptableDelivery[]
       /** How many bodies stand in Redis as they were received, although these keys could have encrypted them. */
       readonly unencrypted: number
     }
   | { readonly unreadable: UnreadableReason }
 
 function readDeliveries(data: readonly DeliveryData[], keys: KeyRing): ReadJob {
-  const deliveries = data.map((each) => readDelivery(each, keys)).filter((each) => each !== null)
-  if (deliveries.length < data.length) return { unreadable: 'JOB_KEY_UNKNOWN' }
+  const deliveries: ReadDelivery[] = []
+  const undecryptable: UndecryptableDelivery[] = []
+  for (const each of data) {
+    const delivery = readDelivery(each, keys)
+    if (delivery !== null) deliveries.push(delivery)
+    else {
+      const { attemptsMade = 0, keyId = '' } = each
+      undecryptable.push({ data: each, attemptsMade, isKeyHere: keys.has(keyId) })
+    }
+  }
   const unencrypted = keys.newestId === null ? 0 : data.filter(({ encoding }) => encoding !== 'sealed').length
-  return { deliveries, unencrypted }
+  return { deliveries, undecryptable, unencrypted }
 }
 
 /** How often a job's only delivery was tried in earlier jobs; 0 where that can't be read. */
@@ -185,8 +217,26 @@ export function readJobData(data: unknown, keys: KeyRing): ReadJob {
   if (compiledGroup.Check(data)) return readDeliveries(data.deliveries, keys)
   if (compiledReplay.Check(data)) {
     const { eventId, attemptsMade = 0 } = data
-    return { deliveries: [{ attemptsMade, delivery: { kind: 'replay', eventId } }], unencrypted: 0 }
+    return { deliveries: [{ attemptsMade, delivery: { kind: 'replay', eventId } }], undecryptable: [], unencrypted: 0 }
   }
   const version = typeof data === 'object' && data !== null && 'v' in data ? data.v : SINGLE
   return { unreadable: VERSIONS.includes(version) ? 'JOB_SHAPE_INVALID' : 'JOB_VERSION_UNKNOWN' }
+}
+
+/**
+ * Gives the data of a job with other bodies, in the order of the deliveries that `readJobData` gives; `undefined` leaves
+ * one as it is. So stays what does not decrypt. Null for data that has no bodies.
+ */
+export function withBodies(data: unknown, bodies: readonly (Uint8Array | undefined)[], keys: KeyRing): JobData | null {
+  let index = 0
+  const rewritten = (each: DeliveryData): DeliveryData => {
+    const read = readDelivery(each, keys)
+    if (read === null) return each
+    const body = bodies[index]
+    index += 1
+    if (body === undefined || read.delivery.kind === 'replay') return each
+    return writeDelivery({ ...read.delivery, body }, read.attemptsMade, keys)
+  }
+  if (compiledSingle.Check(data)) return { v: SINGLE, ...rewritten(data) }
+  return compiledGroup.Check(data) ? { v: GROUP, deliveries: data.deliveries.map(rewritten) } : null
 }

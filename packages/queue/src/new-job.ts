@@ -1,7 +1,17 @@
 import type { JobsOptions } from 'bullmq'
 import { RETRY_BACKOFF } from './backoff.ts'
 import type { Delivery, Replay } from './delivery.ts'
-import { groupJobId, jobIdOf, writeGroupData, writeJobData, type JobData, type JobKeys } from './job-data.ts'
+import {
+  groupJobId,
+  jobIdOf,
+  undecryptableJobId,
+  writeGroupData,
+  writeJobData,
+  writeUndecryptable,
+  type JobData,
+  type JobKeys,
+  type UndecryptableDelivery,
+} from './job-data.ts'
 
 /** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */
 const jobOptions = {
@@ -35,4 +45,10 @@ export function newSingleJob(
     ...(history.delayMs > 0 ? { delay: history.delayMs } : {}),
   }
   return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, jobKeys.keys), opts }
+}
+
+/** The job for a delivery that does not decrypt; it rests for `delayMs` first. */
+export function newUndecryptableJob(undecryptable: UndecryptableDelivery, delayMs: number): NewJob {
+  const opts = { ...jobOptions, jobId: undecryptableJobId(undecryptable), delay: delayMs }
+  return { name: undecryptable.data.kind, data: writeUndecryptable(undecryptable), opts }
 }

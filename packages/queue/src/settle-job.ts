@@ -1,9 +1,9 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
 import { AttemptFailed } from './held-worker.ts'
-import type { JobKeys } from './job-data.ts'
+import type { JobKeys, UndecryptableDelivery } from './job-data.ts'
 import { jobKeys } from './job-keys.ts'
-import { newSingleJob } from './new-job.ts'
+import { newSingleJob, newUndecryptableJob } from './new-job.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { release } from './release.ts'
 import { rewriteBodies } from './rewrite-bodies.ts'
@@ -11,10 +11,15 @@ import { rewriteBodies } from './rewrite-bodies.ts'
 /** A held delivery and what is to become of it. */
 export type Settled = { readonly held: HeldDelivery; readonly settlement: Settlement }
 
+/** How long a job rests that this program can't read, or whose bodies it can't decrypt. */
+export const UNREADABLE_PAUSE_MS = 30_000
+
 type SettleJobOptions = {
   readonly job: Job
   readonly token: string
   readonly settled: readonly Settled[]
+  /** What does not decrypt. It rests in jobs of its own, and uses up no attempt. */
+  readonly undecryptable: readonly UndecryptableDelivery[]
   readonly queueHandle: QueueHandle
   /** How long a delivery rests after so many attempts, in ms. */
   readonly backoff: (attemptsMade: number) => number
@@ -45,14 +50,15 @@ function jobApart({ held, settlement }: Settled, backoff: (attemptsMade: number)
  * Carries out what was decided about a job's deliveries; resolves where the job may leave the queue.
  *
  * Those of a group that are not done get jobs of their own, before the group leaves: dying in between leaves both, and
- * what is stored twice is a duplicate. Throws what tells BullMQ that the job goes back.
+ * what is stored twice is a duplicate. So do bodies that do not decrypt, as soon as a companion is settled. Throws what tells BullMQ that the job goes back.
  */
 export async function settleJob(options: SettleJobOptions): Promise<void> {
-  const { job, token, settled, queueHandle, backoff, onError } = options
-  if (settled.every(isDone)) return
+  const { job, token, settled, undecryptable, queueHandle, backoff, onError } = options
+  if (undecryptable.length === 0 && settled.every(isDone)) return
   const delayMs = commonRelease(settled)
   const [first] = settled
-  const reason = settled.length === 1 && first?.settlement.settle === 'retry' ? first.settlement.reason : null
+  const isAlone = settled.length === 1 && undecryptable.length === 0
+  const reason = isAlone && first?.settlement.settle === 'retry' ? first.settlement.reason : null
   // Should this fail, the job stays held until its lock runs out, and is handled again.
   if (delayMs !== null || reason !== null) {
     const settlements = settled.map(({ settlement }) => settlement)
@@ -66,6 +72,7 @@ export async function settleJob(options: SettleJobOptions): Promise<void> {
       queueHandle,
       left.map(({ held }) => held),
     )
-    return await queueHandle.queue.addBulk(left.map((each) => jobApart(each, backoff, keys)))
+    const resting = undecryptable.map((each) => newUndecryptableJob(each, UNREADABLE_PAUSE_MS))
+    return await queueHandle.queue.addBulk([...left.map((each) => jobApart(each, backoff, keys)), ...resting])
   })
 }

@@ -28,8 +28,8 @@ export async function sweepFailed(options: {
     if (job === undefined) continue
     const held = heldDeliveries(job, options.queueHandle.keys)
     try {
-      if ('unreadable' in held) {
-        // Back to waiting, where a consumer reports it and lets it rest until a program comes that can read it.
+      if ('unreadable' in held || held.undecryptable.length > 0) {
+        // Back to waiting, where a consumer reports it and lets rest what it can't read.
         await ask(async () => await job.retry('failed'))
         continue
       }

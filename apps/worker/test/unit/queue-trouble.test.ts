@@ -9,11 +9,15 @@ function reporting(level: string) {
   const destination = { write: (line: string) => void lines.push(JSON.parse(line) as Line) }
   const counted: number[] = []
   const logger = createLogger({ app: 'worker', level, destination })
-  const { onError, onUnencrypted } = queueReports(logger, {
+  const deferred: (readonly [string, string])[] = []
+  const { onError, onUnencrypted, onUndecryptable } = queueReports(logger, {
     end: () => undefined,
-    countUnencrypted: (deliveries) => counted.push(deliveries),
+    metrics: () => ({
+      unencrypted: { inc: (deliveries) => void counted.push(deliveries) },
+      deferred: { inc: ({ reason, key_id }) => void deferred.push([reason, key_id]) },
+    }),
   })
-  return { lines, report: onError, onUnencrypted, counted }
+  return { lines, report: onError, onUnencrypted, counted, onUndecryptable, deferred }
 }
 
 t.test(
@@ -44,4 +48,20 @@ t.test('unencrypted deliveries are counted one by one, and logged once per inter
   t.strictSame(counted, [1, 50, 2])
   t.match(lines, [{ level: 'warn', jobs: 1, msg: /set QUEUE_ENCRYPTION_KEYS/ }])
   t.equal(lines.length, 1)
+})
+
+t.test('bodies that do not decrypt are named with job, events and keys, and counted one by one', async (t) => {
+  const { lines, onUndecryptable, deferred } = reporting('info')
+  const body = (eventId: string, keyId: string, isKeyHere: boolean) => ({
+    eventId,
+    requestId: undefined,
+    keyId,
+    isKeyHere,
+  })
+  onUndecryptable('g-3-x', [body('evt_1', 'a', true), body('evt_2', 'b', false)])
+  t.strictSame(deferred, [
+    ['not_decryptable', 'a'],
+    ['key_missing', 'b'],
+  ])
+  t.match(lines, [{ level: 'error', jobId: 'g-3-x', eventIds: ['evt_1', 'evt_2'], keyIds: ['a', 'b'], deliveries: 2 }])
 })

@@ -84,7 +84,11 @@ t.test('a replay names its event, under an id and a version of its own', async (
   const replay = { kind: 'replay', eventId: 'evt_1' } as const
   t.equal(idOf(replay), 'r-evt_1')
   t.strictSame(written(replay), { v: 3, eventId: 'evt_1' })
-  t.strictSame(read(written(replay, 2)), { deliveries: [{ attemptsMade: 2, delivery: replay }], unencrypted: 0 })
+  t.strictSame(read(written(replay, 2)), {
+    deliveries: [{ attemptsMade: 2, delivery: replay }],
+    undecryptable: [],
+    unencrypted: 0,
+  })
 })
 
 t.test('attempts used up in an earlier job are remembered', async (t) => {

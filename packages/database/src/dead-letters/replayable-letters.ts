@@ -3,6 +3,7 @@ import type { PrismaClient } from '../generated/client.ts'
 import type { DeadLetterState } from '../reads/dead-letters.ts'
 import { keysOf, openBytes } from '../sealing/sealed-document.ts'
 import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
+import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
 /** What to do with a letter that is to be replayed. */
@@ -63,7 +64,9 @@ function judge(letter: LetterRow, nowMs: number): LetterVerdict {
 
 async function withEventId(prisma: PrismaClient, row: LetterRow, verdict: LetterVerdict): Promise<LetterVerdict> {
   if (verdict.verdict !== 'usable' || row.event_id !== null) return verdict
-  if ((await prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId)) > 0) return verdict
+  // Neither of two statements at the same time sees the other's event id.
+  const adopted = await untilNoConflict(async () => prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId))
+  if (adopted > 0) return verdict
   const [other] = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(otherSql, verdict.eventId, row.id)
   return other === undefined ? verdict : { verdict: 'other-letter', letterId: other.id }
 }

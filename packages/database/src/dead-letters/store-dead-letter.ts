@@ -23,6 +23,22 @@ import {
 /** A conflict passes when the write is tried again. */
 const MAX_TRIES = 5
 
+/** A worker of an older version takes none of our locks, and PostgreSQL may end one of two transactions in conflict. */
+function isPassing(error: unknown): boolean {
+  return isUniqueViolation(error, 'dead_letters') || ['40001', '40P01'].includes(sqlStateOf(error) ?? '')
+}
+
+/** Repeats a write of dead letters that meets another one. */
+export async function untilNoConflict<T>(write: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isPassing(error) || tries >= MAX_TRIES) throw error
+    }
+  }
+}
+
 type StoredRow = StoredBodyRow & {
   readonly id: string
   readonly environment: Environment
@@ -166,11 +182,6 @@ async function writeLetter(executor: SqlExecutor, letter: DeadLetter): Promise<v
   else await executor.query(insertSql, [...values, target.eventId, isoTime(letter.receivedAtMs)])
 }
 
-/** A worker of an older version takes none of our locks, and PostgreSQL may end one of two transactions in conflict. */
-function isPassing(error: unknown): boolean {
-  return isUniqueViolation(error, 'dead_letters') || ['40001', '40P01'].includes(sqlStateOf(error) ?? '')
-}
-
 /** How many letters a process writes at a time. */
 const AT_ONCE = 2
 type Turns = { free: number; readonly waiting: (() => void)[] }
@@ -193,11 +204,5 @@ async function inTurn(prisma: PrismaClient, work: () => Promise<void>): Promise<
 
 /** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
 export async function storeDeadLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await inTurn(prisma, () => inSharedWrite(prisma, (executor) => writeLetter(executor, letter)))
-    } catch (error) {
-      if (!isPassing(error) || tries >= MAX_TRIES) throw error
-    }
-  }
+  await untilNoConflict(() => inTurn(prisma, () => inSharedWrite(prisma, (executor) => writeLetter(executor, letter))))
 }

@@ -1,9 +1,9 @@
 import { eventually } from '@persona-ingest/testkit'
 import { Client } from 'pg'
 import t from 'tap'
-import { openDatabase, storeDeadLetter, tryWriting } from '../../src/index.ts'
+import { openDatabase, readReplayableLetters, storeDeadLetter, tryWriting } from '../../src/index.ts'
 import { inExclusiveWrite } from '../../src/ingest/exclusive-write.ts'
-import { aDatabase } from '../fixtures/a-database.ts'
+import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
 
@@ -28,7 +28,7 @@ async function holding(statement: string) {
   t.teardown(() => client.end())
   await client.query('BEGIN')
   await client.query(statement)
-  return async () => void (await client.query('COMMIT'))
+  return async (end = 'COMMIT') => void (await client.query(end))
 }
 const waiting = async (count: number) =>
   eventually(async () => {
@@ -126,4 +126,40 @@ t.test('a letter and the canary are written in a storm of redactions', async (t)
 t.test('equal bytes that arrive at the same time are one letter', async (t) => {
   await Promise.all(Array.from({ length: 20 }, async (_, index) => bury({ body: Buffer.from(`bytes ${index % 2}`) })))
   t.equal((await states()).length, 2)
+})
+
+const twoOfOneEvent = async () => {
+  const bodies = [bodyOf(anEvent()), bodyOf(anEvent({ createdAt: '2026-02-03T09:00:00.000Z' }))]
+  for (const body of bodies) await bury({ body })
+  return (await sql('SELECT id::text AS id FROM dead_letters ORDER BY id')).map(({ id }) => String(id))
+}
+const judged = async (ids: readonly string[]) =>
+  (await readReplayableLetters(prisma, { ids }, { after: '0', nowMs: RECEIVED_AT_MS })).map(({ verdict }) => verdict)
+
+for (const [end, verdict] of [
+  ['COMMIT', 'other-letter'],
+  ['ROLLBACK', 'usable'],
+] as const) {
+  t.test(`two letters take one event id at the same time, and the first ends in ${end}`, async (t) => {
+    const [first = '', second = ''] = await twoOfOneEvent()
+    const release = await holding(`UPDATE dead_letters SET event_id = 'evt_1' WHERE id = ${first}`)
+    const judging = judged([second])
+    await waiting(1)
+    await release(end)
+    t.strictSame(await judging, [verdict])
+    const owner = end === 'COMMIT' ? first : second
+    t.strictSame(await sql(`SELECT id::text AS id FROM dead_letters WHERE event_id = 'evt_1'`), [{ id: owner }])
+  })
+}
+
+t.test('one of many replays at the same time takes the event id for its letter', async (t) => {
+  for (let round = 0; round < 10; round += 1) {
+    await database.empty()
+    const ids = await twoOfOneEvent()
+    const verdicts = await Promise.all([...ids, ...ids, ...ids].map(async (id) => judged([id])))
+    t.strictSame(new Set(verdicts.flat()), new Set(['usable', 'other-letter']))
+    t.equal((await sql('SELECT 1 FROM dead_letters WHERE event_id IS NOT NULL')).length, 1)
+  }
+  await store({ id: 'evt_1' })
+  t.strictSame(await rebuildFinds(), [])
 })

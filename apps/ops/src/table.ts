@@ -21,7 +21,7 @@ function cellText(cell: Cell): string {
 function print(output: Output, head: readonly string[], rows: readonly (readonly string[])[]): void {
   const style = { 'padding-left': 0, 'padding-right': 2, head: [], border: [] }
   const table = new Table({ chars: CHARS, style, head: [...head] })
-  table.push(...rows.map((row) => [...row]))
+  for (const row of rows) table.push([...row])
   const lines = table.toString().split('\n')
   output.write(`${lines.map((line) => line.trimEnd()).join('\n')}\n`)
 }

@@ -37,15 +37,21 @@ export function readLetter(letter: LetterBytes): PersonaEvent | null {
 
 export type LetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
 
-/** Finds `"id": "..."` in what may be no JSON at all; each id as JSON spells it. */
-const NAMED_ID = /"id"\s*:\s*("(?:[^"\\]|\\.)+")/g
+/** An id has 255 characters at most, each of one or two units, and JSON spells a unit with up to six. */
+const MAX_ID_UNITS = 510
+const MAX_SPELT = 6 * MAX_ID_UNITS
+
+/**
+ * Finds `"id": "..."` in what may be no JSON at all; each id as JSON spells it. Its length is limited: the stack of a
+ * regular expression grows with each repetition, and a string of 8 MB exceeds it.
+ */
+const NAMED_ID = new RegExp(String.raw`"id"\s*:\s*("(?:[^"\\]|\\.){1,${MAX_SPELT}}")`, 'g')
 
 function namedIds(body: Uint8Array): Set<string> {
   const ids = new Set<string>()
   for (const [, spelt] of Buffer.from(body).toString('utf8').matchAll(NAMED_ID)) {
     const id = unspell(spelt as string)
-    // An id has 255 characters at most, each of one or two units.
-    if (id !== null && id.length <= 510) ids.add(id)
+    if (id !== null && id.length <= MAX_ID_UNITS) ids.add(id)
   }
   return ids
 }

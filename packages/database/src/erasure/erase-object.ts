@@ -56,10 +56,11 @@ export async function erasureClock(
   const { known, objectIds } = await readReach(executor, target)
   const [row] = await executor.query<{ newest: string | null }>(newestEventSql, [objectIds])
   const earlier = [known.redactions.get(target.id), known.objects.get(target.id)?.erasedAt]
-  const timesMs = [erasure.nowMs, Number(row?.newest ?? 0), ...earlier.map((clock) => clock?.createdAtMs ?? 0)]
+  let newestMs = Math.max(erasure.nowMs, Number(row?.newest ?? 0))
+  for (const clock of earlier) newestMs = Math.max(newestMs, clock?.createdAtMs ?? 0)
   for await (const letters of lettersOf(executor, objectIds))
-    timesMs.push(...letters.map((letter) => readLetter(letter)?.clock.createdAtMs ?? 0))
-  return { createdAtMs: Math.max(...timesMs), rank: ERASURE_RANK, eventId: erasure.id }
+    for (const letter of letters) newestMs = Math.max(newestMs, readLetter(letter)?.clock.createdAtMs ?? 0)
+  return { createdAtMs: newestMs, rank: ERASURE_RANK, eventId: erasure.id }
 }
 
 /**

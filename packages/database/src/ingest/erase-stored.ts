@@ -99,7 +99,7 @@ async function erasePage(
     const reduced = reduceEvent(event, erasedAt)
     if (reduced === event) continue
     payloads.push({ id: event.id, payload: new PersonalJson(reduced.payloadText, ['events', event.id, 'payload']) })
-    skeletons.push(...skeletonsIn(event, reduced, erasedAt))
+    for (const skeleton of skeletonsIn(event, reduced, erasedAt)) skeletons.push(skeleton)
   }
   if (payloads.length === 0) return { eventIds: [], rows: [], unopenedIds }
   const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads, executor.keys)])
@@ -123,10 +123,11 @@ export async function eraseStoredCopies(
   for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
     const erased = await erasePage(executor, page, raised)
     eventIds.push(...erased.eventIds)
-    rows.push(...erased.rows)
     unopenedIds.push(...erased.unopenedIds)
+    // The arguments of a call are on the stack, and the objects of a page may be too many for it.
+    for (const row of erased.rows) rows.push(row)
   }
   // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
-  rows.push(...(await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))))
+  for (const row of await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))) rows.push(row)
   return { eventIds, rows }
 }

@@ -71,7 +71,7 @@ export async function reduceRows(
       }))
     if (rows.length === 0) continue
     const reduced = await executor.query<{ id: string }>(reduceRowsSql(family), [encodeRows(rows, executor.keys)])
-    reducedRows.push(...reduced.map(({ id }) => ({ table: projectionTables[family].name, id })))
+    for (const { id } of reduced) reducedRows.push({ table: projectionTables[family].name, id })
   }
   return reducedRows
 }

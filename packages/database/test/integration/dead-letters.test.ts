@@ -112,6 +112,17 @@ t.test('a letter of 2 MiB that names thousands of objects', async (t) => {
   t.ok(large.equals((await row('SELECT body FROM dead_letters'))['body'] as Buffer))
 })
 
+for (const unit of ['a', '\\\\']) {
+  t.test(
+    `a letter of 16 MiB whose id is one string of ${unit} is kept, and the objects that it names are found`,
+    async (t) => {
+      const long = unit.repeat((16 * 1024 * 1024) / unit.length)
+      await bury({ body: Buffer.from(`{"id":"${long}"},"id": "inq_1",`) })
+      t.strictSame(await letters('object_ids'), [{ object_ids: ['inq_1'] }])
+    },
+  )
+}
+
 t.test('open letters are counted by reason', async (t) => {
   await bury({ body: Buffer.from('a') })
   await bury({ body: Buffer.from('b') })

@@ -1,14 +1,5 @@
 import { recaseKeys, recaseObject, type Casing } from './casing.ts'
-import {
-  copyJson,
-  type CopyRules,
-  isJsonObject,
-  newObject,
-  own,
-  setMember,
-  type JsonObject,
-  type JsonValue,
-} from './json.ts'
+import { isJsonObject, newObject, own, setMember, type JsonObject, type JsonValue } from './json.ts'
 
 /** A JSON:API resource identifier: one object named by another's relationship. */
 export type Reference = { readonly id: string; readonly type: string }
@@ -62,18 +53,32 @@ export function relatedId(relationships: JsonObject, name: string): string | nul
 function bareIdentifier(data: JsonObject): JsonObject {
   const id = readId(own(data, 'id'))
   const type = own(data, 'type')
-  return id === null ? {} : { ...(typeof type === 'string' && { type }), id }
+  // An id without a type names no reference but fills a column (`account_id`): a rebuild must find it again.
+  return Object.assign(newObject(), id === null ? {} : { ...(typeof type === 'string' && { type }), id })
+}
+
+/**
+ * Plain values of a list go. Null in their place would be a value that the list did not have, and a rebuild could not
+ * tell a pruned event's list from a list that was changed. Not by recursion, as `copyJson`.
+ */
+function bareData(data: JsonValue): JsonValue {
+  if (!Array.isArray(data)) return isJsonObject(data) ? bareIdentifier(data) : null
+  const bare: JsonValue[] = []
+  const lists: (readonly [source: readonly JsonValue[], target: JsonValue[]])[] = [[data, bare]]
+  for (let list = lists.pop(); list !== undefined; list = lists.pop()) {
+    const [source, target] = list
+    for (const item of source) {
+      if (Array.isArray(item)) lists.push([item, target[target.push([]) - 1] as JsonValue[]])
+      else if (isJsonObject(item)) target.push(bareIdentifier(item))
+      else if (item === null) target.push(null)
+    }
+  }
+  return bare
 }
 
 /** Keeps of each relationship the type and id only: what a skeleton may hold. */
 export function bareRelationships(relationships: JsonObject): JsonObject {
-  const rules: CopyRules<null> = {
-    leaf: () => null,
-    // An id without a type names no reference but fills a column (`account_id`): a rebuild must find it again.
-    fill: (source, target) => void Object.assign(target, bareIdentifier(source)),
-  }
   const bare = newObject()
-  for (const name of Object.keys(relationships))
-    setMember(bare, name, copyJson(relationships[name] as JsonValue, null, rules))
+  for (const name of Object.keys(relationships)) setMember(bare, name, bareData(relationships[name] as JsonValue))
   return bare
 }

@@ -136,6 +136,29 @@ t.test('rebuild after a prune: what is known is compared and mended, what is not
   ])
 })
 
+t.test(
+  'a pruned event whose relationships held plain values, or lists of lists, does not differ from its row',
+  async (t) => {
+    const odd = [MARK, 1, null, [MARK, [2, null], { type: 'account', id: 'act_1' }], { id: 'act_2' }, { id: 3 }, {}]
+    const relationships = {
+      odd: { data: odd },
+      plain: { data: [MARK] },
+      text: { data: MARK },
+      other: { data: { a: MARK } },
+    }
+    await store(inquiry('approved', { data: anObject('inquiry', 'inq_1', { relationships }) }))
+    const before = await rows()
+    await pruned()
+    t.notMatch(await payload('evt_approved'), MARK)
+    t.strictSame(linesOf(await verified(url)), [])
+    t.strictSame(linesOf(await rebuilt(url)), [])
+    t.equal(await rows(), before)
+    await store({ id: 'evt_redacted', name: 'inquiry.redacted', createdAt: at(9) })
+    t.notMatch(await rows(), MARK)
+    t.strictSame(linesOf(await verified(url)), [])
+  },
+)
+
 t.test('a newer event that is whole is compared in full, whatever older ones lost', async (t) => {
   await store(inquiry('created'))
   await pruned()

@@ -94,13 +94,15 @@ t.test('of relationships the names, types and ids stay', async (t) => {
     reports: { data: [{ type: 'report/x', id: 'rep_1', secret: 1 }, 'secret'] },
     reviewer: {},
     odd: 'secret',
+    lists: { data: ['secret', 1, null, ['secret', [null], { id: 'x_1' }]] },
   }
   t.strictSame(skeletonOfObject(anObject('inquiry', 'x', {}, relationships))['relationships'], {
     account: { data: { type: 'account', id: 'act_1' } },
     'inquiry-template': { data: null },
-    reports: { data: [{ type: 'report/x', id: 'rep_1' }, null] },
+    reports: { data: [{ type: 'report/x', id: 'rep_1' }] },
     reviewer: { data: null },
     odd: { data: null },
+    lists: { data: [null, [[null], { id: 'x_1' }]] },
   })
   for (const wrong of ['secret', ['secret'], 5, null])
     t.strictSame(skeletonOfObject(anObject('inquiry', 'x', {}, wrong))['relationships'], {})

@@ -79,7 +79,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   '53200': 'out of memory',
   '53300': 'too many connections',
   '54000': 'a limit of PostgreSQL is exceeded',
-  '54001': 'nested too deeply for PostgreSQL',
+  '54001': 'nested too deeply for max_stack_depth of PostgreSQL',
   '55P03': 'a lock was not to be had in time',
   '57014': 'statement timeout',
   '57P01': 'the database is shutting down',

@@ -37,22 +37,25 @@ export function defer(
 }
 
 /**
- * Makes the work that reduces deliveries which rest in the queue, after a redaction or erasure that came while they rest.
+ * Makes the work that reduces deliveries which rest in the queue, after a redaction or erasure that came while they rest;
+ * in a queue that is paused, those that wait too.
  *
- * They are looked through twice: a delivery that asked just before an erasure was stored may begin to rest just after.
+ * They are looked through twice: a delivery that asked just before an erasure was stored may begin to rest just after. A
+ * job that waits in a queue that is not paused is taken in its turn, so that a backlog is not read for each redaction.
  */
 export function reduceResting(
-  consumer: Pick<Consumer, 'reduceDelayed'>,
+  consumer: Pick<Consumer, 'reduceQueued' | 'restraint'>,
   store: Pick<EventStore, 'erasureEpoch' | 'reduceDelivery'>,
 ): () => Promise<void> {
-  let knownEpoch: string | null = null
+  let known: string | null = null
   let passesLeft = 0
   return async () => {
-    const epoch = await store.erasureEpoch()
-    if (epoch !== knownEpoch) passesLeft = 2
-    knownEpoch = epoch
+    // What waits when the queue is paused was not looked through when the last erasure came.
+    const now = `${await store.erasureEpoch()} ${(await consumer.restraint()) === 'paused'}`
+    if (now !== known) passesLeft = 2
+    known = now
     if (passesLeft === 0) return
-    await consumer.reduceDelayed((delivery) => store.reduceDelivery(delivery))
+    await consumer.reduceQueued((delivery) => store.reduceDelivery(delivery))
     passesLeft -= 1
   }
 }

@@ -13,7 +13,7 @@ import { createQueueView, type QueueView } from './queue-view.ts'
 import type { QueueUnavailableError } from './queue-unavailable-error.ts'
 import { patientConnection } from './redis-connection.ts'
 import { redisFault } from './redis-fault.ts'
-import { reduceDelayed } from './reduce-delayed.ts'
+import { reduceQueued } from './reduce-queued.ts'
 import { release } from './release.ts'
 import { settleJob, UNREADABLE_PAUSE_MS } from './settle-job.ts'
 import { sweepFailed } from './sweep-failed.ts'
@@ -93,9 +93,10 @@ export interface Consumer extends QueueView {
   announce(installation: string): Promise<readonly string[]>
   /**
    * Asks `reduce` for each delivery that rests before its next try, and keeps the body that it gives, if any, in place of
-   * the one in Redis. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
+   * the one in Redis. While the queue is paused, it also asks for each that waits and each that a worker had: nothing else
+   * would take those soon. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
    */
-  reduceDelayed(reduce: (delivery: Delivery) => Promise<Uint8Array | null>): Promise<number>
+  reduceQueued(reduce: (delivery: Delivery) => Promise<Uint8Array | null>): Promise<number>
   /**
    * Puts jobs where they can be taken that a dashboard with BullMQ below 6 moved away when it paused the queue. Rejects
    * with a `QueueUnavailableError`.
@@ -202,7 +203,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
       worker.run().catch(onError)
     },
     announce: announcer(queueHandle),
-    reduceDelayed: async (reduce) => await reduceDelayed({ queueHandle, reduce, onError }),
+    reduceQueued: async (reduce) => await reduceQueued({ queueHandle, reduce, onError }),
     takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',
     heldCount: () => worker.heldCount,

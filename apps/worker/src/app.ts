@@ -13,6 +13,7 @@ import {
   tryStoring,
   tryWriting,
   type Database,
+  type DatabaseOptions,
 } from '@persona-ingest/database'
 import { createConsumer, type Consumer } from '@persona-ingest/queue'
 import { Readiness, withDeadline, type Logger, type Registry } from '@persona-ingest/runtime'
@@ -51,6 +52,8 @@ export type WorkerDependencies = {
   readonly end: () => void
   /** After how long without a settled delivery it counts as stuck; default the watchdog's. */
   readonly stuckAfterMs?: number
+  /** For tests: settings of PostgreSQL that differ from ours. */
+  readonly sessionSettings?: DatabaseOptions['sessionSettings']
 }
 
 export type WorkerApp = {
@@ -59,6 +62,15 @@ export type WorkerApp = {
   start(): void
   /** Stops taking, finishes what is held or hands it back, closes. */
   drain(): Promise<void>
+}
+
+function openEventDatabase(env: WorkerEnv, sessionSettings: DatabaseOptions['sessionSettings']): Database {
+  return openDatabase({
+    url: env.DATABASE_URL,
+    encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
+    connections: BATCHES_IN_FLIGHT + 2,
+    sessionSettings,
+  })
 }
 
 function eventStore({ prisma }: Database): EventStore {
@@ -116,15 +128,11 @@ async function tellIfUnusable(store: EventStore, logger: Logger, draining: Abort
 
 /** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
-  const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs } = dependencies
+  const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs, sessionSettings } = dependencies
   const draining = new AbortController()
   const handBack = new HandBack()
   const { maxHeldBytes, readBudget } = memoryBounds()
-  const database = openDatabase({
-    url: env.DATABASE_URL,
-    encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
-    connections: BATCHES_IN_FLIGHT + 2,
-  })
+  const database = openEventDatabase(env, sessionSettings)
   const store = eventStore(database)
   const outage = new Outage({ draining: draining.signal, onChange: logOutages(logger) })
   const consumer: Consumer = createConsumer({

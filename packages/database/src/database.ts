@@ -5,7 +5,7 @@ import { PrismaClient } from './generated/client.ts'
 import { useAdapter } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
 import { useKeys } from './sealing/sealed-document.ts'
-import { SessionClient, sessionOptions } from './session-client.ts'
+import { SessionClient, sessionOptions, type SessionSettings } from './session-client.ts'
 
 export type DatabaseOptions = {
   /** `postgresql://...`; pg's parameters such as `sslmode` apply. */
@@ -14,6 +14,8 @@ export type DatabaseOptions = {
   readonly encryptionKeys: readonly string[]
   /** Connections at most; a worker needs one per batch in flight and one to spare. Default 5. */
   readonly connections?: number
+  /** For tests: settings of PostgreSQL on top of those that every session of ours has. */
+  readonly sessionSettings?: SessionSettings | undefined
   /** Told of connections that break while idle; the next query opens another. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -31,7 +33,7 @@ export interface Database {
 /** Opens the database; never rejects or throws because PostgreSQL is away. */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new Pool({
-    ...sessionOptions(options.url),
+    ...sessionOptions(options.url, options.sessionSettings),
     Client: SessionClient,
     max: options.connections ?? 5,
     query_timeout: ANSWER_TIMEOUT_MS,

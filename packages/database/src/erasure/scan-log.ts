@@ -8,6 +8,8 @@ import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 /** Each statement must end well within its timeout, whatever the size of the log. */
 const EVENTS_PER_PAGE = 2_000
 const LETTERS_PER_PAGE = 100
+/** As stored, per page: large documents make a page shorter. */
+const BYTES_PER_PAGE = 4_000_000
 
 export type ScanProgress = { readonly scannedEvents: number }
 
@@ -16,14 +18,20 @@ export type ScanProgress = { readonly scannedEvents: number }
  * escape hides one. What is sealed tells nothing before it is opened.
  */
 const eventsPageSql = `
-WITH page AS (SELECT id, payload, environment, received_at FROM events WHERE id > $1 ORDER BY id LIMIT ${EVENTS_PER_PAGE})
+WITH measured AS (
+  SELECT id, payload, environment, received_at, sum(pg_column_size(payload)) OVER (ORDER BY id) - pg_column_size(payload) AS before
+  FROM events WHERE id > $1 ORDER BY id LIMIT ${EVENTS_PER_PAGE}
+), page AS (SELECT * FROM measured WHERE before < ${BYTES_PER_PAGE})
 SELECT id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "receivedAtMs", CASE WHEN jsonb_typeof(payload) = 'string' OR EXISTS (
   SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
 ) THEN payload::text END AS payload FROM page ORDER BY id`
 
 const lettersPageSql = `
-SELECT id::text AS id, environment, body, body_sha256, received_at FROM dead_letters
-WHERE dead_letters.id > $1::text::bigint ORDER BY dead_letters.id LIMIT ${LETTERS_PER_PAGE}`
+WITH measured AS (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before
+  FROM dead_letters WHERE id > $1::text::bigint ORDER BY id LIMIT ${LETTERS_PER_PAGE}
+)
+SELECT id::text AS id, environment, body, body_sha256, received_at FROM measured WHERE before < ${BYTES_PER_PAGE} ORDER BY measured.id`
 
 type LoggedEvent = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
 type StoredLetter = {

@@ -6,7 +6,8 @@ import {
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { inPages } from './in-pages.ts'
-import { isNoEvent, storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { portionSql, readInPortions } from '../rebuild/event-chunks.ts'
+import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from './projection-row.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './reduce-rows.ts'
 import { openedUnlessTold, type SqlExecutor, type UnopenedRow } from './sql-executor.ts'
@@ -31,7 +32,7 @@ UNION
 SELECT e.id FROM raised JOIN event_objects o ON o.object_id = raised.id JOIN events e ON e.id = o.event_id
 WHERE raised.since IS NULL OR e.created_at >= raised.since`
 
-const readEventsSql = `SELECT ${storedEventColumns} FROM events WHERE id = ANY($1::text[])`
+const readEventsSql = portionSql(storedEventFields)
 
 const reduceEventsSql = `
 UPDATE events SET payload = sent.payload, original_body = NULL
@@ -55,8 +56,7 @@ type ReadEvents = {
   readonly unopenedIds: readonly string[]
 }
 
-async function readEvents(executor: SqlExecutor, ids: readonly string[]): Promise<ReadEvents> {
-  const stored = await executor.query<StoredEventRow>(readEventsSql, [ids])
+function readEvents(executor: SqlExecutor, stored: readonly StoredEventRow[]): ReadEvents {
   const unopenedIds: string[] = []
   const onUnopened =
     executor.onUnopened && ((row: UnopenedRow) => (unopenedIds.push(row.id), executor.onUnopened?.(row)))
@@ -85,10 +85,10 @@ type ErasedPage = ErasedCopies & Pick<ReadEvents, 'unopenedIds'>
 
 async function erasePage(
   executor: SqlExecutor,
-  eventIds: readonly string[],
+  stored: readonly StoredEventRow[],
   raised: ReadonlyMap<string, Clock>,
 ): Promise<ErasedPage> {
-  const { events, unreadableIds, unopenedIds } = await readEvents(executor, eventIds)
+  const { events, unreadableIds, unopenedIds } = readEvents(executor, stored)
   // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
   const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
   const erasedAt = await storedErasureLookup(executor, standing, raised)
@@ -121,11 +121,13 @@ export async function eraseStoredCopies(
   const unopenedIds: string[] = []
   const rows: ReducedRow[] = []
   for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
-    const erased = await erasePage(executor, page, raised)
-    eventIds.push(...erased.eventIds)
-    unopenedIds.push(...erased.unopenedIds)
-    // The arguments of a call are on the stack, and the objects of a page may be too many for it.
-    for (const row of erased.rows) rows.push(row)
+    for await (const stored of readInPortions<StoredEventRow>(executor, readEventsSql, page)) {
+      const erased = await erasePage(executor, stored, raised)
+      eventIds.push(...erased.eventIds)
+      unopenedIds.push(...erased.unopenedIds)
+      // The arguments of a call are on the stack, and the objects of a page may be too many for it.
+      for (const row of erased.rows) rows.push(row)
+    }
   }
   // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
   for (const row of await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))) rows.push(row)

@@ -2,13 +2,13 @@ import type { KeyRing } from '@persona-ingest/encryption'
 import type { PersonaEvent } from '@persona-ingest/persona'
 import { encodeRows } from '../ingest/projection-row.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { readStoredEvent, seemsChanged, storedEventColumns, type StoredEventRow } from '../replay/stored-event.ts'
+import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../replay/stored-event.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
-/** What {@link readLogRow} needs of a row of `events`. */
-export const logRowColumns =
-  `${storedEventColumns}, name, resource_type AS "resourceType", resource_id AS "resourceId", ` +
+/** What {@link readLogRow} needs of a row of `events` beside its payload. */
+export const logRowFields =
+  `${storedEventFields}, name, resource_type AS "resourceType", resource_id AS "resourceId", ` +
   '(extract(epoch FROM created_at) * 1000)::float8 AS "createdAtMs"'
 
 export type LogRow = StoredEventRow & {

@@ -53,10 +53,11 @@ async function refreshRows(executor: SqlExecutor, events: readonly PersonaEvent[
 
 async function eraseObjects(executor: SqlExecutor, objectIds: readonly string[]): Promise<void> {
   for (const ids of eventChunks(await executor.query<EventSize>(eventsOfObjectsSql, [objectIds]))) {
-    const events = await readLogEvents(executor, ids)
-    // An erasure moves events about in the storage: one that was missed so far is projected for the first time here.
-    await projectEvents(executor, events)
-    await refreshRows(executor, events)
+    for await (const portion of readLogEvents(executor, ids)) {
+      // An erasure moves events about in the storage: one that was missed so far is projected for the first time here.
+      await projectEvents(executor, portion)
+      await refreshRows(executor, portion)
+    }
   }
   await executor.query(noteSql, [objectIds])
 }

@@ -8,10 +8,11 @@ import type { SqlExecutor } from '../ingest/sql-executor.ts'
 import { upsertSql } from '../ingest/upsert-sql.ts'
 import { planWrite } from '../ingest/write-plan.ts'
 import { keepPrepared } from '../prepared-statements.ts'
-import { logRowColumns, noteFaulty, readLogRow, type LogRow } from './faulty-events.ts'
+import { portionSql, readInPortions } from './event-chunks.ts'
+import { logRowFields, noteFaulty, readLogRow, type LogRow } from './faulty-events.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
-const eventsSql = keepPrepared(`SELECT ${logRowColumns} FROM public.events WHERE id = ANY($1::text[])`)
+const eventsSql = portionSql(logRowFields)
 
 const erasuresSql = keepPrepared(`
 SELECT id, erased_event_id AS "eventId", (extract(epoch FROM erased_created_at) * 1000)::float8 AS "createdAtMs",
@@ -51,12 +52,8 @@ async function readErasures(executor: SqlExecutor, objectIds: readonly string[])
   return (objectId) => erasures.get(objectId) ?? null
 }
 
-/**
- * Reads events of the log as they stand now, each reduced to what the erasures known now leave of it. What was changed by
- * hand is noted and left out.
- */
-export async function readLogEvents(executor: SqlExecutor, ids: readonly string[]): Promise<readonly PersonaEvent[]> {
-  const read = (await executor.query<LogRow>(eventsSql, [ids])).map((row) => readLogRow(row, executor.keys))
+async function readPortion(executor: SqlExecutor, rows: readonly LogRow[]): Promise<readonly PersonaEvent[]> {
+  const read = rows.map((row) => readLogRow(row, executor.keys))
   await noteFaulty(
     executor,
     read.flatMap((row) => ('faulty' in row ? [row.faulty] : [])),
@@ -64,6 +61,17 @@ export async function readLogEvents(executor: SqlExecutor, ids: readonly string[
   const events = read.flatMap((row) => ('event' in row ? [row.event] : []))
   const erasedAt = await readErasures(executor, batchIds(events).objectIds)
   return events.map((event) => reduceEvent(event, erasedAt))
+}
+
+/**
+ * Reads events of the log as they stand now, each reduced to what the erasures known now leave of it, in portions that fit
+ * into memory. What was changed by hand is noted and left out.
+ */
+export async function* readLogEvents(
+  executor: SqlExecutor,
+  ids: readonly string[],
+): AsyncGenerator<readonly PersonaEvent[]> {
+  for await (const rows of readInPortions<LogRow>(executor, eventsSql, ids)) yield await readPortion(executor, rows)
 }
 
 /**

@@ -18,9 +18,9 @@ export async function projectInChunks(
   onChunk: (events: number) => void,
 ): Promise<void> {
   for (const ids of eventChunks(events)) {
-    await connection.transaction('snapshot', async () =>
-      projectEvents(connection, await readLogEvents(connection, ids)),
-    )
+    await connection.transaction('snapshot', async () => {
+      for await (const portion of readLogEvents(connection, ids)) await projectEvents(connection, portion)
+    })
     onChunk(ids.length)
   }
 }

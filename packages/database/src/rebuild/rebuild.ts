@@ -68,7 +68,7 @@ async function finish(
 ): Promise<number> {
   await sweepMissed(connection, async (events) => {
     for (const ids of eventChunks(events)) {
-      await projectEvents(connection, await readLogEvents(connection, ids))
+      for await (const portion of readLogEvents(connection, ids)) await projectEvents(connection, portion)
     }
   })
   await eraseLate(connection, (work) => work())

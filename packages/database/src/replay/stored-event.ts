@@ -2,9 +2,9 @@ import type { KeyRing } from '@persona-ingest/encryption'
 import { readEvent, UnusableEventError, type Environment, type PersonaEvent } from '@persona-ingest/persona'
 import { openDocument, SealedDataError } from '../sealing/sealed-document.ts'
 
-/** What {@link readStoredEvent} needs of a row of `events`. Text and numbers, which every driver reads alike. */
-export const storedEventColumns =
-  'id, payload::text AS payload, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "receivedAtMs"'
+/** What {@link readStoredEvent} needs of a row of `events` beside its payload. Text and numbers, which every driver reads alike. */
+export const storedEventFields = 'id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "receivedAtMs"'
+export const storedEventColumns = `${storedEventFields}, payload::text AS payload`
 
 export type StoredEventRow = {
   readonly id: string

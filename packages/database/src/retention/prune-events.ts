@@ -2,8 +2,8 @@ import { prunedPayload } from '@persona-ingest/persona'
 import { encodeRows, PersonalJson } from '../ingest/projection-row.ts'
 import type { MaintenanceConnection } from '../maintenance-connection.ts'
 import { keepPrepared } from '../prepared-statements.ts'
-import { eventChunks, type EventSize } from '../rebuild/event-chunks.ts'
-import { seemsChanged, storedEventColumns, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { eventChunks, portionSql, readInPortions, type EventSize } from '../rebuild/event-chunks.ts'
+import { seemsChanged, storedEventFields, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 
 const PAGE = 5_000
 
@@ -19,8 +19,7 @@ ORDER BY received_at, id LIMIT ${PAGE}`)
  * took, and we what it took.
  */
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
-const readSql = keepPrepared(`
-SELECT ${storedEventColumns} FROM events WHERE id = ANY($1::text[]) AND pruned_at IS NULL`)
+const readSql = portionSql(storedEventFields, 'pruned_at IS NULL')
 
 const pruneSql = keepPrepared(`
 UPDATE events SET payload = sent.payload, original_body = NULL, pruned_at = clock_timestamp()
@@ -28,19 +27,29 @@ FROM jsonb_to_recordset($1::jsonb) AS sent(id text, payload jsonb) WHERE events.
 
 type Pruned = { readonly events: number; readonly unreadableIds: readonly string[] }
 
+async function prunePortion(connection: MaintenanceConnection, rows: readonly StoredEventRow[]): Promise<Pruned> {
+  const read = rows.map((row) => ({ id: row.id, event: tryReading(row, connection.keys, seemsChanged) }))
+  const pruned = read.flatMap(({ id, event }) =>
+    event === null ? [] : [{ id, payload: new PersonalJson(prunedPayload(event), ['events', id, 'payload']) }],
+  )
+  await connection.query(pruneSql, [encodeRows(pruned, connection.keys)])
+  return {
+    events: pruned.length,
+    unreadableIds: read.filter(({ event }) => event === null).map(({ id }) => id),
+  }
+}
+
 async function pruneChunk(connection: MaintenanceConnection, ids: readonly string[]): Promise<Pruned> {
   return connection.transaction('latest', async () => {
     await connection.query(shareSql, [])
-    const rows = await connection.query<StoredEventRow>(readSql, [ids])
-    const read = rows.map((row) => ({ id: row.id, event: tryReading(row, connection.keys, seemsChanged) }))
-    const pruned = read.flatMap(({ id, event }) =>
-      event === null ? [] : [{ id, payload: new PersonalJson(prunedPayload(event), ['events', id, 'payload']) }],
-    )
-    await connection.query(pruneSql, [encodeRows(pruned, connection.keys)])
-    return {
-      events: pruned.length,
-      unreadableIds: read.filter(({ event }) => event === null).map(({ id }) => id),
+    const unreadableIds: string[] = []
+    let events = 0
+    for await (const rows of readInPortions<StoredEventRow>(connection, readSql, ids)) {
+      const pruned = await prunePortion(connection, rows)
+      events += pruned.events
+      unreadableIds.push(...pruned.unreadableIds)
     }
+    return { events, unreadableIds }
   })
 }
 

@@ -25,7 +25,7 @@ Ask the database:
   SELECT * FROM inquiry_timeline WHERE inquiry_id = '${inquiryId}' ORDER BY event_created_at;
 
 Ask from code:
-  const { prisma } = openDatabase({ url: process.env.DATABASE_URL })   // @persona-ingest/database
+  const { prisma } = openDatabase({ url: '${databaseUrl}', encryptionKeys: [] })   // @persona-ingest/database
   await prisma.inquiry.findMany({ where: { status: 'approved' }, include: { verifications: true } })
 
 Send more:

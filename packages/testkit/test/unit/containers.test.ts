@@ -1,13 +1,22 @@
-import { readFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
-type Service = { readonly ports?: readonly string[]; readonly environment?: Readonly<Record<string, string>> }
+type Service = {
+  readonly ports?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  readonly healthcheck?: { readonly test: readonly string[] }
+}
 const { services } = parse(read('docker-compose.yml'), { merge: true }) as {
   services: Readonly<Record<string, Service>>
 }
@@ -42,3 +51,52 @@ t.test('README and operations name the commands that the scripts run, for superv
     for (const page of ['README.md', 'docs/operations.md']) t.ok(read(page).includes(scripts[name] ?? '?'), name)
   for (const name of ['db:migrate', 'ops']) t.ok(read('docs/operations.md').includes(scripts[name] ?? '?'), name)
 })
+
+const HEALTH_CHECK = 'deploy/image/health-check.mjs'
+const run = promisify(execFile)
+
+t.test('the health checks of the images and of Compose ask where the metrics are served', async (t) => {
+  const dockerfile = read('Dockerfile')
+  const target = '/app/health-check.mjs'
+  t.equal(dockerfile.split(`COPY ${HEALTH_CHECK} /app/`).length - 1, 2)
+  for (const [name, port] of Object.entries({ ingress: '9464', worker: '9465' })) {
+    t.ok(dockerfile.includes(`CMD ["node", "${target}", "${port}", "/livez"]`), name)
+    t.same(services[name]?.healthcheck?.test, ['CMD', 'node', target, port, '/readyz'])
+  }
+})
+
+t.test('the health check follows METRICS_HOST and METRICS_PORT', async (t) => {
+  const server = createServer((request, response) => response.writeHead(request.url === '/livez' ? 200 : 503).end())
+  server.listen(0, '127.0.0.2')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const port = String((server.address() as AddressInfo).port)
+  const codeOf = async (env: Readonly<Record<string, string>>, path = '/livez', defaultPort = '1') =>
+    run(process.execPath, [HEALTH_CHECK, defaultPort, path], { cwd: root, env }).then(
+      () => 0,
+      ({ code }: { code: number }) => code,
+    )
+  t.equal(await codeOf({ METRICS_HOST: '127.0.0.2', METRICS_PORT: port }), 0)
+  t.equal(await codeOf({ METRICS_HOST: '127.0.0.2', METRICS_PORT: '' }, '/livez', port), 0, 'the default port')
+  t.equal(await codeOf({ METRICS_HOST: '127.0.0.2', METRICS_PORT: port }, '/readyz'), 1, 'not ready')
+  t.equal(await codeOf({ METRICS_PORT: port }), 1, 'nothing on loopback')
+  const file = join(t.testdir(), 'host')
+  writeFileSync(file, '127.0.0.2\n')
+  t.equal(await codeOf({ METRICS_HOST_FILE: file, METRICS_PORT: port }), 0, 'by file')
+})
+
+for (const [everywhere, loopback] of Object.entries({ '0.0.0.0': '127.0.0.1', '::': '::1' })) {
+  t.test(`the health check asks ${loopback} where METRICS_HOST is ${everywhere}`, async (t) => {
+    const server = createServer((_request, response) => response.end())
+    server.listen(0, loopback)
+    t.teardown(() => server.close())
+    const isHere = await Promise.race([
+      once(server, 'listening').then(() => true),
+      once(server, 'error').then(() => false),
+    ])
+    if (!isHere) return t.comment(`no ${loopback} here: not run`)
+    const { port } = server.address() as AddressInfo
+    const env = { METRICS_HOST: everywhere, METRICS_PORT: String(port) }
+    await t.resolves(run(process.execPath, [HEALTH_CHECK, '1', '/livez'], { cwd: root, env }))
+  })
+}

@@ -1,6 +1,19 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
-type Parser = { incoming: unknown; onIncoming: (request: unknown, isKeptAlive: boolean) => number }
+type Parser = {
+  incoming: IncomingMessage | null
+  onIncoming: (request: unknown, isKeptAlive: boolean) => number
+}
+
+function parserOf(socket: Socket): Parser | null {
+  return (Reflect.get(socket, 'parser') as Parser | null | undefined) ?? null
+}
+
+/** Whether a request of a connection is not complete. Node.js forgets one when it is complete and answered. */
+export function isReceiving(socket: Socket): boolean {
+  return parserOf(socket)?.incoming?.complete === false
+}
 
 /**
  * Ends the work on what a connection sent, also on what has been read of it already. The caller destroys it.
@@ -13,8 +26,25 @@ type Parser = { incoming: unknown; onIncoming: (request: unknown, isKeptAlive: b
  * @see https://github.com/nodejs/node/blob/v20.20.0/lib/_http_common.js
  */
 export function stopParsing(socket: Socket): void {
-  const parser = Reflect.get(socket, 'parser') as Parser | null | undefined
-  if (!parser) return
+  const parser = parserOf(socket)
+  if (parser === null) return
   parser.onIncoming = () => 2
   parser.incoming = null
+}
+
+/**
+ * Asks before each request that a connection brings; where it is refused, the connection is cut. No event of the server and no
+ * hook of Fastify sees all of them: Node.js answers an odd `Expect` by itself, Fastify a URL that it cannot decode.
+ * To be called within the event `connection`, when Node.js' own listener has given the socket its parser.
+ */
+export function admitRequests(socket: Socket, isAdmitted: () => boolean): void {
+  const parser = parserOf(socket)
+  if (parser === null) return
+  const onIncoming = parser.onIncoming
+  parser.onIncoming = (request, isKeptAlive) => {
+    if (isAdmitted()) return onIncoming(request, isKeptAlive)
+    stopParsing(socket)
+    socket.destroy()
+    return 2
+  }
 }

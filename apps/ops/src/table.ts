@@ -18,15 +18,20 @@ function cellText(cell: Cell): string {
   return printable(cell instanceof Date ? cell.toISOString() : String(cell))
 }
 
+/** The library passes all rows of a table as arguments of one call, whose number is limited by the stack. */
+const MAX_ROWS = 10_000
+
 function print(output: Output, head: readonly string[], rows: readonly (readonly string[])[]): void {
   const style = { 'padding-left': 0, 'padding-right': 2, head: [], border: [] }
-  const table = new Table({ chars: CHARS, style, head: [...head] })
-  for (const row of rows) table.push([...row])
-  const lines = table.toString().split('\n')
-  output.write(`${lines.map((line) => line.trimEnd()).join('\n')}\n`)
+  for (let at = 0; at === 0 || at < rows.length; at += MAX_ROWS) {
+    const table = new Table({ chars: CHARS, style, head: [...head] })
+    for (const row of rows.slice(at, at + MAX_ROWS)) table.push([...row])
+    const lines = table.toString().split('\n')
+    output.write(`${lines.map((line) => line.trimEnd()).join('\n')}\n`)
+  }
 }
 
-/** Prints rows under a head. */
+/** Prints rows under a head; above 10,000 rows as several tables. */
 export function printTable(output: Output, head: readonly string[], rows: readonly (readonly Cell[])[]): void {
   const { bold, dim } = output.colors
   const styled = (cell: Cell) => (cell === null || cell === undefined ? dim('-') : cellText(cell))

@@ -68,3 +68,12 @@ t.test('colours stand on a terminal only, and nowhere where they are unwanted', 
   t.notMatch(shown({ isTTY: true, color: false }), '\u001b')
   t.notMatch(shown({ isTTY: false }), '\u001b')
 })
+
+t.test('rows above 10,000 stand in tables of their own, since the library limits the rows of one', async (t) => {
+  const output = captureOutput()
+  const rows = Array.from({ length: 10_001 }, (_, index) => [index])
+  printTable(output, ['id'], rows)
+  const lines = output.stdout().split('\n')
+  t.equal(lines.filter((line) => line === 'id').length, 2, 'a head for each table')
+  t.equal(lines.filter((line) => /^\d+$/.test(line)).length, rows.length)
+})

@@ -23,6 +23,8 @@ export type QueueHandle = {
   readonly isRefused: () => boolean
   /** Notes such a refusal on another connection of the same process. */
   readonly noteRefused: () => void
+  /** Why there is no connection; undefined where that is not known. */
+  readonly connectionFault: () => Error | undefined
   /** Lets the connection go at once. */
   readonly close: () => Promise<void>
 }
@@ -54,11 +56,17 @@ export function openQueue(options: {
   })
   // Without a listener an `error` event ends the process. BullMQ hands the connection's own errors on.
   queue.on('error', (error) => options.onError?.(redisFault(error)))
-  client.on('error', () => {})
+  let connectionFault: Error | undefined
+  client.on('error', (error) => {
+    const fault = redisFault(error)
+    // A wrong password is told first; what a connection without a login is refused comes after it.
+    if (connectionFault === undefined || !fault.message.startsWith('NOAUTH')) connectionFault = fault
+  })
   // BullMQ writes this once, after its first connection; an emptied Redis has forgotten it.
   client.on('ready', () => {
     hasBeenReady = true
     isRefused = false
+    connectionFault = undefined
     queue
       .getBackend()
       .setQueueMeta(queue.metaValues)
@@ -73,6 +81,7 @@ export function openQueue(options: {
     isClosed: () => isClosed,
     isRefused: () => isRefused,
     noteRefused,
+    connectionFault: () => connectionFault,
     async close() {
       isClosed = true
       // `disconnect` and not `quit`: a Redis that does not answer must not hold us up.
@@ -89,8 +98,8 @@ export async function onQueue<T>(handle: QueueHandle, operation: () => Promise<T
     const isConnected = await connected(handle.client, deadline.leftMs)
     // Whoever asked has been told no already: a late write would hold a payload for nobody.
     if (deadline.isOver) throw new QueueUnavailableError('QUEUE_TOO_SLOW')
-    if (!isConnected)
-      throw new QueueUnavailableError(handle.isRefused() ? 'QUEUE_DATABASE_REFUSED' : 'QUEUE_UNREACHABLE')
+    if (!isConnected && handle.isRefused()) throw new QueueUnavailableError('QUEUE_DATABASE_REFUSED')
+    if (!isConnected) throw new QueueUnavailableError('QUEUE_UNREACHABLE', handle.connectionFault())
     return await operation()
   })
 }

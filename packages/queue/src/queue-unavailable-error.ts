@@ -12,14 +12,25 @@ export const queueFaults = {
 } as const
 export type QueueFault = keyof typeof queueFaults
 
-/** The queue can't be used now; the same call may succeed later. `cause` never holds a payload. */
+/** The first word of a reply of Redis, or the code of Node.js or OpenSSL; no data of a person has that form. */
+function codeOf(cause: Error): string | null {
+  if ('code' in cause && typeof cause.code === 'string' && /^[\w.-]{1,64}$/.test(cause.code)) return cause.code
+  return isRedisReply(cause) ? (/^[A-Z]+(?= )/.exec(cause.message)?.[0] ?? null) : null
+}
+
+/** The queue can't be used now; the same call may succeed later. `cause` never holds a payload; the message tells its code. */
 export class QueueUnavailableError extends Error {
   override readonly name = 'QueueUnavailableError'
   readonly code: QueueFault
+  /** Such as `ENOTFOUND`, `SELF_SIGNED_CERT_IN_CHAIN` or `WRONGPASS`; null where it is not known. */
+  readonly causeCode: string | null
 
   constructor(code: QueueFault, cause?: Error) {
-    super(queueFaults[code], cause === undefined ? undefined : { cause })
+    const causeCode = cause === undefined ? null : codeOf(cause)
+    const suffix = causeCode === null ? '' : ` (${causeCode})`
+    super(`${queueFaults[code]}${suffix}`, cause === undefined ? undefined : { cause })
     this.code = code
+    this.causeCode = causeCode
   }
 }
 

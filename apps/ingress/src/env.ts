@@ -19,7 +19,7 @@ import {
   type EnvSource,
 } from '@persona-ingest/runtime'
 
-/** Every variable that the ingress reads; the contract, section 3, says what each means. */
+/** Every variable that the ingress reads. @see docs/contract.md#3-environment-and-processes for what each means */
 export const envSchema = Type.Object({
   REDIS_URL: redisUrl(),
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),

@@ -34,10 +34,12 @@ const NAMED_RANGES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /**
- * Fastify reads a bare number as "trust nobody" (5.12), since a hop count cannot tell a proxy from a direct client. The
- * contract has it mean what it says: that many hops, counted from the socket. Safe only where nothing but the proxies
- * reaches the port, which the log says at start. A list is ours to judge too: Fastify refuses ranges such as 0.0.0.0/0
- * with a TypeError, and takes no address with a port for a proxy's.
+ * Fastify reads a bare number as "trust nobody" (5.12), since a hop count cannot tell a proxy from a direct client. Here it
+ * means that many hops, counted from the socket. Safe only where nothing but the proxies reaches the port, which the log
+ * says at start. A list is ours to judge too: Fastify refuses ranges such as 0.0.0.0/0 with a TypeError, and takes no
+ * address with a port for a proxy's.
+ *
+ * @see docs/contract.md#3-environment-and-processes
  */
 function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<FastifyServerOptions['trustProxy']> {
   if (typeof trustProxy === 'boolean') return trustProxy

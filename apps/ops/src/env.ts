@@ -3,7 +3,7 @@ import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
 import { encryptionKeys, keyFaults, loadEnv, logLevel, secretList, type EnvSource } from '@persona-ingest/runtime'
 
-/** Every variable that a command may read; the contract, section 3, says what each means. */
+/** Every variable that a command may read. @see docs/contract.md#3-environment-and-processes for what each means */
 export const envSchema = Type.Object({
   DATABASE_URL: postgresUrl(),
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),

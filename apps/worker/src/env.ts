@@ -17,7 +17,7 @@ import {
 /** A hundred years: beyond it a time of day can't be told any more. */
 const MAX_DAYS = 36_500
 
-/** Every variable that the worker reads; the contract, section 3, says what each means. */
+/** Every variable that the worker reads. @see docs/contract.md#3-environment-and-processes for what each means */
 export const envSchema = Type.Object({
   REDIS_URL: redisUrl(),
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),

@@ -6,7 +6,11 @@
  */
 export type Clock = { readonly createdAtMs: number; readonly rank: number; readonly eventId: string }
 
-/** What ties of time are ordered by; a name that is not listed has rank 0. Fixed by the contract, section 4. */
+/**
+ * What ties of time are ordered by; a name that is not listed has rank 0.
+ *
+ * @see docs/contract.md#4-database-postgresql-schema-public
+ */
 const RANKS: ReadonlyMap<string, number> = new Map([
   ['inquiry.created', 1],
   ['inquiry.started', 2],

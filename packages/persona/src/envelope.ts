@@ -119,7 +119,8 @@ export function bodyText(body: Uint8Array): string {
  * Tells whether an authentic body is a usable event, in any of the three casings.
  * `receivedAtMs` bounds `created-at` (24 hours ahead of it at most). Never throws.
  *
- * @see contract, section 2; https://docs.withpersona.com/events
+ * @see docs/contract.md#2-http-the-ingress
+ * @see https://docs.withpersona.com/events
  */
 export function readEnvelope(body: Uint8Array, receivedAtMs: number): Envelope | UnusableEnvelope {
   let document: JsonValue

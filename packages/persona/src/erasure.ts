@@ -24,7 +24,7 @@ function isRedactingSnapshot(event: EventIdentity, objectId: string, erasedAt: C
  * In an inquiry's own events (it stands in `payload.data`) at or below its redaction that is every object, shared ones
  * included. What has no id is reduced where the object in `payload.data` is reached: it can be told apart by nothing else.
  *
- * @see contract, section 6, promise 6
+ * @see docs/contract.md#11-promises for promise 6
  */
 export function reducedObjectIn(
   event: EventIdentity & { readonly primary: Pick<EventObject, 'id' | 'snapshot'> },

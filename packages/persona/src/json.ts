@@ -68,7 +68,7 @@ export function copyJson<Context>(value: JsonValue, context: Context, { leaf, fi
   return copied
 }
 
-/** The most levels of objects and lists that a delivery may have, its document counted. Fixed by the contract. */
+/** The most levels of objects and lists that a delivery may have, its document counted. @see docs/contract.md#2-http-the-ingress */
 export const MAX_NESTING = 1_000
 
 /** Tells whether a document is nested more deeply than an event may be. Looks no deeper than that. */

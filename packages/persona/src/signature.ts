@@ -28,7 +28,7 @@ const MAX_HASHED_BYTES = 16 * 1024 * 1024
  */
 const MAX_TIMES_OUT_OF_TOLERANCE = 2
 
-/** Clocks drift; a `t` this far ahead of ours is still taken. Fixed by the contract, section 3. */
+/** Clocks drift; a `t` this far ahead of ours is still taken. @see docs/contract.md#3-environment-and-processes */
 const FUTURE_TOLERANCE_SECONDS = 300
 
 const TIMESTAMP = /^\d{1,12}$/

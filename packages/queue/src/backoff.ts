@@ -2,7 +2,11 @@
 export const RETRY_BACKOFF = 'custom'
 
 const FIRST_DELAY_MS = 1000
-/** All pauses of one delivery together; the contract gives the attempts ten minutes, the rest is for the work itself. */
+/**
+ * All pauses of one delivery together. Its attempts have ten minutes; the rest is for the work itself.
+ *
+ * @see docs/contract.md#3-environment-and-processes
+ */
 const BUDGET_MS = 511_000
 /** Jitter only ever shortens, so that the budget holds. */
 const JITTER = 0.2

@@ -74,7 +74,9 @@ export type JobKeys = { readonly keys: KeyRing; readonly fallbackKey: Uint8Array
  * the id of a waiting job is never computed again.
  *
  * The prefix is needed: bare event ids such as `meta`, `wait` or `active`, or digits alone, collide with BullMQ's own
- * keys. Throws `RangeError` for an event id that BullMQ's keys can't hold (the contract's alphabet has none).
+ * keys. Throws `RangeError` for an event id that BullMQ's keys can't hold; no usable event has one.
+ *
+ * @see docs/contract.md#2-http-the-ingress
  */
 export function jobIdOf(delivery: Delivery | Replay, { keys, fallbackKey }: JobKeys): string {
   if (delivery.kind === 'quarantined') {

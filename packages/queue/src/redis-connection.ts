@@ -4,8 +4,9 @@ import { readRedisUrl } from './redis-url.ts'
 import { isRedisReply } from './redis-fault.ts'
 
 // BullMQ asks for the version with INFO while it starts, and when that one command fails (the connection drops at that
-// moment, an ACL forbids it) the Queue or Worker is broken for good. We skip the question and say what the contract
-// promises instead: 7.0.0 lets a worker block for fractions of a second, but not for less than 2 ms (a bug until 7.0.8).
+// moment, an ACL forbids it) the Queue or Worker is broken for good. We skip the question and give the
+// lowest supported version: 7.0.0 lets a worker block for fractions of a second, but not for less than 2 ms (a bug until
+// 7.0.8). @see docs/contract.md#3-environment-and-processes
 RedisConnection.minimumVersion = '7.0.0'
 
 /** Greatest pause between two attempts to connect. */

@@ -10,9 +10,10 @@ export type DrainOptions = {
   readonly held?: () => Readonly<Record<string, number>>
 }
 
-// The library does exactly the contract for the signals left to it: drain and exit 0, past the delay exit 1, at a
+// For the signals left to it the library does exactly what is documented: drain and exit 0, past the delay exit 1, at a
 // second signal exit 1 at once. What it would do besides is switched off: a fault of ours must not drain through code
 // whose state is unknown (`exitOnUncaught`), SIGHUP and crashes keep their meaning, an empty event loop is no signal.
+// @see docs/contract.md#3-environment-and-processes
 const LEFT_ALONE: AllEvents[] = [
   'uncaughtException',
   'unhandledRejection',

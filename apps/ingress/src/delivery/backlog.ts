@@ -2,7 +2,7 @@ import { QueueUnavailableError, type Producer } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/runtime'
 import { IngressError } from '../errors.ts'
 
-/** The contract lets the count be 1 s old. */
+/** The count may be 1 s old. @see docs/contract.md#3-environment-and-processes */
 const COUNT_AGE_MS = 1000
 /** A count waits for Redis as the enqueue after it does; both together must stay within the answer's 4 s. */
 const COUNT_DEADLINE_MS = 500

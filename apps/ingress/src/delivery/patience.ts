@@ -1,8 +1,10 @@
 import type { LoopLateness } from './loop-lateness.ts'
 
 /**
- * Of the 4 s that the contract gives an answer, from the request's last byte on. The rest is for what nobody sees coming:
- * a connection that waits to be accepted, a rise of the lateness, the way of the answer to the socket.
+ * Of the 4 s for an answer, from the request's last byte on. The rest is for what nobody sees coming: a connection that
+ * waits to be accepted, a rise of the lateness, the way of the answer to the socket.
+ *
+ * @see docs/contract.md#2-http-the-ingress
  */
 const ANSWER_WITHIN_MS = 2500
 /** While Redis leaves everything unanswered, waiting longer only piles deliveries up. */

@@ -34,7 +34,11 @@ function secretsOf(values: readonly string[], environment: Environment): Signing
   return values.map((value) => ({ value, environment }))
 }
 
-/** What is judged before the body is read, in the contract's order; the body's limits come next. */
+/**
+ * What is judged before the body is read; the body's limits come next.
+ *
+ * @see docs/contract.md#2-http-the-ingress for the order of the checks
+ */
 function refuseByHeaders(env: IngressEnv, budget: BodyBudget): onRequestAsyncHookHandler {
   const listed = env.IP_ALLOWLIST.length === 0 ? null : new AddressSet(env.IP_ALLOWLIST)
   return async (request: FastifyRequest, reply) => {
@@ -101,7 +105,7 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
 /**
  * `POST /webhooks/persona`: one delivery. The answer comes once the event is durably in the queue.
  *
- * @see contract, section 2, for the order of the checks
+ * @see docs/contract.md#2-http-the-ingress for the order of the checks
  */
 export const deliveryRoutes: FastifyPluginAsyncTypebox<DeliveryRouteOptions> = async (app, options) => {
   // The signature covers the bytes as sent, so nothing may parse them before it is verified.

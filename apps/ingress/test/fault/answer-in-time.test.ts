@@ -4,7 +4,7 @@ import { anEventBody, PRODUCTION_SECRET, signed } from '../fixtures/a-delivery.t
 import { aLoad } from '../fixtures/a-load.ts'
 import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
 
-/** The contract's limit, as the client sees it. */
+/** The limit of an answer, as the client sees it. @see docs/contract.md#2-http-the-ingress */
 const LIMIT_MS = 4000
 /** More than Node.js lets wait to be accepted by default: see LISTEN_BACKLOG. */
 const CONNECTIONS = 600

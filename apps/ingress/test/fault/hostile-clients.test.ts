@@ -7,7 +7,7 @@ import { aHostileClient, type HostileManner, type HostileResult } from '../fixtu
 import { aLoad } from '../fixtures/a-load.ts'
 import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
 
-/** The contract's limit, as the client sees it. */
+/** The limit of an answer, as the client sees it. @see docs/contract.md#2-http-the-ingress */
 const LIMIT_MS = 4000
 
 const redis = await throwAwayRedis(t)

@@ -136,7 +136,8 @@ t.test('the tolerance is a setting and lets late retries in by default', async (
   t.equal((await strict.deliver(late)).json.errors?.[0]?.code, 'SIGNATURE_TOO_OLD')
 })
 
-t.test('the checks come in the order of the contract', async (t) => {
+// @see docs/contract.md#2-http-the-ingress
+t.test('the checks come in the documented order', async (t) => {
   const env = { BODY_LIMIT_BYTES: '1000', IP_ALLOWLIST: '192.0.2.1', MAX_BACKLOG: '1' }
   const { deliver, app } = await anApp(t, { redisUrl, env })
   const large = Buffer.alloc(1001, '{')

@@ -6,7 +6,11 @@ import type { TObject } from '@sinclair/typebox'
 import t from 'tap'
 
 const ROOT = resolve(import.meta.dirname, '../../../..')
-/** The apps of the contract, section 3; as long as one has no env module, its variables cannot be compared. */
+/**
+ * As long as an app has no env module, its variables cannot be compared.
+ *
+ * @see docs/contract.md#3-environment-and-processes
+ */
 const APPS_WITH_ENV = ['ingress', 'worker', 'ops', 'migrate']
 
 const example = Object.fromEntries(

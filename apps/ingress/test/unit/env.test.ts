@@ -16,7 +16,8 @@ function faultsOf(source: Record<string, string>): readonly string[] {
   return []
 }
 
-t.test('the defaults are those of the contract', async (t) => {
+// @see docs/contract.md#3-environment-and-processes
+t.test('the defaults are the documented ones', async (t) => {
   t.same(readEnv(valid), {
     REDIS_URL: 'redis://localhost',
     QUEUE_ENCRYPTION_KEYS: [],

@@ -76,7 +76,8 @@ t.test('help that was asked for exits with 0', async (t) => {
   }
 })
 
-t.test('every command of the contract exists under its name', async (t) => {
+// @see docs/contract.md#5-command-line-pnpm-ops-command
+t.test('every documented command exists under its name', async (t) => {
   const commands = [
     ...['simulate', 'timeline', 'replay', 'rebuild', 'erase', 'prune', 'encrypt', 'status'].map((name) => [name]),
     ...['list', 'show'].map((name) => ['inquiries', name]),

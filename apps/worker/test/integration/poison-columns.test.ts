@@ -70,7 +70,7 @@ const REFUSED = {
   ['1'.repeat(140_000)]: '22003',
   [nested(7000)]: 'none, the reader says so',
 }
-/** Odd, and held all the same, as the contract says. */
+/** Odd, and held all the same. @see docs/contract.md#4-database-postgresql-schema-public */
 const HELD = [
   [String.raw`"\u0000"`, String.raw`"\ud800"`, '"0000-01-01T00:00:00Z"', '"+275760-09-13T00:00:00Z"', '"infinity"'],
   ['-0', '1e400', '123456789012345678901234567890', `"${'x'.repeat(100_000)}"`, '{"":[{}]}', '[null]', '{"a":1,"a":2}'],

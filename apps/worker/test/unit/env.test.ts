@@ -3,7 +3,8 @@ import { readEnv } from '../../src/index.ts'
 
 const needed = { REDIS_URL: 'redis://a', DATABASE_URL: 'postgresql://a/b' }
 
-t.test("defaults are the contract's", async (t) => {
+// @see docs/contract.md#3-environment-and-processes
+t.test('the defaults are the documented ones', async (t) => {
   const { WORKER_CONCURRENCY: concurrency, ...env } = readEnv(needed)
   t.strictSame(env, {
     ...needed,

@@ -2,7 +2,7 @@ import { parseExact, type Environment, type JsonValue } from '@persona-ingest/pe
 import type { PrismaClient } from '../generated/client.ts'
 import { keysOf, openBytes, openDocument } from '../sealing/sealed-document.ts'
 
-/** A row of `events`, in the contract's columns. */
+/** A row of `events`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type EventRow = {
   readonly id: string
   readonly environment: Environment

@@ -1,6 +1,7 @@
 import type { Environment, JsonValue } from '@persona-ingest/persona'
 
-// Rows keep the column names of the public contract, so that whatever prints them as JSON says the same as the tables.
+// Rows keep the column names of the tables, so that whatever prints them as JSON says the same.
+// @see docs/contract.md#4-database-postgresql-schema-public
 
 /** The event whose snapshot a row holds; all null where the object is known by reference only. */
 export type EventColumns = {
@@ -10,7 +11,7 @@ export type EventColumns = {
   readonly event_rank: number | null
 }
 
-/** A row of `inquiries`, in the contract's columns. */
+/** A row of `inquiries`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type InquiryRow = EventColumns & {
   readonly id: string
   readonly environment: Environment
@@ -34,7 +35,7 @@ export type InquiryRow = EventColumns & {
   readonly relationships: JsonValue
 }
 
-/** A row of `verifications`, in the contract's columns. */
+/** A row of `verifications`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type VerificationRow = EventColumns & {
   readonly id: string
   readonly environment: Environment
@@ -51,7 +52,7 @@ export type VerificationRow = EventColumns & {
   readonly relationships: JsonValue
 }
 
-/** A row of `resources`, in the contract's columns. */
+/** A row of `resources`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type ResourceRow = EventColumns & {
   readonly id: string
   readonly environment: Environment

@@ -12,7 +12,8 @@ const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters OR
 const failed = { eventId: 'evt_1', reason: 'ATTEMPTS_EXHAUSTED', error: 'no luck', attempts: 10 }
 const body = bodyOf(anEvent())
 
-t.test('a letter holds what the contract says of it, byte for byte', async (t) => {
+// @see docs/contract.md#4-database-postgresql-schema-public
+t.test('a letter holds what is documented of it, byte for byte', async (t) => {
   const bytes = Buffer.from([0xff, 0x00, 0x7b, 0x22, 0xc3, 0x28, 0x0a])
   await bury({ body: bytes, environment: 'sandbox', reason: 'INVALID_JSON', error: 'words' })
   const found = await row('SELECT * FROM dead_letters')

@@ -3,7 +3,11 @@ import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { partOf } from '../fixtures/part-of.ts'
 import { anEvent, anObject, bodyOf, related, type Casing } from '../fixtures/an-event.ts'
 
-/** The contract, section 4: other programs rely on these names and types; they may only grow. */
+/**
+ * Other programs rely on these names and types; they may only grow.
+ *
+ * @see docs/contract.md#4-database-postgresql-schema-public
+ */
 const columns: Record<string, Record<string, string>> = {
   events: {
     id: 'text', environment: 'text', name: 'text', created_at: 'timestamptz(3)', resource_type: 'text',
@@ -43,7 +47,7 @@ const columns: Record<string, Record<string, string>> = {
 const database = await aDatabase(t)
 const { sql, row, deliver, empty } = database
 
-t.test('every column of the contract is there, with its type', async (t) => {
+t.test('every documented column is there, with its type', async (t) => {
   for (const [table, expected] of Object.entries(columns)) {
     const found = await sql(
       `SELECT column_name AS name, CASE udt_name WHEN '_text' THEN 'text[]'

@@ -1,8 +1,10 @@
 import type { AbstractErasure, AbstractEvent, AbstractObject } from './history.ts'
 
 /**
- * What the tables must hold after a history, written down from the contract's sentences and sharing no code with the
+ * What the tables must hold after a history, written down from the documented sentences and sharing no code with the
  * product: all of it is plain "the greatest by the clock", over all events at once.
+ *
+ * @see docs/contract.md#4-database-postgresql-schema-public
  */
 export type ExpectedRow = {
   readonly table: string

@@ -83,7 +83,11 @@ t.test('a merge is commutative, associative and idempotent', async () => {
   )
 })
 
-/** What the contract says of one object, found by looking through the events from the newest down. */
+/**
+ * What is documented of one object, found by looking through the events from the newest down.
+ *
+ * @see docs/contract.md#4-database-postgresql-schema-public
+ */
 function expectedState(events: readonly PersonaEvent[], id: string) {
   const newestFirst = events.toSorted((left, right) => compareClocks(right.clock, left.clock))
   const standing = newestFirst.flatMap((event) =>

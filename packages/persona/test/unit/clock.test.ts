@@ -1,7 +1,8 @@
 import t from 'tap'
 import { compareBytes, compareClocks, eventRank, type Clock } from '../../src/clock.ts'
 
-t.test('the ranks are those of the contract, and every other name has 0', async (t) => {
+// @see docs/contract.md#4-database-postgresql-schema-public
+t.test('the ranks are the documented ones, and every other name has 0', async (t) => {
   const ranks = {
     'inquiry.created': 1,
     'inquiry.started': 2,

@@ -88,7 +88,7 @@ t.test('bare relationships keep types and ids, and what rows and references are 
   const bare = bareRelationships(told)
   t.strictSame(plain(bare), {
     account: { type: 'account', id: 'act_1' },
-    list: [{ type: 'x', id: 'y' }, null, null, {}],
+    list: [{ type: 'x', id: 'y' }, null, {}],
     without_type: { id: 'z' },
     without_id: {},
     wrong_kinds: {},

@@ -56,11 +56,15 @@ SELECT id::text AS id FROM dead_letters WHERE event_id IS NULL AND (
   OR (body_sha256 = $2::bytea AND ${isOlderRowSql}))
 ORDER BY dead_letters.id LIMIT 1 FOR UPDATE`
 
-/** A reduced body has no digest: the same delivery, which a worker repeats, is found by its receipt. */
+/**
+ * A reduced body has no digest: the same delivery, which a worker repeats, is found by its receipt and by what is left of
+ * it. A row of an older version has no digest either, and its body may be whole.
+ */
 const findReducedSql = `
-SELECT id::text AS id FROM dead_letters
-WHERE event_id IS NULL AND body_digest IS NULL AND received_at = $1::timestamptz AND reason = $2
-ORDER BY dead_letters.id LIMIT 1 FOR UPDATE`
+SELECT id::text AS id, ${storedBodyColumns} FROM dead_letters
+WHERE event_id IS NULL AND body_digest IS NULL AND digest_of = body_sha256 AND received_at = $1::timestamptz
+  AND reason = $2 AND environment = $3 AND object_ids = $4::text[]
+ORDER BY dead_letters.id FOR UPDATE`
 
 /** A failed event that another worker stored meanwhile is no failure any more; its row is locked until we are done. */
 const isStoredSql = `(SELECT $5::int > 0 AND EXISTS (SELECT FROM events WHERE id = $6) AS is_stored) AS known`
@@ -105,7 +109,7 @@ function createdAtMs(letter: Pick<DeadLetter, 'body' | 'receivedAtMs'>): number 
 }
 
 /** Null where the stored body can't be opened: then nothing is known of it, and it must stay. */
-function opened(row: StoredRow, executor: SqlExecutor): Uint8Array | null {
+function opened(row: StoredBodyRow, executor: SqlExecutor): Uint8Array | null {
   try {
     return openBytes(row.body, placeOfBody(row.body_sha256), executor.keys)
   } catch (error) {
@@ -132,10 +136,24 @@ function mayReplace(row: StoredRow, { executor, letter, digests }: Writing): boo
   return createdAt !== null && createdAt === createdAtMs({ body, receivedAtMs: row.received_at.getTime() })
 }
 
-async function targetOfBytes({ executor, letter, isReduced, digests }: Writing): Promise<Target> {
-  const [found] = isReduced
-    ? await executor.query<{ id: string }>(findReducedSql, [isoTime(letter.receivedAtMs), letter.reason])
-    : await executor.query<{ id: string }>(findByBytesSql, [digests, plainDigest(letter.body)])
+type Found = { readonly id: string }
+
+/** Of all emptied bodies the same is left, which is nothing. */
+async function findReduced({ executor, letter, body }: Writing): Promise<Found | undefined> {
+  const { receivedAtMs, reason, environment } = letter
+  const parameters = [isoTime(receivedAtMs), reason, environment, objectIdsOf({ ...letter, body })]
+  const rows = await executor.query<Found & StoredBodyRow>(findReducedSql, parameters)
+  return rows.find((row) => {
+    const kept = opened(row, executor)
+    return kept !== null && (Buffer.compare(kept, body) === 0 || (isEmptied(kept) && isEmptied(body)))
+  })
+}
+
+async function targetOfBytes(writing: Writing): Promise<Target> {
+  const { executor, letter, isReduced, digests } = writing
+  const found = isReduced
+    ? await findReduced(writing)
+    : (await executor.query<Found>(findByBytesSql, [digests, plainDigest(letter.body)]))[0]
   return found === undefined ? { rowId: null, eventId: null } : { rowId: found.id }
 }
 

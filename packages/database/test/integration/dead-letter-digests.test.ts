@@ -226,3 +226,35 @@ t.test('a body that an older worker reduces keeps no digest', async (t) => {
   await removeUnkeyedDigests(withNone, { ...older, encryptionKeys: [] })
   t.strictSame(await letters('body_digest, digest_of = body_sha256 AS is_new'), [{ body_digest: null, is_new: true }])
 })
+
+t.test('a reduced letter leaves the whole body of an older worker with its time and reason', async (t) => {
+  await storeEvents(withNone, [redacted])
+  await storedByOlderWorker(bytes, null)
+  await sql('UPDATE dead_letters SET received_at = $1', [new Date(RECEIVED_AT_MS)])
+  await storeDeadLetter(withNone, { ...letter, body: Buffer.from(`${bytes.toString()} `) })
+  const bodies = (await letters('body')).map(({ body }) => String(body))
+  t.equal(bodies.length, 2)
+  t.equal(bodies[0], bytes.toString())
+})
+
+t.test('each reduced letter of one time and reason has its body, each once', async (t) => {
+  for (const keys of [[], [a]]) {
+    const prisma = keys.length === 0 ? withNone : withA
+    await database.empty()
+    await storeEvents(prisma, [redacted])
+    const at = (hour: number) =>
+      bodyOf(anEvent({ createdAt: `2026-02-03T0${hour}:00:00.000Z`, data: anObject('inquiry', 'inq_1', { attributes: { 'name-first': 'Zoe' } }) })) // prettier-ignore
+    for (const environment of ['production', 'sandbox'] as const)
+      for (const body of [at(7), at(8), bytes, at(7), at(8), bytes])
+        await storeDeadLetter(prisma, { ...letter, environment, body })
+    const names = ['2026-02-03T07:00:00.000Z', '2026-02-03T08:00:00.000Z', 'erased']
+    const stored = await letters('environment, body, body_sha256')
+    const found = stored.map(({ environment, body, body_sha256: name }) => {
+      const place = ['dead_letters', (name as Buffer).toString('hex'), 'body'] as const
+      const text = String(Buffer.from(openBytes(body as Buffer, place, new KeyRing(keys))))
+      return [environment, ...names.filter((each) => text.includes(each))]
+    })
+    t.strictSame(found, ['production', 'sandbox'].flatMap((environment) => names.map((name) => [environment, name]))) // prettier-ignore
+    t.strictSame(linesOf(await verified(url, { encryptionKeys: keys })), [])
+  }
+})

@@ -83,11 +83,17 @@ SELECT $11::text, $1::text, $2::text, $3::text, $4::text[], $5::int, $12::timest
   $7::bytea, $8::bytea, $8::bytea, $9::bytea, $10::text
 FROM ${isStoredSql}`
 
-/** Where a row without an event id has the same bytes already, that row stays. */
+/** Where a row without an event id has the same bytes already, that row stays; it is open where one of the two was. */
 const dropTwinSql = `
-DELETE FROM dead_letters twin WHERE twin.id = $1::text::bigint AND EXISTS (
-  SELECT FROM dead_letters other WHERE other.event_id IS NULL
-    AND (other.body_digest = twin.body_digest OR other.body_sha256 = twin.body_sha256))`
+WITH gone AS (
+  DELETE FROM dead_letters twin WHERE twin.id = $1::text::bigint AND EXISTS (
+    SELECT FROM dead_letters other WHERE other.event_id IS NULL
+      AND (other.body_digest = twin.body_digest OR other.body_sha256 = twin.body_sha256))
+  RETURNING state, body_digest, body_sha256
+)
+UPDATE dead_letters other SET state = 'open', resolved_at = NULL FROM gone
+WHERE gone.state = 'open' AND other.event_id IS NULL
+  AND (other.body_digest = gone.body_digest OR other.body_sha256 = gone.body_sha256)`
 const detachSql = 'UPDATE dead_letters SET event_id = NULL WHERE dead_letters.id = $1::text::bigint'
 
 /** Which row a letter is written to. */

@@ -72,6 +72,23 @@ t.test('an unusable body whose bytes are kept already takes no second row when i
   ])
 })
 
+for (const [lost, kept, expected] of [
+  ['open', 'discarded', 'open'],
+  ['open', 'replayed', 'open'],
+  ['discarded', 'discarded', 'discarded'],
+] as const)
+  t.test(`the row that stays for ${lost} bytes is ${expected} where it was ${kept}`, async (t) => {
+    await bury({ ...quarantined, eventId: null, body: unusable })
+    await inState(kept)
+    await bury({ ...quarantined, body: unusable })
+    await sql(`UPDATE dead_letters SET state = $1 WHERE event_id IS NOT NULL`, [lost])
+    await bury({ ...accepted, body: usable })
+    t.strictSame(await letters('event_id, state, resolved_at IS NULL AS unresolved, body'), [
+      { event_id: null, state: expected, unresolved: expected === 'open', body: unusable },
+      { event_id: 'evt_1', state: 'open', unresolved: true, body: usable },
+    ])
+  })
+
 t.test('two accepted events with one id but another time are both kept', async (t) => {
   const other = bodyOf(anEvent({ createdAt: '2026-02-03T09:00:00.000Z' }))
   for (const body of [usable, other, usable, other]) await bury({ ...accepted, body })

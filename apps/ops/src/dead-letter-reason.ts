@@ -41,6 +41,10 @@ const EXPLANATIONS: Readonly<Record<QuarantineReason | DeadLetterReason, ReasonE
     meaning: 'The event is usable, but PostgreSQL refuses a value in it; the error says of which kind.',
     advice: `No retry of the same program mends this: report it as a fault of persona-ingest. After an upgrade, ${REPLAY}`,
   },
+  NUMBERS_TOO_LONG: {
+    meaning: 'The numbers of the event take more than 4,000,000 characters once their exponents are spelt out.',
+    advice: ASK_PERSONA,
+  },
   NESTING_TOO_DEEP: {
     meaning: 'The event is nested more than 1,000 levels deep.',
     advice: `No inquiry looks like this by nature: see which fields of the template hold it, and have it sent again without. ${REDELIVER}`,

@@ -47,10 +47,16 @@ export type PersonaEvent = {
   readonly redactedInquiryIds: readonly string[]
 }
 
+/**
+ * jsonb keeps `1e131071` in a few bytes, and prints 131,072 digits. A body of 80 KB with 8,200 such numbers can't be read
+ * from the log again: its text is longer than PostgreSQL gives, and no redaction or erasure could reach it.
+ */
+const MAX_SPELLED_OUT = 4_000_000
+
 /** Thrown for a body that is no usable event; the ingress quarantines these, so a worker meets one only by replay. */
 export class UnusableEventError extends Error {
-  readonly reason: QuarantineReason
-  constructor(reason: QuarantineReason) {
+  readonly reason: QuarantineReason | 'NUMBERS_TOO_LONG'
+  constructor(reason: QuarantineReason | 'NUMBERS_TOO_LONG') {
     super(`Expected a usable event, got a body that is unusable: ${reason}`)
     this.name = 'UnusableEventError'
     this.reason = reason
@@ -172,6 +178,7 @@ export function readEvent(input: {
   const json = parseBody(input.body)
   const envelope = envelopeOf({ document: json.value, receivedAtMs, mayBeDeep: isStored })
   if (!envelope.ok) throw new UnusableEventError(envelope.reason)
+  if (!isStored && json.spelledOutLength > MAX_SPELLED_OUT) throw new UnusableEventError('NUMBERS_TOO_LONG')
   const standing = readStanding(envelope)
   const claims = [...claimsOf(standing)]
   return {

@@ -34,6 +34,25 @@ function copyMembers(
   for (const key of Object.keys(source)) setMember(target, key, copy(source[key] as JsonValue, null))
 }
 
+/** What jsonb refuses anyway is not spelt out: `numeric` has 131,072 digits before the point, 16,383 behind it. */
+const LONGEST_SPELLING = 150_000
+
+/** Characters that the numbers with an exponent take in a valid JSON text once they are spelt out. */
+function spelledOutLength(text: string): number {
+  let length = 0
+  for (let at = 0; at < text.length;) {
+    const open = text.indexOf('"', at)
+    const between = text.slice(at, open === -1 ? text.length : open)
+    for (const [number, exponent] of between.matchAll(/-?\d[\d.]*[eE]([+-]?\d+)/g)) {
+      const shift = Math.abs(Number(exponent))
+      if (shift <= LONGEST_SPELLING) length += number.length + shift
+    }
+    if (open === -1) break
+    at = endOfString(text, open) + 1
+  }
+  return length
+}
+
 /** JavaScript's own parser reads any nesting; parsers that keep digits recurse, and end with the stack. */
 function parseLossless(text: string): JsonValue {
   const leaf = (value: JsonValue): JsonValue =>
@@ -160,6 +179,8 @@ function storableValue(value: JsonValue): JsonValue {
 
 export type StorableJson = {
   readonly text: string
+  /** Characters of the numbers with an exponent once jsonb has spelt them out: `1e131071` takes 131,072. */
+  readonly spelledOutLength: number
   readonly value: JsonValue
   /** False where `text` no longer says all that the delivered text said, so that its bytes must be kept too. */
   readonly isFaithful: boolean
@@ -182,16 +203,19 @@ function isPlain(text: string, value: JsonValue): boolean {
  */
 export function parseStorable(text: string): StorableJson {
   const rounded = JSON.parse(text) as JsonValue
-  if (isPlain(text, rounded)) return { text, value: rounded, isFaithful: true }
+  if (isPlain(text, rounded)) return { text, value: rounded, spelledOutLength: 0, isFaithful: true }
   const numbers = judgeNumbers(text)
+  const length = numbers.areRespelt ? spelledOutLength(text) : 0
   const value = numbers.areExact ? rounded : parseLossless(text)
   // Of a key named twice the text holds what the value dropped: PostgreSQL may refuse it, or find it nested too deeply.
   const isDistinct = !hasDuplicateKeys(text, value)
-  if (isDistinct && !ESCAPED_SUSPECT.test(text)) return { text, value, isFaithful: !numbers.areRespelt }
+  if (isDistinct && !ESCAPED_SUSPECT.test(text)) {
+    return { text, value, spelledOutLength: length, isFaithful: !numbers.areRespelt }
+  }
   const storable = storableValue(value)
   const storableAsText = stringifyExact(storable)
   const isChanged = !isDistinct || storableAsText !== stringifyExact(value)
   return isChanged
-    ? { text: storableAsText, value: storable, isFaithful: false }
-    : { text, value, isFaithful: !numbers.areRespelt }
+    ? { text: storableAsText, value: storable, spelledOutLength: length, isFaithful: false }
+    : { text, value, spelledOutLength: length, isFaithful: !numbers.areRespelt }
 }

@@ -3,6 +3,7 @@ import { eraseTargets, findErasureTargets, openDatabase, sealStored, storeEvents
 import { aDatabase, read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, rawBody, related } from '../fixtures/an-event.ts'
 import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'
+import { UnusableEventError } from '@persona-ingest/persona'
 import { aKey } from '../fixtures/some-keys.ts'
 
 const database = await aDatabase(t)
@@ -81,5 +82,28 @@ t.test('a person whose reference id is a number is found by what the row shows',
     if (targets !== null) await eraseTargets(prisma, targets, { isDryRun: false, nowMs: Date.now() })
   }
   t.strictSame(await sql('SELECT 1 FROM inquiries WHERE reference_id IS NOT NULL'), [])
+  t.strictSame(linesOf(await verified(url)), [])
+})
+
+t.test('numbers that jsonb would print over 4,000,000 digits of are refused before they are stored', async (t) => {
+  const withNumbers = (id: string, numbers: readonly string[]) => {
+    const attributes = { status: 'created', note: numbers.map((number) => `<<${number}>>`), text: '1e131071' }
+    return rawBody(anEvent({ id, data: anObject('inquiry', 'inq_1', { attributes }) }))
+  }
+  const many = (number: string, count: number) => Array.from({ length: count }, () => number)
+  for (const [number, most] of [
+    ['1e131071', 30],
+    ['1e+308', 12_000],
+    ['1e-16383', 244],
+    ['1e200000', 100_000],
+  ] as const) {
+    const id = `evt_${number.replace(/[^\w-]/, '_')}`
+    t.doesNotThrow(() => read({ body: withNumbers(id, many(number, most)) }), number)
+    if (number === '1e200000') continue
+    const tooMany = withNumbers(id, many(number, most + most))
+    t.throws(() => read({ body: tooMany }), new UnusableEventError('NUMBERS_TOO_LONG'), number)
+    await deliver({ body: withNumbers(id, many(number, most)) })
+    t.ok((await sql(`SELECT payload::text FROM events WHERE id = '${id}'`)).length, 'the log gives it back')
+  }
   t.strictSame(linesOf(await verified(url)), [])
 })

@@ -9,19 +9,20 @@ const announce = `
 local time = redis.call('TIME')
 local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[2] ~= '' then redis.call('ZREM', KEYS[1], ARGV[2]) end
-if ARGV[1] ~= '' then redis.call('ZADD', KEYS[1], nowMs, ARGV[1]) end
+redis.call('ZADD', KEYS[1], nowMs, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', nowMs - tonumber(ARGV[3]))
 return redis.call('ZRANGE', KEYS[1], 0, -1)`
 
-type Entries = { readonly added: string; readonly removed: string }
+/** Writes nothing: it is asked while Redis refuses writes, too. */
+const read = `
+local time = redis.call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], nowMs - tonumber(ARGV[1]), '+inf')`
 
-async function exchange(handle: QueueHandle, { added, removed }: Entries): Promise<readonly string[]> {
+async function ask(handle: QueueHandle, script: string, ...values: (string | number)[]): Promise<readonly string[]> {
   const { client, queue } = handle
   const key = queue.toKey('installations')
-  const entries = await onQueue(
-    handle,
-    async () => (await client.eval(announce, 1, key, added, removed, KEEP_MS)) as string[],
-  )
+  const entries = await onQueue(handle, async () => (await client.eval(script, 1, key, ...values)) as string[])
   return [...new Set(entries.map((entry) => entry.split(' ')[0] ?? ''))]
 }
 
@@ -30,7 +31,7 @@ async function exchange(handle: QueueHandle, { added, removed }: Entries): Promi
  * of the other's events. Rejects as `onQueue` does.
  */
 export async function readInstallations(handle: QueueHandle): Promise<readonly string[]> {
-  return await exchange(handle, { added: '', removed: '' })
+  return await ask(handle, read, KEEP_MS)
 }
 
 /** Makes the function with which one worker notes its installation, which may change, and reads all as above. */
@@ -41,6 +42,6 @@ export function announcer(handle: QueueHandle): (installation: string) => Promis
     const added = `${installation} ${worker}`
     const removed = last === added ? '' : last
     last = added
-    return await exchange(handle, { added, removed })
+    return await ask(handle, announce, added, removed, KEEP_MS)
   }
 }

@@ -70,6 +70,12 @@ t.test('status tells that the queue is paused or limited', async (t) => {
   t.notMatch((await runHere(['status'], both)).stdout, /PAUSED|LIMITED/)
 })
 
+t.test('status tells the queue while Redis refuses writes', async (t) => {
+  await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 1)
+  t.teardown(() => redis.command('CONFIG', 'SET', 'min-replicas-to-write', 0))
+  t.match((await runHere(['status'], both)).stdout, /queue +2 waiting/)
+})
+
 t.test('status names every variable that is missing', async (t) => {
   const { code, stderr } = await runHere(['status'])
   t.equal(code, 1)

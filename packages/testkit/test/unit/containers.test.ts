@@ -33,6 +33,16 @@ t.test('Compose publishes every port on loopback unless it is configured', async
   t.match(services['ingress']?.ports?.[0], '${HOST:-', 'HOST publishes the ingress elsewhere')
 })
 
+t.test('every service that uses the queue or the database has the keys of it', async (t) => {
+  const keysFor = { REDIS_URL: 'QUEUE_ENCRYPTION_KEYS', DATABASE_URL: 'STORAGE_ENCRYPTION_KEYS' }
+  for (const [name, { environment = {} }] of Object.entries(services)) {
+    // A migration reads no stored value.
+    if (name === 'migrate') continue
+    for (const [url, keys] of Object.entries(keysFor))
+      if (url in environment) t.ok(keys in environment, `${name}: ${keys}`)
+  }
+})
+
 t.test('in the images the metrics port is reached from outside of the container', async (t) => {
   t.match(read('Dockerfile'), /^ENV .*\bMETRICS_HOST=0\.0\.0\.0\b/m)
   for (const name of ['ingress', 'worker']) t.equal(services[name]?.environment?.['METRICS_HOST'], '0.0.0.0', name)

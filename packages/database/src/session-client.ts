@@ -109,22 +109,42 @@ function destroy(client: Client): void {
   ;(client as unknown as RawClient).connection.stream.destroy()
 }
 
+/** Statement pooling refuses to begin a transaction at all. PgBouncer has the same code where no session was free in time. */
+function isRefusedTransaction(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown }
+  return code === '08P01' && !String(message).includes('query_wait_timeout')
+}
+
+async function isShared(client: Client, own: SessionRow, other: Client): Promise<boolean> {
+  for (let round = 0; round < PROBE_ROUNDS; round += 1) {
+    const seen = await ask(other, `BEGIN; ${whoSql}`, PROBE_TIMEOUT_MS)
+    const now = await ask(client, whoSql)
+    if (seen?.mark === own.mark || now?.pid !== own.pid || now.mark !== own.mark) return true
+    await ask(other, 'ROLLBACK', PROBE_TIMEOUT_MS)
+  }
+  return false
+}
+
+type Probed = 'shared' | 'own' | 'refused'
+
 /**
  * Tells whether another connection is given the session of this one: a transaction is held open on the other, so that a
  * pooler has to give this one another session. Where the pooler has no session left to give, nothing can be told.
+ * `refused`: the pooler takes no further client, which it says with the code of a refused transaction.
  */
-async function isShared(client: Client, own: SessionRow, config: ClientConfig): Promise<boolean> {
+async function probe(client: Client, own: SessionRow, config: ClientConfig): Promise<Probed> {
   const other = new Client(config)
   other.on('error', () => undefined)
   try {
     await other.connect()
-    for (let round = 0; round < PROBE_ROUNDS; round += 1) {
-      const seen = await ask(other, `BEGIN; ${whoSql}`, PROBE_TIMEOUT_MS)
-      const now = await ask(client, whoSql)
-      if (seen?.mark === own.mark || now?.pid !== own.pid || now.mark !== own.mark) return true
-      await ask(other, 'ROLLBACK', PROBE_TIMEOUT_MS)
-    }
-    return false
+  } catch (error) {
+    destroy(other)
+    return isOfPostgres(error) ? 'refused' : 'own'
+  }
+  try {
+    return (await isShared(client, own, other)) ? 'shared' : 'own'
+  } catch (error) {
+    return isRefusedTransaction(error) ? 'shared' : 'own'
   } finally {
     destroy(other)
   }
@@ -177,12 +197,9 @@ export class SessionClient extends AnsweringClient {
   async #expectOwnSession(own: SessionRow): Promise<void> {
     const address = this.#options.databaseUrl ?? ''
     if (performance.now() - (sessionPoolers.get(address) ?? -PROBED_AGAIN_AFTER_MS) < PROBED_AGAIN_AFTER_MS) return
-    const shared = await isShared(this, own, this.#options).catch((error: unknown) => {
-      // Statement pooling refuses to begin a transaction at all.
-      return (error as { readonly code?: unknown }).code === '08P01'
-    })
-    if (shared) throw new UnsuitableSessionError(TRANSACTION_POOLING)
-    sessionPoolers.set(address, performance.now())
+    const probed = await probe(this, own, this.#options)
+    if (probed === 'shared') throw new UnsuitableSessionError(TRANSACTION_POOLING)
+    if (probed === 'own') sessionPoolers.set(address, performance.now())
   }
 
   /** Rejects where the session is not the one that was opened. */

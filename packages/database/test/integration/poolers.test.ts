@@ -6,7 +6,8 @@ import {
   type PoolerOptions,
   type TestScope,
 } from '@persona-ingest/testkit'
-import { failureOf, migrate, openDatabase, prune, storeEvents } from '../../src/index.ts'
+import { Client } from 'pg'
+import { failureOf, migrate, openDatabase, prune, storeEvents, tryWriting } from '../../src/index.ts'
 import { read } from '../fixtures/a-database.ts'
 import { anEvent, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
@@ -63,12 +64,42 @@ for (const mode of ['transaction', 'statement'] as const)
     t.match(await sql('SELECT count(*)::int FROM events'), [{ count: 0 }])
   })
 
-t.test('a pooler with a session for one client only is no pooler of transactions', { skip }, async (t) => {
-  const { url } = await behindPooler(t, { mode: 'session', settings: { default_pool_size: '1' } })
+for (const query_wait_timeout of ['120', '1'])
+  t.test(
+    `a pooler with a session for one client only is no pooler of transactions, waits ${query_wait_timeout} s`,
+    { skip },
+    async (t) => {
+      const { url } = await behindPooler(t, {
+        mode: 'session',
+        settings: { default_pool_size: '1', query_wait_timeout },
+      })
+      const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
+      t.teardown(() => database.close())
+      const { prisma } = database
+      t.equal((await storeEvents(prisma, events(0, 1))).size, 1)
+    },
+  )
+
+t.test('a pooler that takes no further client is no pooler of transactions', { skip }, async (t) => {
+  const { url } = await behindPooler(t, { mode: 'session', settings: { max_client_conn: '1' } })
   const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
   t.teardown(() => database.close())
-  const { prisma } = database
-  t.equal((await storeEvents(prisma, events(0, 1))).size, 1)
+  t.equal((await storeEvents(database.prisma, events(0, 1))).size, 1)
+})
+
+t.test('a pooler that took no further client is asked again by the next connection', { skip }, async (t) => {
+  const { url } = await behindPooler(t, { mode: 'transaction', settings: { max_client_conn: '2' } })
+  const occupant = new Client({ connectionString: url })
+  await occupant.connect()
+  const descriptions = []
+  for (const isFull of [true, false]) {
+    if (!isFull) await occupant.end()
+    const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
+    const failure = await tryWriting(database.prisma).then(() => null, failureOf) // prettier-ignore
+    descriptions.push(failure?.description ?? null)
+    await database.close()
+  }
+  t.match(descriptions, [null, /pool sessions/])
 })
 
 t.test('a URL with options that the pooler refuses is told with a page to read', { skip }, async (t) => {

@@ -9,10 +9,15 @@ const SMALL_BYTES = 32 * 1024
  */
 export const BUDGET_BYTES = 128 * 1024 * 1024
 
-/** A body of which nothing came for so long makes room for others. */
+/**
+ * A body makes room for others if it grew by less than this in the last second. A single byte must not be enough:
+ * 64 connections that send one byte every 900 ms held the whole budget until their timeout of 10 s.
+ */
+export const LEAST_GROWTH_BYTES = 64 * 1024
 const STALLED_MS = 1000
 
-type Holder = { bytes: number; grewAtMs: number; readonly giveUp: () => void }
+/** `countedBytes` were held at `countedAtMs`, when the body had last grown by `LEAST_GROWTH_BYTES`. */
+type Holder = { bytes: number; countedBytes: number; countedAtMs: number; readonly giveUp: () => void }
 
 /** Bounds the memory that bodies take which nobody knows yet to be authentic, by what is held of them. */
 export class BodyBudget {
@@ -34,11 +39,13 @@ export class BodyBudget {
     if (others > 0 && this.#takenBytes + more > BUDGET_BYTES) return false
     this.#takenBytes += more
     if (holder === undefined) {
-      this.#holders.set(request, { bytes, grewAtMs: performance.now(), giveUp })
-    } else {
-      holder.bytes = bytes
-      holder.grewAtMs = performance.now()
+      this.#holders.set(request, { bytes, countedBytes: bytes, countedAtMs: performance.now(), giveUp })
+      return true
     }
+    holder.bytes = bytes
+    if (bytes - holder.countedBytes < LEAST_GROWTH_BYTES) return true
+    holder.countedBytes = bytes
+    holder.countedAtMs = performance.now()
     return true
   }
 
@@ -52,8 +59,8 @@ export class BodyBudget {
     const nowMs = performance.now()
     if (nowMs - this.#soughtAtMs < STALLED_MS / 10) return
     this.#soughtAtMs = nowMs
-    for (const [request, { grewAtMs, giveUp }] of this.#holders) {
-      if (request === forRequest || request.complete || nowMs - grewAtMs < STALLED_MS) continue
+    for (const [request, { countedAtMs, giveUp }] of this.#holders) {
+      if (request === forRequest || request.complete || nowMs - countedAtMs < STALLED_MS) continue
       this.release(request)
       giveUp()
     }

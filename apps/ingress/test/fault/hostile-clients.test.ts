@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { MAX_CONNECTIONS } from '../../src/plugins/connection-limits.ts'
@@ -24,8 +25,8 @@ async function memoryMb(): Promise<number> {
 }
 
 /** Over a connection of its own. */
-async function isAccepted(): Promise<boolean> {
-  const body = anEventBody()
+async function isAccepted(extra: Record<string, unknown> = {}): Promise<boolean> {
+  const body = anEventBody({ extra })
   const headers = { ...signed(body), connection: 'close' }
   return (await fetch(`${ingress.url}/webhooks/persona`, { method: 'POST', headers, body })).status === 200
 }
@@ -85,6 +86,17 @@ for (const [manner, { connections, ends, fact }] of Object.entries(EVERY_KIND)) 
     t.ok(ends?.(met) ?? true, fact)
   })
 }
+
+t.test('large bodies that drip make room for authentic deliveries of any size', async (t) => {
+  // More than the budget takes. They end long before their request timeout would end them.
+  const attack = await hostile.begin({ port: ingress.port, manner: 'largeBody', connections: 100, seconds: 8 })
+  await pause(1500)
+  // Larger than what the budget has left beside them.
+  await eventually(async () => isAccepted({ note: 'x'.repeat(2_000_000) }), { deadlineMs: 4000 })
+  const { result } = await load.begin({ ...usual, bodyBytes: 100_000, connections: 30, seconds: 1 })
+  t.strictSame(Object.keys((await result).statuses), ['200'])
+  t.equal((await attack.result).statuses['408'], undefined, 'none was ended by its timeout meanwhile')
+})
 
 for (const manner of ['idle', 'kept'] as const) {
   t.test(

@@ -1,8 +1,9 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '@persona-ingest/testkit'
 import t from 'tap'
-import { BodyBudget, BUDGET_BYTES } from '../../src/delivery/body-budget.ts'
+import { BodyBudget, BUDGET_BYTES, LEAST_GROWTH_BYTES } from '../../src/delivery/body-budget.ts'
 
 const LARGE_BYTES = 2 * 1024 * 1024
 const never = () => {
@@ -56,4 +57,36 @@ t.test('bodies that stall for a second make room, those that are whole do not', 
   const newcomer = aRequest()
   await eventually(() => budget.admits(newcomer, LARGE_BYTES, never), { deadlineMs: 5000 })
   t.equal(givenUp, BUDGET_BYTES / LARGE_BYTES - 1)
+})
+
+t.test('bodies that grow by single bytes make room, one that grows by 64 KiB a second does not', async (t) => {
+  const budget = new BodyBudget()
+  const evicted: IncomingMessage[] = []
+  const grow = (body: { request: IncomingMessage; bytes: number }, more: number) => {
+    if (evicted.includes(body.request)) return
+    body.bytes += more
+    t.ok(budget.admits(body.request, body.bytes, () => evicted.push(body.request)))
+  }
+  const steady = { request: aRequest(), bytes: 40_000 }
+  const dripping = Array.from({ length: BUDGET_BYTES / LARGE_BYTES - 1 }, () => ({ request: aRequest(), bytes: 0 }))
+  for (const body of dripping) grow(body, LARGE_BYTES - 1000)
+  const newcomer = aRequest()
+  const isAdmitted = () => {
+    grow(steady, LEAST_GROWTH_BYTES)
+    for (const body of dripping) grow(body, 1)
+    return budget.admits(newcomer, LARGE_BYTES, never)
+  }
+  t.notOk(isAdmitted())
+  await eventually(isAdmitted, { deadlineMs: 5000, everyMs: 300 })
+  t.strictSame(new Set(evicted), new Set(dripping.map(({ request }) => request)))
+})
+
+t.test('a slow body is admitted while there is room', async (t) => {
+  const budget = new BodyBudget()
+  const slow = aRequest()
+  for (const bytes of [40_000, 60_000, 80_000, 100_000]) {
+    t.ok(budget.admits(slow, bytes, never), `${bytes}`)
+    await pause(400)
+    t.ok(budget.admits(aRequest(), 40_000, never), 'another one beside it')
+  }
 })

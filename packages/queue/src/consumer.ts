@@ -95,6 +95,7 @@ export interface Consumer extends QueueView {
    * Asks `reduce` for each delivery that rests before its next try, and keeps the body that it gives, if any, in place of
    * the one in Redis. While the queue is paused, it also asks for each that waits and each that a worker had: nothing else
    * would take those soon. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
+   * Rejects where a job failed, after the others were tried; it is then to be called again.
    */
   reduceQueued(reduce: (delivery: Delivery) => Promise<Uint8Array | null>): Promise<number>
   /**

@@ -67,6 +67,7 @@ export async function reduceQueued(options: ReduceQueuedOptions): Promise<number
   const isPaused = (await readRestraint(options.queueHandle)) === 'paused'
   let reduced = 0
   let failuresInARow = 0
+  let firstFailure: { readonly error: unknown } | null = null
   for (const [state, type] of isPaused ? [...RESTING, ...KEPT_WHILE_PAUSED] : RESTING) {
     for await (const jobId of jobIdsIn(options, state, type)) {
       try {
@@ -76,8 +77,11 @@ export async function reduceQueued(options: ReduceQueuedOptions): Promise<number
         failuresInARow += 1
         if (failuresInARow >= MAX_FAILURES_IN_A_ROW) throw error
         options.onError(error)
+        firstFailure ??= { error }
       }
     }
   }
+  // The caller repeats the pass: a job that failed holds an unreduced body, and may rest for long.
+  if (firstFailure !== null) throw firstFailure.error
   return reduced
 }

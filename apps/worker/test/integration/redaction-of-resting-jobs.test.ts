@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { eraseTargets, openDatabase } from '@persona-ingest/database'
+import { createConsumer } from '@persona-ingest/queue'
 import { everyKey, everyRow, eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { linesOf, verified } from '../../../../packages/database/test/fixtures/rebuilt.ts'
+import { reduceResting } from '../../src/put-back.ts'
+import { aCountingStore } from '../fixtures/a-store.ts'
 import { aQueue } from '../fixtures/a-worker.ts'
 import { aDelivery } from '../fixtures/an-event.ts'
 
@@ -135,4 +138,42 @@ t.test('a group that rests is reduced when a redaction comes, also beside a body
   await eventually(async () => (await producer.counts()).delayed === 1)
   t.notMatch(JSON.stringify(await everyRow(sql)), MARK)
   t.strictSame(linesOf(await verified(url)), [])
+})
+
+t.test('a pass in which the database failed for one job is repeated until every job is reduced', async (t) => {
+  const { enqueue, erase, redis, prefix, url, key } = await aPausedSystem(t)
+  await enqueue([aDelivery({ id: 'evt_one', attributes: person })])
+  await enqueue([aDelivery({ id: 'evt_two', attributes: person })])
+  await erase()
+  const errors: Error[] = []
+  const consumer = createConsumer({
+    redisUrl: redis.url,
+    prefix,
+    encryptionKeys: [],
+    concurrency: 1,
+    maxHeldBytes: 1_000_000,
+    maxAttempts: 1,
+    handle: async () => ({ settle: 'done' }),
+    onError: (error) => errors.push(error),
+  })
+  t.teardown(() => consumer.close({ timeoutMs: 1000 }))
+  const { store } = aCountingStore(t, url)
+  let outages = 2
+  const work = reduceResting(consumer, {
+    ...store,
+    reduceDelivery: async (delivery) => {
+      const isOut = delivery.body.toString().includes('evt_one') && outages > 0
+      if (!isOut) return await store.reduceDelivery(delivery)
+      outages -= 1
+      throw new Error('the database is away')
+    },
+  })
+  await t.rejects(work(), { message: 'the database is away' })
+  t.equal((await redis.command('LLEN', key('wait'))) as number, 2)
+  const left = (await everyKey(redis)).split(MARK).length - 1
+  t.ok(left > 0, 'the job that failed is as it was')
+  await t.rejects(work(), { message: 'the database is away' })
+  await work()
+  t.notMatch(await everyKey(redis), MARK)
+  t.equal(errors.length, 2, 'each failure is reported')
 })

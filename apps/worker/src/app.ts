@@ -79,7 +79,7 @@ function eventStore({ prisma }: Database): EventStore {
     storeDeadLetter: (letter) => storeDeadLetter(prisma, letter),
     erasureEpoch: () => readErasureEpoch(prisma),
     reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
-    replayEvent: (eventId) => replayEvent(prisma, eventId),
+    replayEvent: (eventId, options) => replayEvent(prisma, eventId, options),
     tryWriting: () => tryWriting(prisma),
     tryStoring: () => tryStoring(prisma),
     failureOf,

@@ -1,4 +1,11 @@
-import type { DeadLetter, Failure, ReplayOutcome, StoreOutcome, StoreOutcomes } from '@persona-ingest/database'
+import type {
+  DeadLetter,
+  Failure,
+  ReplayOptions,
+  ReplayOutcome,
+  StoreOutcome,
+  StoreOutcomes,
+} from '@persona-ingest/database'
 import type { PersonaEvent } from '@persona-ingest/persona'
 
 /** The database as the worker uses it; `failureOf` judges whatever the calls reject with. */
@@ -9,7 +16,7 @@ export interface EventStore {
   reduceDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
   /** Moves with every redaction and erasure. */
   erasureEpoch(): Promise<string>
-  replayEvent(eventId: string): Promise<ReplayOutcome>
+  replayEvent(eventId: string, options: ReplayOptions): Promise<ReplayOutcome>
   /** Resolves only where the database takes writes. */
   tryWriting(): Promise<void>
   /** Resolves only where the database takes the write of an event, which is rolled back. */

@@ -1,12 +1,10 @@
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import { heapBytesOf } from './memory-budget.ts'
 import { defer } from './put-back.ts'
 import type { SettleContext } from './settle.ts'
 import { takesEvents } from './store-batch.ts'
 
 export type HeldReplay = Extract<HeldDelivery, { kind: 'replay' }>
-
-/** The event comes out of the log, its size is not known before: that of a body of 2 MiB. */
-const REPLAY_HEAP_BYTES = 8_000_000
 
 const DONE: Settlement = { settle: 'done' }
 const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
@@ -31,21 +29,13 @@ function settleFailed(context: SettleContext, held: HeldReplay, description: str
  * only, and so does a key that is missing; an event that fails alone while others pass uses up its attempts.
  */
 export async function settleReplay(context: SettleContext, held: HeldReplay): Promise<Settlement> {
-  const giveBack = await context.readBudget.take(REPLAY_HEAP_BYTES)
-  try {
-    return await replay(context, held)
-  } finally {
-    giveBack()
-  }
-}
-
-async function replay(context: SettleContext, held: HeldReplay): Promise<Settlement> {
-  const { store, outage, logger, metrics } = context
+  const { store, outage, readBudget, logger, metrics } = context
   const { eventId } = held
+  const takeMemory = async (body: Uint8Array) => await readBudget.take(heapBytesOf(body))
   const storedBefore = outage.loneFailures.stored
   for (;;) {
     try {
-      const outcome = await store.replayEvent(eventId)
+      const outcome = await store.replayEvent(eventId, { takeMemory })
       outage.end()
       metrics.replays.inc({ outcome })
       logger.info({ eventId, outcome }, 'event replayed')

@@ -69,7 +69,7 @@ export {
   type SealProgress,
   type SealReport,
 } from './sealing/seal-stored.ts'
-export { replayEvent, type ReplayOutcome } from './replay/replay-event.ts'
+export { replayEvent, type ReplayOptions, type ReplayOutcome } from './replay/replay-event.ts'
 export { MaintenanceBusyError } from './maintenance-connection.ts'
 export type { RowDifference } from './rebuild/mend.ts'
 export { rebuild, type RebuildOptions, type RebuildProgress, type RebuildReport } from './rebuild/rebuild.ts'

@@ -1,7 +1,12 @@
+import { readEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
+import { ByteBudget, heapBytesOf } from '../../src/memory-budget.ts'
+import { Outage } from '../../src/outage.ts'
+import { settleDelivery, type SettleContext } from '../../src/settle.ts'
+import { aCountingStore } from '../fixtures/a-store.ts'
 import { aQueue } from '../fixtures/a-worker.ts'
-import { aDelivery } from '../fixtures/an-event.ts'
+import { aDelivery, eventBody } from '../fixtures/an-event.ts'
 
 const redis = await throwAwayRedis(t)
 const { url, sql } = await throwAwayDatabase(t)
@@ -73,4 +78,36 @@ t.test('a replay that fails alone is given up after its attempts; the event stay
   t.equal(logged('replay failed, retrying').length, 1)
   t.equal(logged('replay failed, given up; the event is in the log').length, 1)
   t.strictSame(await sql('SELECT id FROM events'), [{ id: 'evt_1' }])
+})
+
+t.test('a replay takes as much of the memory budget as a delivery of its event', async (t) => {
+  const { store } = aCountingStore(t, url)
+  const included = Array.from({ length: 12_000 }, (_, at) => ({
+    type: 'report/x',
+    id: `rep_${at}`,
+    attributes: { n: 1 },
+  }))
+  const bodies = { evt_small: eventBody({ id: 'evt_small' }), evt_wide: eventBody({ id: 'evt_wide', included }) }
+  for (const body of Object.values(bodies))
+    await store.storeEvents([readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
+  const takes: number[] = []
+  class NotedBudget extends ByteBudget {
+    override async take(bytes: number) {
+      takes.push(bytes)
+      return super.take(bytes)
+    }
+  }
+  const readBudget = new NotedBudget(64_000_000)
+  const outage = new Outage({ draining: new AbortController().signal, onChange: () => t.fail('an outage') })
+  const unused = { inc: () => {}, info: () => {} }
+  const context = { store, outage, readBudget, metrics: { replays: unused }, logger: unused, maxAttempts: 1 }
+  for (const [eventId, body] of Object.entries(bodies)) {
+    const held = { kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 } as const
+    t.strictSame(await settleDelivery(context as unknown as SettleContext, held), { settle: 'done' })
+    const taken = takes.pop() ?? 0
+    const expected = heapBytesOf(body)
+    // The log prints JSON with a space after each comma and colon.
+    t.ok(taken >= expected && taken < 1.3 * expected, `${eventId}: ${taken} of ${expected}`)
+    t.equal(readBudget.taken(), 0, 'it is given back')
+  }
 })

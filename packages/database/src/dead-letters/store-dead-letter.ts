@@ -5,6 +5,7 @@ import { inSharedWrite } from '../ingest/exclusive-write.ts'
 import { isoTime } from '../ingest/projection-row.ts'
 import type { SqlExecutor } from '../ingest/sql-executor.ts'
 import { storedErasureLookup } from '../ingest/stored-erasures.ts'
+import { turns } from '../ingest/turns.ts'
 import { openBytes, SealedDataError } from '../sealing/sealed-document.ts'
 import { isEmptied, objectIdsOf, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
 import {
@@ -206,25 +207,8 @@ async function writeLetter(executor: SqlExecutor, letter: DeadLetter): Promise<v
   else await executor.query(insertSql, [...values, target.eventId, isoTime(letter.receivedAtMs)])
 }
 
-/** How many letters a process writes at a time. */
-const AT_ONCE = 2
-type Turns = { free: number; readonly waiting: (() => void)[] }
-const turnsOf = new WeakMap<PrismaClient, Turns>()
-
-/** Many letters must not wait for a connection: the time that they wait there is bounded, and reads as an outage. */
-async function inTurn(prisma: PrismaClient, work: () => Promise<void>): Promise<void> {
-  const turns = turnsOf.get(prisma) ?? { free: AT_ONCE, waiting: [] }
-  turnsOf.set(prisma, turns)
-  if (turns.free > 0) turns.free -= 1
-  else await new Promise<void>((resolve) => turns.waiting.push(resolve))
-  try {
-    await work()
-  } finally {
-    const next = turns.waiting.shift()
-    if (next === undefined) turns.free += 1
-    else next()
-  }
-}
+/** Letters that a process writes at a time. */
+const inTurn = turns(2)
 
 /** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
 export async function storeDeadLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {

@@ -1,7 +1,14 @@
 import type { PrismaClient } from '../generated/client.ts'
 import { sqlExecutor } from '../ingest/sql-executor.ts'
 import { storeEvents } from '../ingest/store-events.ts'
-import { readStoredEvent, storedEventColumns, type StoredEventRow } from './stored-event.ts'
+import { turns } from '../ingest/turns.ts'
+import {
+  readStoredEvent,
+  storedBody,
+  storedEventColumns,
+  storedEventFields,
+  type StoredEventRow,
+} from './stored-event.ts'
 
 /**
  * What a replay came to. `applied`: the event's object holds its snapshot now and did not before; `unchanged`: it did, or
@@ -9,19 +16,61 @@ import { readStoredEvent, storedEventColumns, type StoredEventRow } from './stor
  */
 export type ReplayOutcome = 'applied' | 'unchanged' | 'missing'
 
+export type ReplayOptions = {
+  /** Resolves when there is memory to read this body and write its event; what it resolves to ends that use. */
+  readonly takeMemory?: ((body: Uint8Array) => Promise<() => void>) | undefined
+}
+
+/**
+ * Bytes of a payload in its row, compressed where PostgreSQL does so. An object that has an id of its own takes some 10
+ * bytes of it at least, so that an event below has few thousand objects, and its statement takes a second at most.
+ */
+const LARGE_BYTES = 32_000
+/** One large statement at a time leaves connections to new events and to probes; small ones take milliseconds. */
+const inTurn = turns(1)
+
+const smallEventSql = `SELECT ${storedEventFields},
+  CASE WHEN pg_column_size(payload) < ${LARGE_BYTES} THEN payload::text END AS payload FROM events WHERE id = $1`
 const eventSql = `SELECT ${storedEventColumns} FROM events WHERE id = $1`
+
+async function replayStored(
+  prisma: PrismaClient,
+  stored: StoredEventRow,
+  { takeMemory }: ReplayOptions,
+): Promise<ReplayOutcome> {
+  const { keys } = sqlExecutor(prisma)
+  const body = storedBody(stored, keys)
+  const giveBack = await takeMemory?.(body)
+  try {
+    const outcomes = await storeEvents(prisma, [readStoredEvent(stored, keys, body)], { isReplay: true })
+    return outcomes.get(stored.id) === 'applied' ? 'applied' : 'unchanged'
+  } finally {
+    giveBack?.()
+  }
+}
+
+async function replayLarge(prisma: PrismaClient, eventId: string, options: ReplayOptions): Promise<ReplayOutcome> {
+  const [stored] = await sqlExecutor(prisma).query<StoredEventRow>(eventSql, [eventId])
+  return stored === undefined ? 'missing' : await replayStored(prisma, stored, options)
+}
 
 /**
  * Processes an event of the log again: what it tells of each object is taken over wherever a row is missing or older,
  * lost claims and links are written again, and a redaction that reaches it is applied. The event's own row in the log,
- * its outcome included, stays as it is. Safe to repeat, at any time, in any order.
+ * its outcome included, stays as it is. Safe to repeat, at any time, in any order. Large events are read and written one
+ * at a time.
  *
  * Mends what is missing or behind; values changed by hand under an unchanged clock are what a rebuild mends.
  */
-export async function replayEvent(prisma: PrismaClient, eventId: string): Promise<ReplayOutcome> {
-  const executor = sqlExecutor(prisma)
-  const [stored] = await executor.query<StoredEventRow>(eventSql, [eventId])
-  if (stored === undefined) return 'missing'
-  const outcomes = await storeEvents(prisma, [readStoredEvent(stored, executor.keys)], { isReplay: true })
-  return outcomes.get(eventId) === 'applied' ? 'applied' : 'unchanged'
+export async function replayEvent(
+  prisma: PrismaClient,
+  eventId: string,
+  options: ReplayOptions = {},
+): Promise<ReplayOutcome> {
+  type MaybeLarge = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
+  const [found] = await sqlExecutor(prisma).query<MaybeLarge>(smallEventSql, [eventId])
+  if (found === undefined) return 'missing'
+  const { payload } = found
+  if (payload === null) return await inTurn(prisma, () => replayLarge(prisma, eventId, options))
+  return await replayStored(prisma, { ...found, payload }, options)
 }

@@ -38,11 +38,13 @@ export function tryReading(
   }
 }
 
-/** Reads an event as the log holds it: as delivered, or as a redaction left it. Throws a `SealedDataError` too. */
-export function readStoredEvent(
-  { id, payload, environment, receivedAtMs }: StoredEventRow,
-  keys: KeyRing,
-): PersonaEvent {
-  const body = Buffer.from(openDocument(payload, ['events', id, 'payload'], keys))
+/** The body of an event as the log holds it: as delivered, or as a redaction left it. Throws a `SealedDataError`. */
+export function storedBody({ id, payload }: StoredEventRow, keys: KeyRing): Uint8Array {
+  return Buffer.from(openDocument(payload, ['events', id, 'payload'], keys))
+}
+
+/** Reads an event as the log holds it. Throws a `SealedDataError` too; `body` is what {@link storedBody} gives. */
+export function readStoredEvent(row: StoredEventRow, keys: KeyRing, body = storedBody(row, keys)): PersonaEvent {
+  const { environment, receivedAtMs } = row
   return readEvent({ body, environment, receivedAtMs, isStored: true })
 }

@@ -1,6 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { tableRows } from '@persona-ingest/testkit'
-import { countSelectedEvents, findBehindEvents, listSelectedEvents, replayEvent } from '../../src/index.ts'
+import { eventually, tableRows } from '@persona-ingest/testkit'
+import {
+  countSelectedEvents,
+  findBehindEvents,
+  listSelectedEvents,
+  openDatabase,
+  replayEvent,
+} from '../../src/index.ts'
 import { aDatabase, RECEIVED_AT_MS, read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, related, type EventParts } from '../fixtures/an-event.ts'
 
@@ -98,6 +105,33 @@ t.test('many replays at once, with deliveries between them', async (t) => {
     ...events.slice(20).map((event) => store(event)),
   ])
   t.strictSame(await status(), ['s29'])
+})
+
+t.test('large replays leave a connection to other statements', async (t) => {
+  const two = openDatabase({ url: database.url, encryptionKeys: [], connections: 2 })
+  t.teardown(() => two.close())
+  const ids = ['evt_1', 'evt_2', 'evt_3']
+  // Random, so that PostgreSQL does not compress it.
+  const attributes = () => ({ note: randomBytes(20_000).toString('hex') })
+  await store(
+    ...ids.map((id) => ({ ...created, id, data: anObject('inquiry', `inq_${id}`, { attributes: attributes() }) })),
+  )
+  const rows = () => sql('SELECT * FROM inquiries ORDER BY id')
+  const before = await rows()
+  await sql('TRUNCATE inquiries')
+  await sql(
+    `CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$`,
+  )
+  await sql('CREATE TRIGGER wait BEFORE INSERT ON inquiries FOR EACH ROW EXECUTE FUNCTION wait()')
+  t.teardown(() => sql('DROP FUNCTION IF EXISTS wait() CASCADE'))
+  let ended = 0
+  const replays = ids.map((id) => replayEvent(two.prisma, id).finally(() => (ended += 1)))
+  const sleeping = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'`
+  await eventually(async () => Number((await sql(sleeping))[0]?.['count']) > 0)
+  await two.prisma.$queryRawUnsafe('SELECT 1')
+  t.equal(ended, 0, 'it did not wait for the end of a replay')
+  t.strictSame(await Promise.all(replays), ['applied', 'applied', 'applied'])
+  t.strictSame(await rows(), before)
 })
 
 t.test('events are selected by id, by inquiry and by the time of receipt, in the order of receipt', async (t) => {

@@ -103,7 +103,11 @@ async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refu
   app.addHook('onRequest', refuseTwoHosts)
   app.addHook('onRequest', refuseUnknownRoute)
   // Node.js ends the connection of a CONNECT without an answer where there is no listener.
-  app.server.on('connect', (_request, socket) => refuseOnSocket('NOT_FOUND', socket, refusals))
+  app.server.on('connect', (_request, socket) => {
+    // Node.js has removed its own listener; without one a reset of the connection ends the process.
+    socket.on('error', () => {})
+    refuseOnSocket('NOT_FOUND', socket, refusals)
+  })
   app.setNotFoundHandler((request, reply) => answerError(new IngressError('NOT_FOUND'), request, reply))
 }
 

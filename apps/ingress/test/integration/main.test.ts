@@ -43,6 +43,19 @@ t.test('a REDIS_URL with a database that the server does not have ends the proce
   })
 })
 
+t.test('connections that are reset after a CONNECT do not end the process', async (t) => {
+  const redis = await throwAwayRedis(t)
+  const ingress = await anIngressProcess(t, { REDIS_URL: redis.url })
+  for (let count = 0; count < 100; count += 1) {
+    const socket = connect({ port: ingress.port, host: '127.0.0.1' })
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    socket.write('CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n', () => socket.resetAndDestroy())
+    await once(socket, 'close')
+  }
+  t.equal((await post(ingress)).status, 200)
+})
+
 t.test('an idle process drains at once, and exits 0', async (t) => {
   const redis = await throwAwayRedis(t)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

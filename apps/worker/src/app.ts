@@ -6,7 +6,6 @@ import {
   readDatabaseIdentity,
   readErasureEpoch,
   reduceDelivery,
-  removeUnkeyedDigests,
   replayEvent,
   storeDeadLetter,
   storeEvents,
@@ -30,10 +29,10 @@ import { repeatedly } from './repeatedly.ts'
 import { scheduledPrune } from './scheduled-prune.ts'
 import { settleDelivery, type SettleContext } from './settle.ts'
 import { settleTraced } from './settle-traced.ts'
+import { unkeyedDigestRemoval } from './unkeyed-digests.ts'
 import { createWatchdog } from './watchdog.ts'
 
 const UPKEEP_EVERY_MS = 5_000
-const DIGESTS_EVERY_MS = 30_000
 /** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
 const GIVE_UP_AFTER = 0.5
 const CLOSE_WITHIN = 0.85
@@ -100,22 +99,6 @@ function logOutages(logger: Logger) {
   }
 }
 
-/** Dead letters of versions before keyed digests hold unkeyed ones, which tell a body to a reader who knows most of it. */
-function unkeyedDigestRemoval({ prisma }: Database, env: WorkerEnv, logger: Logger) {
-  let unopenedBefore = 0
-  const work = async (): Promise<void> => {
-    const options = { databaseUrl: env.DATABASE_URL, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
-    const report = await removeUnkeyedDigests(prisma, options)
-    if (report === null) return
-    const { refreshed: deadLetters, unopenedIds } = report
-    if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
-    if (unopenedIds.length > unopenedBefore)
-      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
-    unopenedBefore = unopenedIds.length
-  }
-  return { pauseMs: DIGESTS_EVERY_MS, work }
-}
-
 /** With nothing to store, an address or a pooler that is wrong would be told by the first delivery only. */
 async function tellIfUnusable(store: EventStore, logger: Logger, draining: AbortSignal): Promise<void> {
   try {
@@ -169,7 +152,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       // Each with a timer of its own: a sweep that hangs must not stop the watchdog.
       for (const work of [upkeep, reduceResting(consumer, store), announce, watch])
         stops.push(repeatedly({ pauseMs: UPKEEP_EVERY_MS, work, onError }))
-      stops.push(repeatedly({ ...unkeyedDigestRemoval(database, env, logger), onError }))
+      stops.push(repeatedly({ ...unkeyedDigestRemoval(database.prisma, env, logger), onError }))
       pruning.start()
       void tellIfUnusable(store, logger, draining.signal)
     },

@@ -5,7 +5,7 @@ export { openDatabase, type Database, type DatabaseOptions } from './database.ts
 export { readLetter, type DeadLetter } from './dead-letters/dead-letter.ts'
 export { countOpenDeadLetters } from './dead-letters/count-open-dead-letters.ts'
 export { deadLetterReasons, type DeadLetterReason } from './dead-letters/dead-letter-reasons.ts'
-export { removeUnkeyedDigests } from './dead-letters/refresh-letters.ts'
+export { removeUnkeyedDigests, type RefreshReport } from './dead-letters/refresh-letters.ts'
 export { readDatabaseIdentity, readErasureEpoch, reduceDelivery } from './dead-letters/reduce-delivery.ts'
 export { discardDeadLetters, type DiscardResult } from './dead-letters/discard-dead-letters.ts'
 export type { LetterSelection } from './dead-letters/letter-selection.ts'

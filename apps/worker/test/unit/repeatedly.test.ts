@@ -24,3 +24,13 @@ t.test('work is done again after it ended, never twice at once, also when it fai
   await new Promise((resolve) => setTimeout(resolve, 30))
   t.equal(runs, before, 'stopped, also where it was under way')
 })
+
+t.test('a function gives each pause anew', async (t) => {
+  let runs = 0
+  const work = async () => void (runs += 1)
+  const stop = repeatedly({ pauseMs: () => (runs < 3 ? 1 : 60_000), work, onError: (error) => t.fail(String(error)) })
+  await eventually(() => runs === 3)
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  t.equal(runs, 3)
+  stop()
+})

@@ -4,7 +4,7 @@ import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
 import { storedErasureLookup } from '../ingest/stored-erasures.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
 import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
-import { bodyAssignments, bodyParameters, placeOfBody } from './stored-body.ts'
+import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
 
 type StoredLetter = {
   readonly id: string
@@ -18,20 +18,32 @@ type Letter = LetterBytes & { readonly id: string }
 const PAGE_SIZE = 50
 
 const findLettersSql = 'SELECT id::text AS id FROM dead_letters WHERE object_ids && $1::text[]'
-const readLettersSql = `
-SELECT id::text AS id, environment, body, body_sha256, received_at FROM dead_letters WHERE id = ANY($1::text[]::bigint[])`
+const readLettersSql = pageOfBodiesSql(
+  'id::text AS id, environment, body, body_sha256, received_at',
+  'dead_letters.id = ANY($1::text[]::bigint[])',
+  PAGE_SIZE,
+)
 const reduceLetterSql = `
 UPDATE dead_letters SET object_ids = $2::text[], ${bodyAssignments(3)} WHERE id = $1::text::bigint`
+
+function openLetters(executor: SqlExecutor, stored: readonly StoredLetter[]): readonly Letter[] {
+  return stored.flatMap(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
+    const open = () => openBytes(letter.body, placeOfBody(name), executor.keys)
+    const body = openedUnlessTold(executor, { table: 'dead_letters', id: letter.id }, open)
+    return body === null ? [] : [{ ...letter, body, receivedAtMs: receivedAt.getTime() }]
+  })
+}
 
 /** Reads letters by their ids, a page at a time. */
 export async function* readLetters(executor: SqlExecutor, ids: readonly string[]): AsyncGenerator<readonly Letter[]> {
   for (const page of inPages(ids, PAGE_SIZE)) {
-    const letters = await executor.query<StoredLetter>(readLettersSql, [page])
-    yield letters.flatMap(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
-      const open = () => openBytes(letter.body, placeOfBody(name), executor.keys)
-      const body = openedUnlessTold(executor, { table: 'dead_letters', id: letter.id }, open)
-      return body === null ? [] : [{ ...letter, body, receivedAtMs: receivedAt.getTime() }]
-    })
+    for (let left = page; left.length > 0;) {
+      const stored = await executor.query<StoredLetter>(readLettersSql, [left])
+      const last = stored.at(-1)
+      if (last === undefined) break
+      yield openLetters(executor, stored)
+      left = left.filter((id) => BigInt(id) > BigInt(last.id))
+    }
   }
 }
 

@@ -14,6 +14,7 @@ import {
   isAsReceived,
   isOlderRowSql,
   lockBytes,
+  pageOfBodiesSql,
   placeOfBody,
   possibleDigests,
   readDigestKey,
@@ -26,18 +27,17 @@ export type RefreshedLetters = 'older' | 'all'
 
 type StoredRow = StoredBodyRow & { readonly id: string; readonly isOfBytes: boolean }
 
-/** A body may be 2 MiB. */
 const PAGE = 50
+const pageSql = (condition: string): string =>
+  pageOfBodiesSql(
+    `id::text AS id, event_id IS NULL AS "isOfBytes", ${storedBodyColumns}`,
+    `dead_letters.id > $1::text::bigint AND ${condition}`,
+    PAGE,
+  )
 
-const olderSql = `
-SELECT id::text AS id, event_id IS NULL AS "isOfBytes", ${storedBodyColumns} FROM dead_letters
-WHERE dead_letters.id > $1::text::bigint AND ${isOlderRowSql} ORDER BY dead_letters.id LIMIT ${PAGE}`
-
-const allSql = `
-SELECT id::text AS id, event_id IS NULL AS "isOfBytes", ${storedBodyColumns} FROM dead_letters
-WHERE dead_letters.id > $1::text::bigint AND (${isOlderRowSql}
-  OR (body_digest IS NOT NULL AND digest_key_id IS DISTINCT FROM $2::text) OR ${areBytesElsewhere('body', '$3')})
-ORDER BY dead_letters.id LIMIT ${PAGE}`
+const olderSql = pageSql(isOlderRowSql)
+const allSql = pageSql(`(${isOlderRowSql}
+  OR (body_digest IS NOT NULL AND digest_key_id IS DISTINCT FROM $2::text) OR ${areBytesElsewhere('body', '$3')})`)
 
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
 

@@ -4,7 +4,7 @@ import type { DeadLetterState } from '../reads/dead-letters.ts'
 import { keysOf, openBytes } from '../sealing/sealed-document.ts'
 import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
-import { isAsReceived, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
+import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
 /** What to do with a letter that is to be replayed. */
 export type LetterVerdict =
@@ -36,12 +36,12 @@ type LetterRow = StoredBodyRow & {
   readonly state: DeadLetterState
 }
 
-/** Bodies may be 2 MB each. */
 const PAGE = 20
-
-const pageSql = `
-SELECT id::text AS id, event_id, environment, ${storedBodyColumns}, received_at, failed_at, state FROM dead_letters
-WHERE ${selectedLettersSql} AND dead_letters.id > $3::text::bigint ORDER BY dead_letters.id LIMIT ${PAGE}`
+const pageSql = pageOfBodiesSql(
+  `id::text AS id, event_id, environment, ${storedBodyColumns}, received_at, failed_at, state`,
+  `${selectedLettersSql} AND dead_letters.id > $3::text::bigint`,
+  PAGE,
+)
 
 /** A quarantined letter has no event id where it was unreadable; storing the event resolves the letter by it. */
 const adoptSql = `

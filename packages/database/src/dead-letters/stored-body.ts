@@ -22,6 +22,22 @@ export type StoredBodyRow = {
   readonly digest_of: Uint8Array | null
 }
 
+/** As stored, per page. */
+const BYTES_PER_PAGE = 4_000_000
+
+/**
+ * SQL that selects the first rows, by id, that fulfil a condition: `rows` at most, one at least, and fewer where their
+ * bodies are large. A body may have 2 MiB, and every process that reads a page holds all of it.
+ */
+export function pageOfBodiesSql(columns: string, condition: string, rows: number): string {
+  return `
+WITH measured AS (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY dead_letters.id) - octet_length(body) AS before
+  FROM dead_letters WHERE ${condition} ORDER BY dead_letters.id LIMIT ${rows}
+)
+SELECT ${columns} FROM measured WHERE before < ${BYTES_PER_PAGE} ORDER BY measured.id`
+}
+
 /** SQL: tells the rows that a version before keyed digests has written. */
 export const isOlderRowSql = 'digest_of IS DISTINCT FROM body_sha256'
 

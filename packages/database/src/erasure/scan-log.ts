@@ -1,6 +1,6 @@
 import type { Environment, PersonaEvent } from '@persona-ingest/persona'
 import { readLetter } from '../dead-letters/dead-letter.ts'
-import { placeOfBody } from '../dead-letters/stored-body.ts'
+import { pageOfBodiesSql, placeOfBody } from '../dead-letters/stored-body.ts'
 import { isNoEvent, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
 import { openBytes } from '../sealing/sealed-document.ts'
 import { openedUnlessTold, type SqlExecutor } from '../ingest/sql-executor.ts'
@@ -26,12 +26,11 @@ SELECT id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "rec
   SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
 ) THEN payload::text END AS payload FROM page ORDER BY id`
 
-const lettersPageSql = `
-WITH measured AS (
-  SELECT *, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before
-  FROM dead_letters WHERE id > $1::text::bigint ORDER BY id LIMIT ${LETTERS_PER_PAGE}
+const lettersPageSql = pageOfBodiesSql(
+  'id::text AS id, environment, body, body_sha256, received_at',
+  'dead_letters.id > $1::text::bigint',
+  LETTERS_PER_PAGE,
 )
-SELECT id::text AS id, environment, body, body_sha256, received_at FROM measured WHERE before < ${BYTES_PER_PAGE} ORDER BY measured.id`
 
 type LoggedEvent = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
 type StoredLetter = {

@@ -32,6 +32,10 @@ export class HeldWorker extends Worker {
   #heldBytes = 0
   /** Fetches under way. BullMQ brings a job whole, so that its size is known only afterwards. */
   #fetches = 0
+  /**
+   * Assumed of the next job: the largest seen, half of the limit at most. Otherwise no job would fit beside another one
+   * any more after a job larger than the limit.
+   */
   #largestBytes = ASSUMED_JOB_BYTES
   #lastSettledAtMs = Date.now()
 
@@ -97,7 +101,7 @@ export class HeldWorker extends Worker {
   #hold(job: Job, bytes: number): void {
     this.#held.set(job, bytes)
     this.#heldBytes += bytes
-    this.#largestBytes = Math.max(this.#largestBytes, bytes)
+    this.#largestBytes = Math.max(this.#largestBytes, Math.min(bytes, this.#maxBytes / 2))
     this.#heldDeliveries += sizeOfJob(job.id ?? '')
     this.#limitJobs()
   }
@@ -111,7 +115,7 @@ export class HeldWorker extends Worker {
     this.#limitJobs()
   }
 
-  /** Whether one more job fits, be it as large as any, in the place of one that leaves. A job alone always fits. */
+  /** Whether one more job of the assumed size fits, in the place of one that leaves. A job alone always fits. */
   #hasRoomBeside(leaving: Job | null): boolean {
     const isHeld = leaving !== null && this.#held.has(leaving)
     const bytes = this.#heldBytes - (isHeld ? (this.#held.get(leaving) ?? 0) : 0)

@@ -55,3 +55,21 @@ t.test('a job larger than the limit is held alone', async (t) => {
   await eventually(() => held.length === 6)
   t.equal(most, 1)
 })
+
+t.test('small jobs are held side by side again after a job larger than the limit', async (t) => {
+  const { producer, aConsumer, held } = aQueue(t, redis)
+  const gate = new Gate()
+  const consumer = aConsumer(
+    async (delivery) => {
+      if (delivery.eventId !== 'evt_large') await gate.opened
+      return await done()
+    },
+    { concurrency: 20, maxHeldBytes: 8_000_000 },
+  )
+  await producer.enqueue(large('evt_large', 9_000_000))
+  await eventually(() => held.length === 1 && consumer.heldCount() === 0)
+  for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_small_${index}`))
+  await eventually(() => consumer.heldCount() === 20)
+  gate.open()
+  await eventually(() => held.length === 21 && consumer.heldCount() === 0)
+})

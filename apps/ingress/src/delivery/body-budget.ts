@@ -19,7 +19,7 @@ const STALLED_MS = 1000
 /** `countedBytes` were held at `countedAtMs`, when the body had last grown by `LEAST_GROWTH_BYTES`. */
 type Holder = { bytes: number; countedBytes: number; countedAtMs: number; readonly giveUp: () => void }
 
-/** Bounds the memory that bodies take which nobody knows yet to be authentic, by what is held of them. */
+/** Bounds the memory of bodies whose signature is not verified yet, by the bytes that are held of them. */
 export class BodyBudget {
   readonly #holders = new Map<IncomingMessage, Holder>()
   #takenBytes = 0

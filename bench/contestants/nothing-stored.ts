@@ -1,6 +1,6 @@
 /* The ceiling of `ack`: our own server with all its checks, log lines and metrics, and a queue that keeps nothing. */
 import { buildApp, readEnv } from '@persona-ingest/ingress'
-import { createLogger, createRegistry } from '@persona-ingest/runtime'
+import { createLogger, createRegistry } from '@persona-ingest/service'
 
 const { SECRET: PERSONA_WEBHOOK_SECRETS, PORT, REDIS_URL } = process.env
 const env = readEnv({ PERSONA_WEBHOOK_SECRETS, PORT, REDIS_URL, HOST: '127.0.0.1' })

@@ -15,7 +15,7 @@ async function startApps() {
   const { startPostgres, startRedis, eventually } = await import('@persona-ingest/testkit')
   const { migrate, openDatabase } = await import('@persona-ingest/database')
   const { createProducer } = await import('@persona-ingest/queue')
-  const { createLogger, createRegistry } = await import('@persona-ingest/runtime')
+  const { createLogger, createRegistry } = await import('@persona-ingest/service')
   const { signatureHeader } = await import('@persona-ingest/persona')
   const ingress = await import('../../apps/ingress/src/index.ts')
   const worker = await import('../../apps/worker/src/index.ts')

@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { pinoPretty } from './pretty-log.ts'
 import { dieWithOwner } from '@persona-ingest/testkit'
 import { repositoryRoot } from './dev-folder.ts'
-import type { EnvSource } from '@persona-ingest/runtime'
+import type { EnvSource } from '@persona-ingest/service'
 import type { Session } from './session.ts'
 
 /** The reason of a stop because an app ended that should still run. */

@@ -9,7 +9,7 @@ import {
   secretList,
   word,
   type EnvSource,
-} from '@persona-ingest/runtime'
+} from '@persona-ingest/service'
 
 /** What `dev` itself reads; everything else that is set reaches the apps as it is. */
 export const envSchema = Type.Object({

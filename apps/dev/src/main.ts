@@ -1,4 +1,4 @@
-import { exitOnInvalidEnv } from '@persona-ingest/runtime'
+import { exitOnInvalidEnv } from '@persona-ingest/service'
 import { readEnv } from './env.ts'
 import { runDev } from './run-dev.ts'
 import { say } from './say.ts'

@@ -1,6 +1,6 @@
 import { fastify, type FastifyInstance } from 'fastify'
 import type { Producer } from '@persona-ingest/queue'
-import { Readiness, type Logger, type Registry } from '@persona-ingest/runtime'
+import { Readiness, type Logger, type Registry } from '@persona-ingest/service'
 import { Backlog } from './delivery/backlog.ts'
 import { ClockSkew } from './delivery/clock-skew.ts'
 import { LoopLateness } from './delivery/loop-lateness.ts'

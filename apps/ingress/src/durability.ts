@@ -1,5 +1,5 @@
 import type { Producer } from '@persona-ingest/queue'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 
 const RETRY_MS = 5000
 

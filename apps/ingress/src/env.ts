@@ -17,7 +17,7 @@ import {
   trustProxy,
   word,
   type EnvSource,
-} from '@persona-ingest/runtime'
+} from '@persona-ingest/service'
 
 /** Every variable that the ingress reads. @see docs/contract.md#3-environment-and-processes for what each means */
 export const envSchema = Type.Object({

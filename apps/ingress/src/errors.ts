@@ -1,4 +1,4 @@
-import { CodedError } from '@persona-ingest/runtime'
+import { CodedError } from '@persona-ingest/core'
 
 type ErrorRow = {
   readonly status: number

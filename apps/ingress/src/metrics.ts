@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/runtime'
+import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/service'
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5]
 /** From "their clock is ahead of ours" over "fresh" to the end of the tolerance. */

@@ -1,5 +1,5 @@
 import { createProducer, type Producer } from '@persona-ingest/queue'
-import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
+import { describeError, RepeatedLine, type Logger } from '@persona-ingest/service'
 import type { IngressEnv } from './env.ts'
 
 /** A count of the backlog (0.5 s at most) comes before it; both fit into a delivery's patience. */

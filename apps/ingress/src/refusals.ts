@@ -1,4 +1,4 @@
-import { RepeatedLine, type Logger } from '@persona-ingest/runtime'
+import { RepeatedLine, type Logger } from '@persona-ingest/service'
 import { DELIVERY_ROUTE, type IngressErrorCode } from './errors.ts'
 import type { IngressMetrics } from './metrics.ts'
 

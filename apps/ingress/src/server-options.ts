@@ -7,7 +7,7 @@ import {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import { BoundedRequest } from './bounded-request.ts'
 import { answerClientError } from './client-error.ts'
 import { AddressSet } from './delivery/source-address.ts'

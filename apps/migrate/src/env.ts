@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { postgresUrl } from '@persona-ingest/database'
-import { loadEnv, logLevel, type EnvSource } from '@persona-ingest/runtime'
+import { loadEnv, logLevel, type EnvSource } from '@persona-ingest/service'
 
 /** Every variable that the migration command reads. */
 export const envSchema = Type.Object({ DATABASE_URL: postgresUrl(), LOG_LEVEL: logLevel() })

@@ -1,4 +1,4 @@
-import { createLogger, exitOnInvalidEnv } from '@persona-ingest/runtime'
+import { createLogger, exitOnInvalidEnv } from '@persona-ingest/service'
 import { readEnv } from './env.ts'
 import { explainFailure, migratePatiently } from './migrate-patiently.ts'
 

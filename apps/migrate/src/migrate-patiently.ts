@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { failureOf, migrate } from '@persona-ingest/database'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import { isAway } from './is-away.ts'
 
 const WAIT_MS = 2_000

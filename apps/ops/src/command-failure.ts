@@ -1,4 +1,4 @@
-import { describeError, EnvironmentError } from '@persona-ingest/runtime'
+import { describeError, EnvironmentError } from '@persona-ingest/service'
 
 /** A command could not do what it was asked: exit code 1. The message is one line of our own words. */
 export class CommandFailure extends Error {

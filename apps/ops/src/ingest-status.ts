@@ -1,6 +1,6 @@
 import { countOpenDeadLetters, failureOf, readEventStatistics, type PrismaClient } from '@persona-ingest/database'
 import { QueueUnavailableError, type QueueRestraint, type QueueView } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 
 /** Whether a server answers, and what is wrong where it does not. */
 export type Reachability = { readonly reachable: boolean; readonly fault: string | null }
@@ -96,7 +96,11 @@ export async function readDatabaseStatus(prisma: PrismaClient): Promise<Database
   const answer = askDatabase(prisma).catch((error: unknown) => {
     return { database: away(failureOf(error).description), ...nothing }
   })
-  return await withDeadline(answer, ANSWER_TIMEOUT_MS, () => {
-    return { database: away('the database does not answer in time'), ...nothing }
-  })
+  return await withDeadline(
+    ANSWER_TIMEOUT_MS,
+    () => answer,
+    () => {
+      return { database: away('the database does not answer in time'), ...nothing }
+    },
+  )
 }

@@ -1,4 +1,4 @@
-import { createLogger, EnvironmentError } from '@persona-ingest/runtime'
+import { createLogger, EnvironmentError } from '@persona-ingest/service'
 import { CommanderError } from 'commander'
 import { failureMessage } from './command-failure.ts'
 import type { OpsDeps } from './ops-deps.ts'

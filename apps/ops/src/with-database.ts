@@ -1,5 +1,5 @@
 import { failureOf, SealedDataError, UnsuitableSessionError, type PrismaClient } from '@persona-ingest/database'
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 import { CommandFailure } from './command-failure.ts'
 import type { OpsDeps } from './ops-deps.ts'
 
@@ -34,8 +34,8 @@ export async function withDatabase<T>(
     throw error instanceof CommandFailure ? error : databaseFailure(error)
   } finally {
     await withDeadline(
-      database.close().catch(() => undefined),
       CLOSE_TIMEOUT_MS,
+      () => database.close().catch(() => undefined),
       () => undefined,
     )
   }

@@ -15,7 +15,8 @@ import {
   type DatabaseOptions,
 } from '@persona-ingest/database'
 import { createConsumer, type Consumer } from '@persona-ingest/queue'
-import { Readiness, withDeadline, type Logger, type Registry } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
+import { Readiness, type Logger, type Registry } from '@persona-ingest/service'
 import { BATCHES_IN_FLIGHT, commitLanes } from './commit-lanes.ts'
 import type { WorkerEnv } from './env.ts'
 import type { EventStore } from './event-store.ts'
@@ -87,9 +88,13 @@ function eventStore({ prisma }: Database): EventStore {
 
 /** A scrape must not wait for a database that does not answer, least of all then. */
 async function withinScrape<T>(answer: Promise<T>): Promise<T> {
-  return withDeadline(answer, SCRAPE_DEADLINE_MS, () => {
-    throw new Error('the database did not answer within the time of a scrape')
-  })
+  return withDeadline(
+    SCRAPE_DEADLINE_MS,
+    () => answer,
+    () => {
+      throw new Error('the database did not answer within the time of a scrape')
+    },
+  )
 }
 
 function logOutages(logger: Logger) {
@@ -108,6 +113,8 @@ async function tellIfUnusable(store: EventStore, logger: Logger, draining: Abort
     if (!draining.aborted) logger.warn({ description }, 'database takes no writes at the start')
   }
 }
+
+const closeInTime = async (close: () => Promise<unknown>) => withDeadline(DATABASE_CLOSE_MS, close, () => undefined)
 
 /** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
@@ -164,8 +171,8 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       setTimeout(() => handBack.handBackAll(), env.DRAIN_TIMEOUT_MS * GIVE_UP_AFTER).unref()
       const isSettled = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
       if (!isSettled) logger.warn('closed with deliveries held; they come back when their locks run out')
-      await withDeadline(pruning.stop(), DATABASE_CLOSE_MS, () => undefined)
-      await withDeadline(database.close(), DATABASE_CLOSE_MS, () => undefined)
+      await closeInTime(() => pruning.stop())
+      await closeInTime(() => database.close())
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { PersonaEvent } from '@persona-ingest/persona'
-import { inSpan } from '@persona-ingest/runtime'
+import { inSpan } from '@persona-ingest/service'
 import type { EventStore, StoreVerdict } from './event-store.ts'
 import { GroupCommit } from './group-commit.ts'
 import type { WorkerMetrics } from './metrics.ts'

@@ -12,7 +12,7 @@ import {
   positiveInteger,
   word,
   type EnvSource,
-} from '@persona-ingest/runtime'
+} from '@persona-ingest/service'
 
 /** A hundred years: beyond it a time of day can't be told any more. */
 const MAX_DAYS = 36_500

@@ -7,7 +7,7 @@ import {
   exitOnUncaught,
   startOperationsServer,
   startTracing,
-} from '@persona-ingest/runtime'
+} from '@persona-ingest/service'
 import { buildWorker } from './app.ts'
 import { readEnv, wantsTraces } from './env.ts'
 

@@ -1,5 +1,5 @@
 import type { QueueView } from '@persona-ingest/queue'
-import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/runtime'
+import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/service'
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86_400]
 const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]

@@ -1,6 +1,6 @@
 import type { Failure } from '@persona-ingest/database'
 import type { Consumer, HeldDelivery, Settlement } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 import type { EventStore } from './event-store.ts'
 import type { SettleContext } from './settle.ts'
 
@@ -18,7 +18,11 @@ export async function putBack(
 ): Promise<Settlement> {
   if (settlement.settle === 'done' || held.kind === 'replay') return settlement
   const answer = store.reduceDelivery(held).catch(() => null)
-  const body = await withDeadline(answer, ANSWER_WITHIN_MS, () => null)
+  const body = await withDeadline(
+    ANSWER_WITHIN_MS,
+    () => answer,
+    () => null,
+  )
   return body === null ? settlement : { ...settlement, body }
 }
 

@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerOptions } from '@persona-ingest/queue'
-import { describeError, RepeatedLine, type Logger } from '@persona-ingest/runtime'
+import { describeError, RepeatedLine, type Logger } from '@persona-ingest/service'
 
 type Listeners = {
   readonly [Name in 'onUnusable' | 'onUnreadable' | 'onUndecryptable' | 'onUnencrypted' | 'onError']: NonNullable<

@@ -8,7 +8,7 @@ import {
   type PruneReport,
   type RetentionLimits,
 } from '@persona-ingest/database'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import type { WorkerEnv } from './env.ts'
 import { repeatedly } from './repeatedly.ts'
 

@@ -1,5 +1,5 @@
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
-import { inSpan } from '@persona-ingest/runtime'
+import { inSpan } from '@persona-ingest/service'
 import { settleDelivery, type SettleContext } from './settle.ts'
 
 /** Settles a held delivery in a span that goes on the trace of the request that brought it. */

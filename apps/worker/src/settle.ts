@@ -1,6 +1,6 @@
 import { readEvent, UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
 import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import type { EventStore, StoreVerdict } from './event-store.ts'
 import { heapBytesOf, type ByteBudget } from './memory-budget.ts'
 import type { WorkerMetrics } from './metrics.ts'

@@ -1,5 +1,5 @@
 import { removeUnkeyedDigests, type PrismaClient, type RefreshReport } from '@persona-ingest/database'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import type { WorkerEnv } from './env.ts'
 
 const EVERY_MS = 30_000

@@ -1,5 +1,5 @@
 import type { Consumer, QueueRestraint } from '@persona-ingest/queue'
-import { RepeatedLine, type Logger } from '@persona-ingest/runtime'
+import { RepeatedLine, type Logger } from '@persona-ingest/service'
 
 /** Far above any batch, outages aside: those hold deliveries, and a worker that holds some is not asleep. */
 const ASLEEP_AFTER_MS = 60_000

@@ -1,4 +1,4 @@
-import { KeyRing } from '@persona-ingest/encryption'
+import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { PrismaClient } from './generated/client.ts'

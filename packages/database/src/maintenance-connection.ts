@@ -1,4 +1,4 @@
-import { KeyRing } from '@persona-ingest/encryption'
+import { KeyRing } from '@persona-ingest/core'
 import type { SqlExecutor } from './ingest/sql-executor.ts'
 import { statementName } from './prepared-statements.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './session-client.ts'

@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import type { HeldDelivery, Settlement } from './delivery.ts'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { readJobData, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
 
 type HeldJob =

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Delivery, Replay } from './delivery.ts'
@@ -125,7 +125,7 @@ function bindingOf({ kind, eventId, environment }: Pick<DeliveryData, 'kind' | '
 
 function writeBody(delivery: Delivery, keys: KeyRing): Pick<DeliveryData, 'encoding' | 'keyId' | 'body'> {
   const bytes = Buffer.from(delivery.body.buffer, delivery.body.byteOffset, delivery.body.byteLength)
-  const sealed = keys.seal(bytes, bindingOf(delivery))
+  const sealed = keys.encrypt(bytes, bindingOf(delivery))
   if (sealed !== null) return { encoding: 'sealed', keyId: sealed.keyId, body: sealed.bytes.toString('base64') }
   const encoding = isUtf8(bytes) ? ('utf8' as const) : ('base64' as const)
   return { encoding, body: bytes.toString(encoding) }
@@ -133,7 +133,7 @@ function writeBody(delivery: Delivery, keys: KeyRing): Pick<DeliveryData, 'encod
 
 function readBody(data: DeliveryData, keys: KeyRing): Uint8Array | null {
   if (data.encoding !== 'sealed') return Buffer.from(data.body, data.encoding)
-  return keys.open({ keyId: data.keyId ?? '', bytes: Buffer.from(data.body, 'base64') }, bindingOf(data))
+  return keys.decrypt({ keyId: data.keyId ?? '', bytes: Buffer.from(data.body, 'base64') }, bindingOf(data))
 }
 
 function writeDelivery(delivery: Delivery, attemptsMade: number, keys: KeyRing): DeliveryData {

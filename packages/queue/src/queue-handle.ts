@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { within } from './deadline.ts'
-import { KeyRing } from '@persona-ingest/encryption'
+import { KeyRing } from '@persona-ingest/core'
 import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
 import { QueueUnavailableError } from './queue-unavailable-error.ts'
 import { connected, failFastConnection } from './redis-connection.ts'

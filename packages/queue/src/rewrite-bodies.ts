@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import type { Settlement } from './delivery.ts'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { withBodies } from './job-data.ts'
 
 function bodyOf(settlement: Settlement): Uint8Array | undefined {

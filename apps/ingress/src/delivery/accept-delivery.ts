@@ -1,6 +1,6 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import { QueueUnavailableError, type Delivery, type Producer } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 import { IngressError } from '../errors.ts'
 import type { IngressMetrics } from '../metrics.ts'
 import type { Backlog } from './backlog.ts'
@@ -58,7 +58,11 @@ export async function acceptDelivery(
   deps: AcceptDeps,
 ): Promise<void> {
   const accepting = deps.backlog.refuseOverLimit().then(async () => enqueue(delivery, deps))
-  await withDeadline(accepting, deps.patience.forDelivery(readingMs, verifyingMs), () => {
-    throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
-  })
+  await withDeadline(
+    deps.patience.forDelivery(readingMs, verifyingMs),
+    () => accepting,
+    () => {
+      throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
+    },
+  )
 }

@@ -1,5 +1,5 @@
 import { QueueUnavailableError, type Producer } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 import { IngressError } from '../errors.ts'
 
 /** The count may be 1 s old. @see docs/contract.md#3-environment-and-processes */
@@ -42,7 +42,7 @@ export class Backlog {
 
   async #askCount(): Promise<number> {
     try {
-      const counts = await withDeadline(this.#producer.counts(), COUNT_DEADLINE_MS, tooSlow)
+      const counts = await withDeadline(COUNT_DEADLINE_MS, () => this.#producer.counts(), tooSlow)
       return counts.waiting + counts.active + counts.delayed
     } catch (error) {
       throw new IngressError('QUEUE_UNAVAILABLE', error)

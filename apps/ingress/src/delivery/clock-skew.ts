@@ -1,5 +1,5 @@
 import type { SignatureVerdict } from '@persona-ingest/persona'
-import type { Gauge, Histogram, Logger } from '@persona-ingest/runtime'
+import type { Gauge, Histogram, Logger } from '@persona-ingest/service'
 
 /** How many authentic signatures are remembered, for how long, and how many are needed before anything is said. */
 const WINDOW = 50

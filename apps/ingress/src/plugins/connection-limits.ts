@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { RepeatedLine } from '@persona-ingest/runtime'
+import { RepeatedLine } from '@persona-ingest/service'
 import { admitRequests, isReceiving, stopParsing } from '../node-http-quirks.ts'
 
 /**

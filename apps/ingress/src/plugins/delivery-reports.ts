@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { RepeatedLine } from '@persona-ingest/runtime'
+import { RepeatedLine } from '@persona-ingest/service'
 import { newDeliveryRecord, type DeliveryRecord } from '../delivery/delivery-record.ts'
 import { errorRow, type IngressErrorCode } from '../errors.ts'
 import type { IngressMetrics } from '../metrics.ts'

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import type { Readiness } from '@persona-ingest/runtime'
+import type { Readiness } from '@persona-ingest/service'
 import { HeldDeliveries } from '../delivery/held-deliveries.ts'
 
 /** How long clients in the middle of a request may go on, at most, once nothing of theirs can be accepted any more. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import type { Producer } from '@persona-ingest/queue'
-import type { Logger } from '@persona-ingest/runtime'
+import type { Logger } from '@persona-ingest/service'
 import { watchDurability } from '../durability.ts'
 import type { IngressEnv } from '../env.ts'
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { quarantineReasons, withholder, type Environment, type SigningSecret } from '@persona-ingest/persona'
-import { currentTraceParent } from '@persona-ingest/runtime'
+import { currentTraceParent } from '@persona-ingest/service'
 import { Type, type Static } from '@sinclair/typebox'
 import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
 import { BodyBudget } from '../delivery/body-budget.ts'

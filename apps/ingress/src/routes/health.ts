@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { readinessAnswer } from '@persona-ingest/runtime'
+import { readinessAnswer } from '@persona-ingest/service'
 
 /** `GET /livez` and `GET /readyz` on the public port, for load balancers that reach no other. */
 export async function healthRoutes(app: FastifyInstance): Promise<void> {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { QueueUnavailableError, type Delivery } from '@persona-ingest/queue'
-import { createRegistry, Readiness } from '@persona-ingest/runtime'
+import { createRegistry, Readiness } from '@persona-ingest/service'
 import { eventually } from '@persona-ingest/testkit'
 import { acceptDelivery, deliveryOf } from '../../src/delivery/accept-delivery.ts'
 import { Patience } from '../../src/delivery/patience.ts'

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { createLogger, createRegistry, Gauge, Histogram } from '@persona-ingest/runtime'
+import { createLogger, createRegistry, Gauge, Histogram } from '@persona-ingest/service'
 import { ClockSkew } from '../../src/delivery/clock-skew.ts'
 
 const NOW_MS = Date.UTC(2026, 1, 3)

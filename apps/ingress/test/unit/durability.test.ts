@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createLogger } from '@persona-ingest/runtime'
+import { createLogger } from '@persona-ingest/service'
 import type { QueueDurability } from '@persona-ingest/queue'
 import { eventually } from '@persona-ingest/testkit'
 import { watchDurability } from '../../src/durability.ts'

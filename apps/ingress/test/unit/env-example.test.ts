@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { loadEnv } from '@persona-ingest/runtime'
+import { loadEnv } from '@persona-ingest/service'
 import type { TObject } from '@sinclair/typebox'
 import t from 'tap'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EnvironmentError } from '@persona-ingest/runtime'
+import { EnvironmentError } from '@persona-ingest/service'
 import { DEVELOPMENT_SECRET, readEnv } from '../../src/index.ts'
 
 const ONE = 'wbhsec_00000000-one'

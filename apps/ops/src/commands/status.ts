@@ -1,4 +1,4 @@
-import { withDeadline } from '@persona-ingest/runtime'
+import { withDeadline } from '@persona-ingest/core'
 import type { Command } from 'commander'
 import { CommandFailure } from '../command-failure.ts'
 import { formatDuration } from '../format-duration.ts'
@@ -29,7 +29,11 @@ async function readStatus(deps: OpsDeps): Promise<IngestStatus> {
     return { redis, database: reachability, queue, ...known }
   } finally {
     const closed = Promise.allSettled([producer.close(), database.close()])
-    await withDeadline(closed, CLOSE_TIMEOUT_MS, () => undefined)
+    await withDeadline(
+      CLOSE_TIMEOUT_MS,
+      () => closed,
+      () => undefined,
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-import { EnvironmentError } from '@persona-ingest/runtime'
+import { EnvironmentError } from '@persona-ingest/service'
 import t from 'tap'
 import { isColorUnwanted, readEnv } from '../../src/env.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { createProducer } from '@persona-ingest/queue'
-import { createLogger, createRegistry } from '@persona-ingest/runtime'
+import { createLogger, createRegistry } from '@persona-ingest/service'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import { expectedRows, rowsSql } from '../../../../packages/database/test/model/expected-rows.ts'
 import { bodyOf, history, renamed, type AbstractEvent } from '../../../../packages/database/test/model/history.ts'

@@ -1,7 +1,7 @@
 import { openDatabase, storeDeadLetter, storeEvents } from '@persona-ingest/database'
 import { readEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
-import { createLogger } from '@persona-ingest/runtime'
+import { createLogger } from '@persona-ingest/service'
 import { Client } from 'pg'
 import t from 'tap'
 import { scheduledPrune } from '../../src/scheduled-prune.ts'

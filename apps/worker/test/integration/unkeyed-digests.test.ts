@@ -1,5 +1,5 @@
 import { openDatabase } from '@persona-ingest/database'
-import { createLogger } from '@persona-ingest/runtime'
+import { createLogger } from '@persona-ingest/service'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
 import t from 'tap'
 import { unkeyedDigestRemoval } from '../../src/unkeyed-digests.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { createRegistry, Readiness, type Registry } from '@persona-ingest/runtime'
+import { createRegistry, Readiness, type Registry } from '@persona-ingest/service'
 import t from 'tap'
 import { createMetrics as createIngressMetrics } from '../../../ingress/src/metrics.ts'
 import { createMetrics as createWorkerMetrics } from '../../src/metrics.ts'

@@ -1,4 +1,4 @@
-import { createLogger } from '@persona-ingest/runtime'
+import { createLogger } from '@persona-ingest/service'
 import t from 'tap'
 import { queueReports } from '../../src/queue-trouble.ts'
 

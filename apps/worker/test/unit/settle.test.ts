@@ -1,6 +1,6 @@
 import { failureOf, type DeadLetter } from '@persona-ingest/database'
 import type { HeldDelivery } from '@persona-ingest/queue'
-import { createLogger, createRegistry } from '@persona-ingest/runtime'
+import { createLogger, createRegistry } from '@persona-ingest/service'
 import t from 'tap'
 import { ByteBudget } from '../../src/memory-budget.ts'
 import { createMetrics } from '../../src/metrics.ts'

@@ -1,5 +1,5 @@
 import type { QueueRestraint } from '@persona-ingest/queue'
-import { createLogger } from '@persona-ingest/runtime'
+import { createLogger } from '@persona-ingest/service'
 import t from 'tap'
 import { createWatchdog, isAsleep } from '../../src/watchdog.ts'
 

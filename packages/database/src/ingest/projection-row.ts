@@ -1,6 +1,6 @@
 import type { Clock, ObjectFamily, ObjectState, Snapshot } from '@persona-ingest/persona'
 import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { sealBytes, sealDocument, type Place } from '../sealing/sealed-document.ts'
 import { clockColumns, projectionTables, type ClockPrefix } from './projection-columns.ts'
 

@@ -1,4 +1,4 @@
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import {
   compareClockedClaims,
   compareClocks,

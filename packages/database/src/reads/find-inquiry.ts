@@ -1,6 +1,6 @@
 import { parseExact } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { keysOf, openDocument, type SealedTable } from '../sealing/sealed-document.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 

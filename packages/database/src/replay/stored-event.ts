@@ -1,4 +1,4 @@
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { readEvent, UnusableEventError, type Environment, type PersonaEvent } from '@persona-ingest/persona'
 import { openDocument, SealedDataError } from '../sealing/sealed-document.ts'
 

@@ -1,4 +1,4 @@
-import type { KeyRing } from '@persona-ingest/encryption'
+import type { KeyRing } from '@persona-ingest/core'
 import { canonicalText } from '@persona-ingest/persona'
 
 /** The columns whose documents are sealed where there are keys, by table. */
@@ -44,7 +44,7 @@ const comparable = (text: string, [table]: Place): string => (table === 'events'
  */
 export function sealDocument(text: string, place: Place, keys: KeyRing): string {
   if (keys.newestId === null || text === EMPTY) return text
-  const sealed = keys.sealComparably(Buffer.from(comparable(text, place)), place.join(' '))
+  const sealed = keys.encryptDeterministically(Buffer.from(comparable(text, place)), place.join(' '))
   return sealed === null ? text : JSON.stringify(documentPrefix(sealed.keyId) + sealed.bytes.toString('base64'))
 }
 
@@ -52,7 +52,7 @@ export function sealDocument(text: string, place: Place, keys: KeyRing): string 
 export function openDocument(text: string, place: Place, keys: KeyRing): string {
   if (!text.startsWith('"')) return text
   const [keyId = '', base64 = ''] = (JSON.parse(text) as string).split(':')
-  const opened = keys.open({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
+  const opened = keys.decrypt({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
   if (opened === null) throw new SealedDataError(place, keyId, keys)
   return opened.toString()
 }
@@ -63,7 +63,7 @@ const MARK = Buffer.from(MARK_TEXT)
 
 /** The bytes that a column gets for a body's: the same, or with keys sealed ones. */
 export function sealBytes(bytes: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
-  const sealed = keys.seal(bytes, place.join(' '))
+  const sealed = keys.encrypt(bytes, place.join(' '))
   return sealed === null ? bytes : Buffer.concat([bytesPrefix(sealed.keyId), sealed.bytes])
 }
 
@@ -79,7 +79,7 @@ export function openBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
   const seal = sealOf(bytes)
   if (seal === null) return stored
-  const opened = keys.open({ keyId: seal.keyId, bytes: bytes.subarray(seal.begin) }, place.join(' '))
+  const opened = keys.decrypt({ keyId: seal.keyId, bytes: bytes.subarray(seal.begin) }, place.join(' '))
   if (opened === null) throw new SealedDataError(place, seal.keyId, keys)
   return opened
 }

@@ -1,4 +1,4 @@
-import { KeyRing } from '@persona-ingest/encryption'
+import { KeyRing } from '@persona-ingest/core'
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import {

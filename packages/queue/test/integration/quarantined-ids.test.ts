@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { NO_KEYS } from '@persona-ingest/encryption'
+import { NO_KEYS } from '@persona-ingest/core'
 import { everyKey, eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue } from 'bullmq'
 import t from 'tap'

@@ -1,4 +1,4 @@
-import { NO_KEYS } from '@persona-ingest/encryption'
+import { NO_KEYS } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue, Worker } from 'bullmq'
 import t from 'tap'

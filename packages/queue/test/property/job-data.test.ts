@@ -1,4 +1,4 @@
-import { NO_KEYS } from '@persona-ingest/encryption'
+import { NO_KEYS } from '@persona-ingest/core'
 import * as fc from 'fast-check'
 import t from 'tap'
 import type { Delivery } from '../../src/delivery.ts'

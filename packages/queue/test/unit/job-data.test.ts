@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { KeyRing, NO_KEYS } from '@persona-ingest/encryption'
+import { KeyRing, NO_KEYS } from '@persona-ingest/core'
 import t from 'tap'
 import type { Delivery, Replay } from '../../src/delivery.ts'
 import { groupJobId, jobIdOf, readJobData, sizeOfJob, writeGroupData, writeJobData } from '../../src/job-data.ts'

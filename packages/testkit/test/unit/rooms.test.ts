@@ -5,18 +5,19 @@ import t from 'tap'
 
 /** The picture of docs/architecture.md: which room may use which, in code that is shipped. */
 const MAY_USE: Readonly<Record<string, readonly string[]>> = {
-  persona: [],
-  encryption: [],
-  runtime: [],
-  queue: ['persona', 'encryption'],
-  database: ['persona', 'encryption'],
+  core: [],
+  service: ['core'],
+  persona: ['core'],
+  queue: ['core', 'persona'],
+  database: ['core', 'persona'],
+  operations: ['core', 'persona', 'queue', 'database', 'service'],
   simulator: ['persona'],
-  testkit: ['database'],
-  ingress: ['persona', 'queue', 'runtime'],
-  worker: ['persona', 'queue', 'runtime', 'database'],
-  migrate: ['runtime', 'database'],
-  ops: ['persona', 'queue', 'runtime', 'database', 'simulator'],
-  dev: ['persona', 'queue', 'runtime', 'database', 'simulator', 'testkit'],
+  testkit: ['core', 'database'],
+  ingress: ['core', 'persona', 'queue', 'service'],
+  worker: ['core', 'persona', 'queue', 'service', 'database'],
+  migrate: ['core', 'service', 'database'],
+  ops: ['core', 'persona', 'queue', 'service', 'database', 'operations', 'simulator'],
+  dev: ['core', 'persona', 'queue', 'service', 'database', 'simulator', 'testkit'],
 }
 /** Libraries that only one room may know. */
 const KEPT_IN: Readonly<Record<string, readonly string[]>> = {
@@ -28,7 +29,7 @@ const KEPT_IN: Readonly<Record<string, readonly string[]>> = {
   fastify: ['ingress'],
   '@fastify/otel': ['ingress'],
   'bullmq-otel': ['queue'],
-  '@opentelemetry/sdk-trace-node': ['runtime'],
+  '@opentelemetry/sdk-trace-node': ['service'],
 }
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url))

@@ -1,4 +1,4 @@
-import { CodedError } from './coded-error.ts'
+import { CodedError } from '@persona-ingest/core'
 
 /** Every fault of the environment at once: `NAME: what is wrong`, never a value. */
 export class EnvironmentError extends CodedError {

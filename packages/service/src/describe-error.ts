@@ -1,4 +1,4 @@
-import { CodedError } from './coded-error.ts'
+import { CodedError } from '@persona-ingest/core'
 
 /** What may be known of an error outside the process. */
 export type ErrorDescription = {

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { CodedError, createLogger } from '../../src/index.ts'
+import { CodedError } from '@persona-ingest/core'
+import { createLogger } from '../../src/index.ts'
 
 const MARK = 'marked-value'
 

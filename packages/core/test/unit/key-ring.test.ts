@@ -7,55 +7,55 @@ const [a, b] = [aKey('a'), aKey('b')]
 const body = Buffer.from('{"name":"Zoe"}')
 
 t.test('the first key seals, every key opens', async (t) => {
-  const sealed = new KeyRing([a]).seal(body, 'evt_1')
+  const sealed = new KeyRing([a]).encrypt(body, 'evt_1')
   if (sealed === null) return t.fail('not sealed')
   t.equal(sealed.keyId, 'a')
   t.notMatch(sealed.bytes.toString('latin1'), 'Zoe')
-  for (const keys of [[a], [a, b], [b, a]]) t.strictSame(new KeyRing(keys).open(sealed, 'evt_1'), body)
-  t.equal(new KeyRing([b, a]).seal(body, 'evt_1')?.keyId, 'b')
+  for (const keys of [[a], [a, b], [b, a]]) t.strictSame(new KeyRing(keys).decrypt(sealed, 'evt_1'), body)
+  t.equal(new KeyRing([b, a]).encrypt(body, 'evt_1')?.keyId, 'b')
 })
 
 t.test('the same body is never the same text twice', async (t) => {
   const ring = new KeyRing([a])
-  t.strictNotSame(ring.seal(body, 'evt_1')?.bytes, ring.seal(body, 'evt_1')?.bytes)
+  t.strictNotSame(ring.encrypt(body, 'evt_1')?.bytes, ring.encrypt(body, 'evt_1')?.bytes)
 })
 
 t.test('sealed comparably it is, in the same place and under the same key only', async (t) => {
   const ring = new KeyRing([a])
-  const sealed = ring.sealComparably(body, 'evt_1')
+  const sealed = ring.encryptDeterministically(body, 'evt_1')
   if (sealed === null) return t.fail('not sealed')
-  t.strictSame(ring.sealComparably(body, 'evt_1'), sealed)
-  t.strictSame(ring.open(sealed, 'evt_1'), body)
+  t.strictSame(ring.encryptDeterministically(body, 'evt_1'), sealed)
+  t.strictSame(ring.decrypt(sealed, 'evt_1'), body)
   const noncesOf = (bytes: Buffer | undefined) => bytes?.subarray(0, 12).toString('hex')
   const others = [
-    ring.sealComparably(body, 'evt_2'),
-    ring.sealComparably(Buffer.from('{"name":"Zoo"}'), 'evt_1'),
-    new KeyRing([b]).sealComparably(body, 'evt_1'),
-    ring.seal(body, 'evt_1'),
+    ring.encryptDeterministically(body, 'evt_2'),
+    ring.encryptDeterministically(Buffer.from('{"name":"Zoo"}'), 'evt_1'),
+    new KeyRing([b]).encryptDeterministically(body, 'evt_1'),
+    ring.encrypt(body, 'evt_1'),
   ]
   t.equal(new Set([sealed, ...others].map((each) => noncesOf(each?.bytes))).size, 5)
-  t.equal(new KeyRing([]).sealComparably(body, 'evt_1'), null)
+  t.equal(new KeyRing([]).encryptDeterministically(body, 'evt_1'), null)
 })
 
 t.test('nothing else opens: another key, another place, a changed or a shortened text', async (t) => {
   const ring = new KeyRing([a])
-  const sealed = ring.seal(body, 'evt_1')
+  const sealed = ring.encrypt(body, 'evt_1')
   if (sealed === null) return t.fail('not sealed')
-  t.equal(new KeyRing([b]).open(sealed, 'evt_1'), null)
-  t.equal(new KeyRing([b]).open({ ...sealed, keyId: 'b' }, 'evt_1'), null)
-  t.equal(new KeyRing([]).open(sealed, 'evt_1'), null)
-  t.equal(ring.open(sealed, 'evt_2'), null)
+  t.equal(new KeyRing([b]).decrypt(sealed, 'evt_1'), null)
+  t.equal(new KeyRing([b]).decrypt({ ...sealed, keyId: 'b' }, 'evt_1'), null)
+  t.equal(new KeyRing([]).decrypt(sealed, 'evt_1'), null)
+  t.equal(ring.decrypt(sealed, 'evt_2'), null)
   const { bytes } = sealed
   for (let at = 0; at < bytes.length; at += 1) {
     const changed = Buffer.from(bytes)
     changed[at] = (changed[at] ?? 0) ^ 1
-    t.equal(ring.open({ ...sealed, bytes: changed }, 'evt_1'), null, `byte ${at}`)
-    t.equal(ring.open({ ...sealed, bytes: bytes.subarray(0, at) }, 'evt_1'), null, `${at} bytes`)
+    t.equal(ring.decrypt({ ...sealed, bytes: changed }, 'evt_1'), null, `byte ${at}`)
+    t.equal(ring.decrypt({ ...sealed, bytes: bytes.subarray(0, at) }, 'evt_1'), null, `${at} bytes`)
   }
 })
 
 t.test('without keys nothing is sealed; what is no key is refused and not repeated', async (t) => {
-  t.equal(new KeyRing([]).seal(body, 'evt_1'), null)
+  t.equal(new KeyRing([]).encrypt(body, 'evt_1'), null)
   for (const entry of ['', 'a', 'a:c2hvcnQ=', ':x', `${a}:x`]) t.throws(() => new KeyRing([entry]), RangeError)
   t.throws(() => new KeyRing([a, a]), /twice/)
   try {

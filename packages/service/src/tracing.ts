@@ -10,7 +10,7 @@ import {
   type Context,
   type Span,
 } from '@opentelemetry/api'
-import { withDeadline } from './deadline.ts'
+import { withDeadline } from '@persona-ingest/core'
 import type { EnvSource } from './env-source.ts'
 import type { Logger } from './logger.ts'
 import { RepeatedLine } from './repeated-line.ts'
@@ -76,8 +76,8 @@ export async function startTracing(options: {
     isOn: true,
     stop: async () =>
       withDeadline(
-        provider.shutdown().catch(() => undefined),
         STOP_DEADLINE_MS,
+        () => provider.shutdown().catch(() => undefined),
         () => undefined,
       ),
   }

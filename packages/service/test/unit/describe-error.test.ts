@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { CodedError, describeError } from '../../src/index.ts'
+import { CodedError } from '@persona-ingest/core'
+import { describeError } from '../../src/index.ts'
 
 const MARK = 'marked-value'
 

@@ -6,7 +6,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
 /** Bytes that only a holder of the key can read. */
-export type Sealed = { readonly keyId: string; readonly bytes: Buffer }
+export type Encrypted = { readonly keyId: string; readonly bytes: Buffer }
 
 /** A keyed digest. `keyId` names the key of the ring; it is null for the fallback key. */
 export type KeyedDigest = { readonly keyId: string | null; readonly bytes: Buffer }
@@ -56,7 +56,7 @@ export class KeyRing {
   }
 
   /** `boundTo` must be the same when it is opened: what is sealed can't be put into another's place. */
-  seal(bytes: Uint8Array, boundTo: string): Sealed | null {
+  encrypt(bytes: Uint8Array, boundTo: string): Encrypted | null {
     return this.#seal(bytes, boundTo, () => randomBytes(NONCE_BYTES))
   }
 
@@ -64,14 +64,14 @@ export class KeyRing {
    * Seals so that the same bytes in the same place under the same key give the same again: what a database compares
    * without a key. The nonce is a keyed hash of place and bytes, so two texts never share one but by chance.
    */
-  sealComparably(bytes: Uint8Array, boundTo: string): Sealed | null {
+  encryptDeterministically(bytes: Uint8Array, boundTo: string): Encrypted | null {
     const ofBytes = ({ nonces }: Key) =>
       createHmac('sha256', nonces).update(boundTo).update('\0').update(bytes).digest().subarray(0, NONCE_BYTES)
     return this.#seal(bytes, boundTo, ofBytes)
   }
 
   /** Null where no key of the ring opens it, or it is not what was sealed. */
-  open({ keyId, bytes }: Sealed, boundTo: string): Buffer | null {
+  decrypt({ keyId, bytes }: Encrypted, boundTo: string): Buffer | null {
     const key = this.#keys.get(keyId)
     if (key === undefined || bytes.length < NONCE_BYTES + TAG_BYTES) return null
     const nonce = bytes.subarray(0, NONCE_BYTES)
@@ -107,7 +107,7 @@ export class KeyRing {
     return keys.map(({ id, cipher }) => ({ keyId: id, bytes: digestUnder(cipher, purpose, bytes) }))
   }
 
-  #seal(bytes: Uint8Array, boundTo: string, nonceOf: (key: Key) => Buffer): Sealed | null {
+  #seal(bytes: Uint8Array, boundTo: string, nonceOf: (key: Key) => Buffer): Encrypted | null {
     const key = this.#newest
     if (key === undefined) return null
     const nonce = nonceOf(key)

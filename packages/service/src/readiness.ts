@@ -1,4 +1,4 @@
-import { withDeadline } from './deadline.ts'
+import { withDeadline } from '@persona-ingest/core'
 
 export type ReadinessOptions = {
   /** By the name that an operator reads: resolves while the thing can be used. */
@@ -14,7 +14,11 @@ async function passes(check: () => Promise<void>, timeoutMs: number): Promise<bo
     () => true,
     () => false,
   )
-  return withDeadline(passed, timeoutMs, () => false)
+  return withDeadline(
+    timeoutMs,
+    () => passed,
+    () => false,
+  )
 }
 
 /**

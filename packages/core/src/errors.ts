@@ -1,5 +1,5 @@
 /**
- * An error of our own: a stable `code` and a constant message that never quotes outside data.
+ * The base class of the project's errors: a stable `code` and a constant message that never quotes outside data.
  *
  * The logger keeps the message of these and of Node.js' system errors only; every other message may quote a payload.
  */

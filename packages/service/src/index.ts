@@ -1,5 +1,3 @@
-export { CodedError } from './coded-error.ts'
-export { withDeadline } from './deadline.ts'
 export { describeError, type ErrorDescription, type OwnErrors } from './describe-error.ts'
 export { drainOnSignals, type DrainOptions } from './drain-on-signals.ts'
 export {

@@ -130,7 +130,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     prefix: queuePrefix,
     encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
     concurrency: env.WORKER_CONCURRENCY,
-    maxHeldBytes,
+    maxInFlightBytes: maxHeldBytes,
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
     handle: (held) => handBack.settled(settleTraced(context, held)),
@@ -139,7 +139,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
   const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))
   const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
-  const bytes = { held: { taken: () => consumer.heldBytes(), limit: maxHeldBytes }, read: readBudget }
+  const bytes = { held: { taken: () => consumer.inFlightBytes(), limit: maxHeldBytes }, read: readBudget }
   const metrics = createMetrics(registry, { queue: consumer, readiness, bytes, openDeadLetters, driftedEvents })
   const commit = commitLanes({ store, outage, metrics })
   const context: SettleContext = { store, outage, readBudget, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics }
@@ -152,7 +152,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })
   return {
     readiness,
-    heldCount: () => consumer.heldCount(),
+    heldCount: () => consumer.inFlightCount(),
     start() {
       consumer.start()
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')

@@ -1,5 +1,5 @@
 import type { Failure } from '@persona-ingest/database'
-import type { Consumer, HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { Consumer, InFlightDelivery, DeliveryOutcome } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/core'
 import type { EventStore } from './event-store.ts'
 import type { SettleContext } from './settle.ts'
@@ -13,17 +13,17 @@ const ANSWER_WITHIN_MS = 2_000
  */
 export async function putBack(
   store: Pick<EventStore, 'reduceDelivery'>,
-  held: HeldDelivery,
-  settlement: Settlement,
-): Promise<Settlement> {
-  if (settlement.settle === 'done' || held.kind === 'replay') return settlement
+  held: InFlightDelivery,
+  outcome: DeliveryOutcome,
+): Promise<DeliveryOutcome> {
+  if (outcome.action === 'ack' || held.kind === 'replay') return outcome
   const answer = store.reduceDelivery(held).catch(() => null)
   const body = await withDeadline(
     ANSWER_WITHIN_MS,
     () => answer,
     () => null,
   )
-  return body === null ? settlement : { ...settlement, body }
+  return body === null ? outcome : { ...outcome, body }
 }
 
 /** Puts a delivery back without using up an attempt, and names what it waits for. */
@@ -31,13 +31,13 @@ export function defer(
   { logger, metrics }: Pick<SettleContext, 'logger' | 'metrics'>,
   { eventId, requestId }: { readonly eventId: string | null; readonly requestId?: string | undefined },
   { failure, delayMs }: { readonly failure: Failure; readonly delayMs: number },
-): Settlement {
+): DeliveryOutcome {
   const { description, key } = failure
   const reason = key === undefined ? 'unproven' : key.isHere ? 'not_decryptable' : 'key_missing'
   metrics.deferred.inc({ reason, key_id: key?.id ?? '' })
   const keyId = key === undefined ? {} : { keyId: key.id }
   logger.warn({ requestId, eventId, ...keyId, reason, description, delayMs }, 'event put back, no attempt used up')
-  return { settle: 'release', delayMs }
+  return { action: 'requeue', delayMs }
 }
 
 /**

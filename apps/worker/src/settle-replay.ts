@@ -1,23 +1,23 @@
-import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { InFlightDelivery, DeliveryOutcome } from '@persona-ingest/queue'
 import { heapBytesOf } from './memory-budget.ts'
 import { defer } from './put-back.ts'
 import type { SettleContext } from './settle.ts'
 import { takesEvents } from './store-batch.ts'
 
-export type HeldReplay = Extract<HeldDelivery, { kind: 'replay' }>
+export type HeldReplay = Extract<InFlightDelivery, { kind: 'replay' }>
 
-const DONE: Settlement = { settle: 'done' }
-const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
+const DONE: DeliveryOutcome = { action: 'ack' }
+const RELEASE: DeliveryOutcome = { action: 'requeue', delayMs: 0 }
 
 /** An attempt that was the event's own fault. It is in the log and stays there: giving up loses nothing. */
-function settleFailed(context: SettleContext, held: HeldReplay, description: string): Settlement {
+function settleFailed(context: SettleContext, held: HeldReplay, description: string): DeliveryOutcome {
   const { maxAttempts, logger, metrics } = context
   const attempts = held.attemptsMade + 1
   const { eventId } = held
   if (attempts < maxAttempts) {
     logger.warn({ eventId, attempts, description }, 'replay failed, retrying')
     metrics.retries.inc()
-    return { settle: 'retry', reason: description }
+    return { action: 'retry', reason: description }
   }
   metrics.replays.inc({ outcome: 'failed' })
   logger.error({ eventId, attempts, description }, 'replay failed, given up; the event is in the log')
@@ -28,7 +28,7 @@ function settleFailed(context: SettleContext, held: HeldReplay, description: str
  * Settles a replay: the event is read from the log, as it stands there now, and processed again. An outage costs time
  * only, and so does a key that is missing; an event that fails alone while others pass uses up its attempts.
  */
-export async function settleReplay(context: SettleContext, held: HeldReplay): Promise<Settlement> {
+export async function settleReplay(context: SettleContext, held: HeldReplay): Promise<DeliveryOutcome> {
   const { store, outage, readBudget, logger, metrics } = context
   const { eventId } = held
   const takeMemory = async (body: Uint8Array) => await readBudget.take(heapBytesOf(body))

@@ -1,5 +1,5 @@
 import { readEvent, UnusableEventError, type PersonaEvent } from '@persona-ingest/persona'
-import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { InFlightDelivery, DeliveryOutcome } from '@persona-ingest/queue'
 import type { Logger } from '@persona-ingest/service'
 import type { EventStore, StoreVerdict } from './event-store.ts'
 import { heapBytesOf, type ByteBudget } from './memory-budget.ts'
@@ -20,16 +20,16 @@ export type SettleContext = {
   readonly metrics: WorkerMetrics
 }
 
-type HeldBody = Exclude<HeldDelivery, { kind: 'replay' }>
+type HeldBody = Exclude<InFlightDelivery, { kind: 'replay' }>
 
 type Letter = { readonly reason: string; readonly error: string; readonly attempts: number }
 
-const DONE: Settlement = { settle: 'done' }
-const RELEASE: Settlement = { settle: 'release', delayMs: 0 }
+const DONE: DeliveryOutcome = { action: 'ack' }
+const RELEASE: DeliveryOutcome = { action: 'requeue', delayMs: 0 }
 /** A dead letter that can't be written is no reason to drop it, or to hold others up: it comes back, and rests meanwhile. */
 const LETTER_REST_MS = 5_000
 
-async function bury(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
+async function bury(context: SettleContext, held: HeldBody, letter: Letter): Promise<DeliveryOutcome> {
   const giveBack = await context.readBudget.take(heapBytesOf(held.body))
   try {
     return await keepLetter(context, held, letter)
@@ -38,7 +38,7 @@ async function bury(context: SettleContext, held: HeldBody, letter: Letter): Pro
   }
 }
 
-async function keepLetter(context: SettleContext, held: HeldBody, letter: Letter): Promise<Settlement> {
+async function keepLetter(context: SettleContext, held: HeldBody, letter: Letter): Promise<DeliveryOutcome> {
   const { store, outage, logger, metrics } = context
   const { eventId, environment, body, receivedAtMs, requestId } = held
   for (;;) {
@@ -54,7 +54,7 @@ async function keepLetter(context: SettleContext, held: HeldBody, letter: Letter
       if (failure.kind === 'event' || (await takesEvents(store))) {
         const { sqlState, description } = failure
         logger.error({ requestId, eventId, sqlState, description }, 'dead letter refused, trying again')
-        return { settle: 'release', delayMs: LETTER_REST_MS }
+        return { action: 'requeue', delayMs: LETTER_REST_MS }
       }
       if (!(await outage.wait(failure.description))) return RELEASE
     }
@@ -86,14 +86,14 @@ function noteStored(
 }
 
 /** Uses up one attempt; after the last one the event is a dead letter. */
-async function failAttempt(context: SettleContext, held: HeldBody, description: string): Promise<Settlement> {
+async function failAttempt(context: SettleContext, held: HeldBody, description: string): Promise<DeliveryOutcome> {
   const { logger, metrics, maxAttempts } = context
   const attempts = held.attemptsMade + 1
   if (attempts >= maxAttempts)
     return bury(context, held, { reason: 'ATTEMPTS_EXHAUSTED', error: description, attempts })
   logger.warn({ requestId: held.requestId, eventId: held.eventId, attempts, description }, 'event failed, retrying')
   metrics.retries.inc()
-  return { settle: 'retry', reason: description }
+  return { action: 'retry', reason: description }
 }
 
 type Committed = { readonly event: PersonaEvent; readonly verdict: StoreVerdict } | { readonly unread: unknown }
@@ -117,7 +117,7 @@ function tryReading(held: HeldBody): PersonaEvent | { readonly unread: unknown }
   }
 }
 
-async function settleEvent(context: SettleContext, held: HeldBody): Promise<Settlement> {
+async function settleEvent(context: SettleContext, held: HeldBody): Promise<DeliveryOutcome> {
   const attempts = held.attemptsMade + 1
   const committed = await readAndCommit(context, held)
   if ('unread' in committed) {
@@ -156,11 +156,11 @@ async function settleEvent(context: SettleContext, held: HeldBody): Promise<Sett
  * replay ──────────────────────────────────────────────► processed again, out of the log
  * ```
  */
-export async function settleDelivery(context: SettleContext, held: HeldDelivery): Promise<Settlement> {
+export async function settleDelivery(context: SettleContext, held: InFlightDelivery): Promise<DeliveryOutcome> {
   if (held.kind === 'replay') return settleReplay(context, held)
-  const settlement =
+  const outcome =
     held.kind === 'event'
       ? await settleEvent(context, held)
       : await bury(context, held, { reason: held.reason, error: 'the body is no usable event', attempts: 0 })
-  return await putBack(context.store, held, settlement)
+  return await putBack(context.store, held, outcome)
 }

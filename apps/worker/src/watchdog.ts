@@ -6,7 +6,7 @@ const ASLEEP_AFTER_MS = 60_000
 /** Every wait of ours is bounded and told as an outage long before: a statement's ends after 25 s. */
 const STUCK_AFTER_MS = 180_000
 
-type Watched = Pick<Consumer, 'heldCount' | 'lastSettledAtMs' | 'counts' | 'restraint' | 'takeBackPaused'>
+type Watched = Pick<Consumer, 'inFlightCount' | 'lastFinishedAtMs' | 'counts' | 'restraint' | 'takeBackPaused'>
 
 export type WatchdogOptions = {
   readonly consumer: Watched
@@ -26,14 +26,14 @@ export type WatchdogOptions = {
  * paused or limited from a dashboard lets no worker take more, and a fresh process would not take more either.
  */
 export async function isAsleep(
-  consumer: Pick<Watched, 'heldCount' | 'lastSettledAtMs' | 'counts'>,
+  consumer: Pick<Watched, 'inFlightCount' | 'lastFinishedAtMs' | 'counts'>,
   nowMs: number,
   restraint: QueueRestraint | null,
 ): Promise<boolean> {
   if (restraint !== null) return false
-  if (consumer.heldCount() > 0 || nowMs - consumer.lastSettledAtMs() < ASLEEP_AFTER_MS) return false
+  if (consumer.inFlightCount() > 0 || nowMs - consumer.lastFinishedAtMs() < ASLEEP_AFTER_MS) return false
   const counts = await consumer.counts().catch(() => null)
-  return counts !== null && counts.waiting > 0 && consumer.heldCount() === 0
+  return counts !== null && counts.waiting > 0 && consumer.inFlightCount() === 0
 }
 
 const RESTRAINT_WORDS = {
@@ -79,10 +79,10 @@ class Standstill {
 
   async lastsMs(): Promise<number> {
     const { consumer, canSettle } = this.#options
-    const settledAtMs = consumer.lastSettledAtMs()
+    const settledAtMs = consumer.lastFinishedAtMs()
     const progress = this.#options.progress()
     const hasMoved = settledAtMs !== this.#settledAtMs || progress !== this.#progress
-    const mayStandStill = consumer.heldCount() === 0 || hasMoved || !(await canSettle())
+    const mayStandStill = consumer.inFlightCount() === 0 || hasMoved || !(await canSettle())
     this.#settledAtMs = settledAtMs
     this.#progress = progress
     if (mayStandStill) this.#sinceMs = performance.now()
@@ -107,7 +107,7 @@ export function createWatchdog(options: WatchdogOptions): () => Promise<void> {
   const note = (kind: keyof typeof found, isFound: boolean) => {
     found[kind] = isFound ? found[kind] + 1 : 0
     if (found[kind] < 2) return
-    logger.fatal({ heldDeliveries: consumer.heldCount() }, WORDS[kind])
+    logger.fatal({ heldDeliveries: consumer.inFlightCount() }, WORDS[kind])
     end()
   }
   return async () => {

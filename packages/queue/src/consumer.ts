@@ -2,7 +2,7 @@ import type { Job } from 'bullmq'
 import { announcer } from './installations.ts'
 import { retryBackoff } from './backoff.ts'
 import { closeWorker } from './close-worker.ts'
-import type { Delivery, HeldDelivery, Settlement } from './delivery.ts'
+import type { Delivery, InFlightDelivery, DeliveryOutcome } from './delivery.ts'
 import { heldDeliveries, settlementOf } from './held-delivery.ts'
 import { HeldWorker } from './held-worker.ts'
 import { attemptsBefore, undecryptableJobId, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
@@ -36,11 +36,11 @@ export type ConsumerOptions = {
   /** Deliveries held at once; a job of several is taken as a whole, so that it may be some more. */
   readonly concurrency: number
   /** Size of the jobs held at once, in bytes; a larger job is held alone. */
-  readonly maxHeldBytes: number
-  /** Attempts that the caller grants; only stretches the backoff, the caller ends a delivery with `done`. */
+  readonly maxInFlightBytes: number
+  /** Attempts that the caller grants; only stretches the backoff, the caller ends a delivery with `ack`. */
   readonly maxAttempts: number
   /** Called once per held delivery; a rejection counts as `retry`. */
-  readonly handle: (held: HeldDelivery) => Promise<Settlement>
+  readonly handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>
   /** Keys that bodies are encrypted with in Redis; see {@link KeyRing}. Empty: bodies are not encrypted. */
   readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
@@ -106,17 +106,17 @@ export interface Consumer extends QueueView {
   /** Whether there is a connection right now. */
   isReady(): boolean
   /** Deliveries held now: taken, and not yet confirmed as settled. */
-  heldCount(): number
+  inFlightCount(): number
   /** Size of the jobs held now, in bytes as Redis holds them. */
-  heldBytes(): number
+  inFlightBytes(): number
   /** When this process last settled a delivery, in ms since 1970; its start if never. */
-  lastSettledAtMs(): number
+  lastFinishedAtMs(): number
   /**
-   * Hands every job of BullMQ's failed set to `handle`, with what BullMQ says about it, and removes it when it is `done`;
+   * Hands every job of BullMQ's failed set to `handle`, with what BullMQ says about it, and removes it when it is `ack`;
    * else it stays for the next sweep. A failed job kept under its id would silently swallow a redelivery. Returns how
    * many were removed.
    */
-  sweepFailed(handle: (held: HeldDelivery, reason: string) => Promise<Settlement>): Promise<number>
+  sweepFailed(handle: (held: InFlightDelivery, reason: string) => Promise<DeliveryOutcome>): Promise<number>
   /**
    * Stops taking, waits for what is held (`timeoutMs` at most), closes. Resolves to whether all was settled; what was
    * not comes back to the queue when its lock runs out. Never rejects, never hangs.
@@ -141,7 +141,7 @@ function restsAsItIs(job: Job, undecryptable: readonly UndecryptableDelivery[]):
   return undecryptable.length > 1 || (first !== undefined && undecryptableJobId(first) === job.id)
 }
 
-/** What BullMQ calls for each job: asks the caller for a settlement of each delivery and carries them out. */
+/** What BullMQ calls for each job: asks the caller for an outcome of each delivery and carries them out. */
 function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, onError }: Processing) {
   return async (job: Job, token: string): Promise<void> => {
     const back = async (delayMs: number) => await release(job, token, { delayMs, onError })
@@ -165,7 +165,7 @@ function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, o
     const settled = await Promise.all(
       deliveries.map(async (each) => ({
         held: each,
-        settlement: await settlementOf(options.handle, each, onError),
+        outcome: await settlementOf(options.handle, each, onError),
       })),
     )
     await settleJob({ job, token, settled, undecryptable, queueHandle, backoff, onError })
@@ -186,7 +186,7 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     autorun: false,
     skipVersionCheck: true,
     concurrency: options.concurrency,
-    maxHeldBytes: options.maxHeldBytes,
+    maxHeldBytes: options.maxInFlightBytes,
     lockDuration: options.lockDurationMs ?? 10_000,
     stalledInterval: options.stalledIntervalMs ?? 5000,
     // BullMQ's default of 1 gives a job up when its process was killed twice.
@@ -207,9 +207,9 @@ export function createConsumer(options: ConsumerOptions): Consumer {
     reduceQueued: async (reduce) => await reduceQueued({ queueHandle, reduce, onError }),
     takeBackPaused: async () => await takeBackPaused(queueHandle),
     isReady: () => connection.client.status === 'ready',
-    heldCount: () => worker.heldCount,
-    heldBytes: () => worker.heldBytes,
-    lastSettledAtMs: () => worker.lastSettledAtMs,
+    inFlightCount: () => worker.heldCount,
+    inFlightBytes: () => worker.heldBytes,
+    lastFinishedAtMs: () => worker.lastSettledAtMs,
     sweepFailed: async (handle) => await sweepFailed({ queueHandle, handle, onError }),
     async close({ timeoutMs }) {
       state.isClosing = true

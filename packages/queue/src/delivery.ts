@@ -20,24 +20,24 @@ export type Delivery =
 /** The wish that an event of the log be processed again. It names the event and carries none of it. */
 export type Replay = { readonly kind: 'replay'; readonly eventId: string }
 
-/** A delivery or replay that this process holds: nobody else gets it until it is settled, or this process dies. */
-export type HeldDelivery = (Delivery | Replay) & {
-  /** Attempts used up so far; 0 the first time, and still 0 after any number of releases. */
+/** A delivery or replay that this process has in flight: no other gets it until it is finished or the process dies. */
+export type InFlightDelivery = (Delivery | Replay) & {
+  /** Attempts used up so far; 0 the first time, and still 0 after any number of requeues. */
   readonly attemptsMade: number
-  /** How often a process died (or froze) while it held this delivery. */
+  /** How often a process died (or froze) while it had this delivery in flight. */
   readonly stalledCount: number
 }
 
 /**
- * What becomes of a held delivery.
+ * What the worker does with a delivery in flight.
  *
- * - `done`: stored, or kept as a dead letter; it leaves the queue.
+ * - `ack`: stored, or kept as a dead letter; it leaves the queue.
  * - `retry`: one attempt is used up; it comes back after the backoff. `reason` is kept in Redis: no personal data in it.
- * - `release`: goes back to the queue without using up an attempt, for `delayMs` (0: at once).
+ * - `requeue`: goes back to the queue without using up an attempt, for `delayMs` milliseconds (0: at once).
  *
- * Where `body` is given, the queue holds it in the place of the bytes received from then on.
+ * Where `body` is given, the queue keeps it in place of the received bytes.
  */
-export type Settlement =
-  | { readonly settle: 'done' }
-  | { readonly settle: 'retry'; readonly reason: string; readonly body?: Uint8Array | undefined }
-  | { readonly settle: 'release'; readonly delayMs: number; readonly body?: Uint8Array | undefined }
+export type DeliveryOutcome =
+  | { readonly action: 'ack' }
+  | { readonly action: 'retry'; readonly reason: string; readonly body?: Uint8Array | undefined }
+  | { readonly action: 'requeue'; readonly delayMs: number; readonly body?: Uint8Array | undefined }

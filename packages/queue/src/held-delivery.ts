@@ -1,11 +1,11 @@
 import type { Job } from 'bullmq'
-import type { HeldDelivery, Settlement } from './delivery.ts'
+import type { InFlightDelivery, DeliveryOutcome } from './delivery.ts'
 import type { KeyRing } from '@persona-ingest/core'
 import { readJobData, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
 
 type HeldJob =
   | {
-      readonly deliveries: readonly HeldDelivery[]
+      readonly deliveries: readonly InFlightDelivery[]
       readonly undecryptable: readonly UndecryptableDelivery[]
       readonly unencrypted: number
     }
@@ -29,16 +29,16 @@ export function heldDeliveries(job: Job, keys: KeyRing): HeldJob {
 
 /** The caller's word about a held delivery; a rejection is a `retry`. Never rejects. */
 export async function settlementOf(
-  handle: (held: HeldDelivery) => Promise<Settlement>,
-  held: HeldDelivery,
+  handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>,
+  held: InFlightDelivery,
   onError: (error: Error) => void,
-): Promise<Settlement> {
+): Promise<DeliveryOutcome> {
   try {
     return await handle(held)
   } catch (error) {
     // An error from afar may quote a person's data (PostgreSQL's do): only its kind is told.
     const kind = error instanceof Error ? error.name : typeof error
     onError(new Error(`Expected the handler of deliveries to settle, but it threw (${kind})`))
-    return { settle: 'retry', reason: `HANDLER_THREW ${kind}` }
+    return { action: 'retry', reason: `HANDLER_THREW ${kind}` }
   }
 }

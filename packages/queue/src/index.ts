@@ -1,4 +1,4 @@
-export type { Delivery, HeldDelivery, Replay, Settlement } from './delivery.ts'
+export type { Delivery, InFlightDelivery, Replay, DeliveryOutcome } from './delivery.ts'
 export type { QueueRestraint } from './queue-restraint.ts'
 export type { UnencryptedDeliveries } from './unencrypted-deliveries.ts'
 export type { QueueCounts, QueueDurability, QueueView } from './queue-view.ts'

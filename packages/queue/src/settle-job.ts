@@ -1,5 +1,5 @@
 import type { Job } from 'bullmq'
-import type { HeldDelivery, Settlement } from './delivery.ts'
+import type { InFlightDelivery, DeliveryOutcome } from './delivery.ts'
 import { AttemptFailed } from './held-worker.ts'
 import type { JobKeys, UndecryptableDelivery } from './job-data.ts'
 import { jobKeys } from './job-keys.ts'
@@ -9,7 +9,7 @@ import { release } from './release.ts'
 import { rewriteBodies } from './rewrite-bodies.ts'
 
 /** A held delivery and what is to become of it. */
-export type Settled = { readonly held: HeldDelivery; readonly settlement: Settlement }
+export type Settled = { readonly held: InFlightDelivery; readonly outcome: DeliveryOutcome }
 
 /** How long a job rests that this program can't read, or whose bodies it can't decrypt. */
 export const UNREADABLE_PAUSE_MS = 30_000
@@ -28,21 +28,21 @@ type SettleJobOptions = {
 
 /** The rest that all deliveries of a job want alike, or null where they differ in anything. */
 function commonRelease(settled: readonly Settled[]): number | null {
-  const rests = new Set(settled.map(({ settlement }) => (settlement.settle === 'release' ? settlement.delayMs : null)))
+  const rests = new Set(settled.map(({ outcome }) => (outcome.action === 'requeue' ? outcome.delayMs : null)))
   const [delayMs = null] = rests
   return rests.size === 1 ? delayMs : null
 }
 
-function isDone({ settlement }: Settled): boolean {
-  return settlement.settle === 'done'
+function isDone({ outcome }: Settled): boolean {
+  return outcome.action === 'ack'
 }
 
 /** A job of its own for a delivery that must not keep its companions, or be kept by them. */
-function jobApart({ held, settlement }: Settled, backoff: (attemptsMade: number) => number, keys: JobKeys) {
-  if (settlement.settle === 'done') throw new RangeError('Expected a delivery that is not done')
-  const delivery = held.kind === 'replay' ? held : { ...held, body: settlement.body ?? held.body }
-  const attemptsMade = held.attemptsMade + (settlement.settle === 'retry' ? 1 : 0)
-  const delayMs = settlement.settle === 'retry' ? backoff(attemptsMade) : settlement.delayMs
+function jobApart({ held, outcome }: Settled, backoff: (attemptsMade: number) => number, keys: JobKeys) {
+  if (outcome.action === 'ack') throw new RangeError('Expected a delivery that is not done')
+  const delivery = held.kind === 'replay' ? held : { ...held, body: outcome.body ?? held.body }
+  const attemptsMade = held.attemptsMade + (outcome.action === 'retry' ? 1 : 0)
+  const delayMs = outcome.action === 'retry' ? backoff(attemptsMade) : outcome.delayMs
   return newSingleJob(delivery, { attemptsMade, delayMs }, keys)
 }
 
@@ -58,11 +58,11 @@ export async function settleJob(options: SettleJobOptions): Promise<void> {
   const delayMs = commonRelease(settled)
   const [first] = settled
   const isAlone = settled.length === 1 && undecryptable.length === 0
-  const reason = isAlone && first?.settlement.settle === 'retry' ? first.settlement.reason : null
+  const reason = isAlone && first?.outcome.action === 'retry' ? first.outcome.reason : null
   // Should this fail, the job stays held until its lock runs out, and is handled again.
   if (delayMs !== null || reason !== null) {
-    const settlements = settled.map(({ settlement }) => settlement)
-    await rewriteBodies(job, settlements, queueHandle.keys)
+    const outcomes = settled.map(({ outcome }) => outcome)
+    await rewriteBodies(job, outcomes, queueHandle.keys)
   }
   if (delayMs !== null) return await release(job, token, { delayMs, onError })
   if (reason !== null) throw new AttemptFailed(reason)

@@ -1,5 +1,5 @@
 import type { Job } from 'bullmq'
-import type { HeldDelivery, Settlement } from './delivery.ts'
+import type { InFlightDelivery, DeliveryOutcome } from './delivery.ts'
 import { heldDeliveries } from './held-delivery.ts'
 import { onQueue, type QueueHandle } from './queue-handle.ts'
 import { rewriteBodies } from './rewrite-bodies.ts'
@@ -10,7 +10,7 @@ const SWEEP_SIZE = 50
 /** See `Consumer.sweepFailed`. */
 export async function sweepFailed(options: {
   queueHandle: QueueHandle
-  handle: (held: HeldDelivery, reason: string) => Promise<Settlement>
+  handle: (held: InFlightDelivery, reason: string) => Promise<DeliveryOutcome>
   onError: (error: unknown) => void
 }): Promise<number> {
   const { queue } = options.queueHandle
@@ -33,10 +33,10 @@ export async function sweepFailed(options: {
         await ask(async () => await job.retry('failed'))
         continue
       }
-      const settlements: Settlement[] = []
-      for (const each of held.deliveries) settlements.push(await options.handle(each, job.failedReason ?? ''))
-      await ask(async () => await rewriteBodies(job, settlements, options.queueHandle.keys))
-      if (settlements.some(({ settle }) => settle !== 'done')) continue
+      const outcomes: DeliveryOutcome[] = []
+      for (const each of held.deliveries) outcomes.push(await options.handle(each, job.failedReason ?? ''))
+      await ask(async () => await rewriteBodies(job, outcomes, options.queueHandle.keys))
+      if (outcomes.some(({ action }) => action !== 'ack')) continue
       await ask(async () => await job.remove())
       removed += 1
     } catch (error) {

@@ -3,8 +3,8 @@ import {
   createConsumer,
   createProducer,
   type ConsumerOptions,
-  type HeldDelivery,
-  type Settlement,
+  type InFlightDelivery,
+  type DeliveryOutcome,
 } from '../src/index.ts'
 
 let prefixes = 0
@@ -12,13 +12,16 @@ let prefixes = 0
 /** A producer and consumers on a queue of their own; what the consumers held is noted. */
 export function aQueue(t: TestScope, redis: RedisServer, options: Partial<ConsumerOptions> = {}) {
   const prefix = `test${(prefixes += 1)}`
-  const held: HeldDelivery[] = []
+  const held: InFlightDelivery[] = []
   const errors: Error[] = []
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix })
   t.teardown(() => producer.close())
-  const aConsumer = (handle: (held: HeldDelivery) => Promise<Settlement>, overrides: Partial<ConsumerOptions> = {}) => {
+  const aConsumer = (
+    handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>,
+    overrides: Partial<ConsumerOptions> = {},
+  ) => {
     const consumer = createConsumer({
-      maxHeldBytes: 64_000_000,
+      maxInFlightBytes: 64_000_000,
       encryptionKeys: [],
       redisUrl: redis.url,
       prefix,
@@ -40,7 +43,7 @@ export function aQueue(t: TestScope, redis: RedisServer, options: Partial<Consum
 }
 
 /** A handler that is always content. */
-export const done = async (): Promise<Settlement> => ({ settle: 'done' })
+export const done = async (): Promise<DeliveryOutcome> => ({ action: 'ack' })
 
 /** The counts of a queue in which nothing is left. */
 export const empty = { waiting: 0, active: 0, delayed: 0, failed: 0 }

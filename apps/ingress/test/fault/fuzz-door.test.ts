@@ -58,7 +58,7 @@ type Kept = Pick<Delivery, 'kind' | 'eventId'> & { readonly hash: string }
 async function keptInQueue(redisUrl: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, Kept>> {
   const kept = new Map<string, Kept>()
   const consumer = createConsumer({
-    maxHeldBytes: 64_000_000,
+    maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl,
     concurrency: 200,
@@ -67,7 +67,7 @@ async function keptInQueue(redisUrl: string, wanted: ReadonlySet<string>): Promi
       if (held.kind === 'replay') throw new Error('Expected deliveries only')
       const hash = sha256(held.body)
       kept.set(hash, { kind: held.kind, eventId: held.eventId, hash })
-      return { settle: 'release', delayMs: 3000 }
+      return { action: 'requeue', delayMs: 3000 }
     },
   })
   consumer.start()

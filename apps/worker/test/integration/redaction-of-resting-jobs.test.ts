@@ -151,9 +151,9 @@ t.test('a pass in which the database failed for one job is repeated until every 
     prefix,
     encryptionKeys: [],
     concurrency: 1,
-    maxHeldBytes: 1_000_000,
+    maxInFlightBytes: 1_000_000,
     maxAttempts: 1,
-    handle: async () => ({ settle: 'done' }),
+    handle: async () => ({ action: 'ack' }),
     onError: (error) => errors.push(error),
   })
   t.teardown(() => consumer.close({ timeoutMs: 1000 }))

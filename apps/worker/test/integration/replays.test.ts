@@ -103,7 +103,7 @@ t.test('a replay takes as much of the memory budget as a delivery of its event',
   const context = { store, outage, readBudget, metrics: { replays: unused }, logger: unused, maxAttempts: 1 }
   for (const [eventId, body] of Object.entries(bodies)) {
     const held = { kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 } as const
-    t.strictSame(await settleDelivery(context as unknown as SettleContext, held), { settle: 'done' })
+    t.strictSame(await settleDelivery(context as unknown as SettleContext, held), { action: 'ack' })
     const taken = takes.pop() ?? 0
     const expected = heapBytesOf(body)
     // The log prints JSON with a space after each comma and colon.

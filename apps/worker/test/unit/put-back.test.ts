@@ -1,30 +1,29 @@
-import type { HeldDelivery, Settlement } from '@persona-ingest/queue'
+import type { InFlightDelivery, DeliveryOutcome } from '@persona-ingest/queue'
 import t from 'tap'
 import { putBack } from '../../src/put-back.ts'
 import { aDelivery } from '../fixtures/an-event.ts'
 
-const held: HeldDelivery = { ...aDelivery(), attemptsMade: 0, stalledCount: 0 }
-const RETRY: Settlement = { settle: 'retry', reason: 'SQLSTATE XX000' }
-const RELEASE: Settlement = { settle: 'release', delayMs: 5 }
+const held: InFlightDelivery = { ...aDelivery(), attemptsMade: 0, stalledCount: 0 }
+const RETRY: DeliveryOutcome = { action: 'retry', reason: 'SQLSTATE XX000' }
+const RELEASE: DeliveryOutcome = { action: 'requeue', delayMs: 5 }
 
 const answering = (answer: () => Promise<Uint8Array | null>) => ({ reduceDelivery: answer })
 
 t.test('what goes back goes as the erasures known leave it', async (t) => {
   const body = Buffer.from('{}')
   const store = answering(async () => body)
-  for (const settlement of [RETRY, RELEASE])
-    t.strictSame(await putBack(store, held, settlement), { ...settlement, body })
+  for (const outcome of [RETRY, RELEASE]) t.strictSame(await putBack(store, held, outcome), { ...outcome, body })
 })
 
 t.test('what no erasure reaches goes back as it is', async (t) => {
   const store = answering(async () => null)
-  for (const settlement of [RETRY, RELEASE]) t.equal(await putBack(store, held, settlement), settlement)
+  for (const outcome of [RETRY, RELEASE]) t.equal(await putBack(store, held, outcome), outcome)
 })
 
 t.test('what is done does not go back', async (t) => {
-  const settlement: Settlement = { settle: 'done' }
+  const outcome: DeliveryOutcome = { action: 'ack' }
   const store = answering(async () => (t.fail('it was asked'), null))
-  t.equal(await putBack(store, held, settlement), settlement)
+  t.equal(await putBack(store, held, outcome), outcome)
 })
 
 t.test('a database that is away, or does not answer, keeps nothing from going back', async (t) => {

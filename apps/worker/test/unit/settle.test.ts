@@ -1,5 +1,5 @@
 import { failureOf, type DeadLetter } from '@persona-ingest/database'
-import type { HeldDelivery } from '@persona-ingest/queue'
+import type { InFlightDelivery } from '@persona-ingest/queue'
 import { createLogger, createRegistry } from '@persona-ingest/service'
 import t from 'tap'
 import { ByteBudget } from '../../src/memory-budget.ts'
@@ -42,11 +42,11 @@ t.test(
   async (t) => {
     const { context, letters } = aContext()
     const broken = { ...aDelivery(), body: [] as never, stalledCount: 0 }
-    const settle = (attemptsMade: number) => settleDelivery(context, { ...broken, attemptsMade } as HeldDelivery)
+    const settle = (attemptsMade: number) => settleDelivery(context, { ...broken, attemptsMade } as InFlightDelivery)
     for (const attemptsMade of [0, 1])
-      t.match(await settle(attemptsMade), { settle: 'retry', reason: 'unexpected failure' })
+      t.match(await settle(attemptsMade), { action: 'retry', reason: 'unexpected failure' })
     t.strictSame(letters, [])
-    t.strictSame(await settle(2), { settle: 'done' })
+    t.strictSame(await settle(2), { action: 'ack' })
     t.match(letters, [{ eventId: 'evt_1', reason: 'ATTEMPTS_EXHAUSTED', attempts: 3 }])
   },
 )

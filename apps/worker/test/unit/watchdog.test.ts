@@ -6,8 +6,8 @@ import { createWatchdog, isAsleep } from '../../src/watchdog.ts'
 const NOW_MS = 1_000_000_000
 const idle = { waiting: 0, active: 0, delayed: 0, failed: 0 }
 const asleep = {
-  heldCount: () => 0,
-  lastSettledAtMs: () => NOW_MS - 61_000,
+  inFlightCount: () => 0,
+  lastFinishedAtMs: () => NOW_MS - 61_000,
   counts: () => Promise.resolve({ ...idle, waiting: 3 }),
   restraint: (): Promise<QueueRestraint | null> => Promise.resolve(null),
   takeBackPaused: () => Promise.resolve(),
@@ -16,16 +16,20 @@ const asleep = {
 t.test('asleep: deliveries wait, none is held, none was settled for a minute', async (t) => {
   t.equal(await isAsleep(asleep, NOW_MS, null), true)
   t.equal(
-    await isAsleep({ ...asleep, heldCount: () => 1 }, NOW_MS, null),
+    await isAsleep({ ...asleep, inFlightCount: () => 1 }, NOW_MS, null),
     false,
     'it holds some: an outage of the database',
   )
-  t.equal(await isAsleep({ ...asleep, lastSettledAtMs: () => NOW_MS - 59_000 }, NOW_MS, null), false)
+  t.equal(await isAsleep({ ...asleep, lastFinishedAtMs: () => NOW_MS - 59_000 }, NOW_MS, null), false)
   t.equal(await isAsleep({ ...asleep, counts: () => Promise.resolve(idle) }, NOW_MS, null), false)
   t.equal(await isAsleep({ ...asleep, counts: () => Promise.reject(new Error('away')) }, NOW_MS, null), false)
   let held = 0
   const counts = () => Promise.resolve({ ...idle, waiting: (held = 1) })
-  t.equal(await isAsleep({ ...asleep, heldCount: () => held, counts }, NOW_MS, null), false, 'it took some meanwhile')
+  t.equal(
+    await isAsleep({ ...asleep, inFlightCount: () => held, counts }, NOW_MS, null),
+    false,
+    'it took some meanwhile',
+  )
 })
 
 t.test('the process ends where it is found asleep twice in a row', async (t) => {
@@ -34,7 +38,7 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
   let ends = 0
   let waiting = 3
   const counts = () => Promise.resolve({ ...idle, waiting })
-  const consumer = { ...asleep, counts, lastSettledAtMs: () => 0 }
+  const consumer = { ...asleep, counts, lastFinishedAtMs: () => 0 }
   const watch = createWatchdog({
     consumer,
     progress: () => 0,
@@ -56,7 +60,7 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
 t.test('stuck: for three minutes it holds some and settles none although it could, seen twice in a row', async (t) => {
   const logger = createLogger({ app: 'worker', level: 'silent' })
   const state = { held: 1, settledAtMs: 1, progress: 0, canSettle: true, ends: 0 }
-  const consumer = { ...asleep, heldCount: () => state.held, lastSettledAtMs: () => state.settledAtMs }
+  const consumer = { ...asleep, inFlightCount: () => state.held, lastFinishedAtMs: () => state.settledAtMs }
   const monotonic = { nowMs: 1000 }
   t.capture(performance, 'now', () => monotonic.nowMs)
   const canSettle = async () => state.canSettle
@@ -87,7 +91,7 @@ t.test('a queue that is paused or limited from a dashboard ends no process, and 
   const state: { restraint: QueueRestraint | null; takenBack: number } = { restraint: 'paused', takenBack: 0 }
   const consumer = {
     ...asleep,
-    lastSettledAtMs: () => 0,
+    lastFinishedAtMs: () => 0,
     restraint: async () => state.restraint,
     takeBackPaused: async () => void (state.takenBack += 1),
   }

@@ -3,12 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { createConsumer } from '../../src/index.ts'
 
 const consumer = createConsumer({
-  maxHeldBytes: 64_000_000,
+  maxInFlightBytes: 64_000_000,
   encryptionKeys: [],
   redisUrl: process.env['REDIS_URL'] ?? '',
   concurrency: 10,
   maxAttempts: 10,
-  handle: async () => ({ settle: 'done' }),
+  handle: async () => ({ action: 'ack' }),
 })
 consumer.start()
 const closeAfterMs = Number(process.env['CLOSE_AFTER_MS'])

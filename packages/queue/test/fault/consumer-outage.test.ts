@@ -1,6 +1,6 @@
 import { eventually, freePort, halfOpenProxy, startRedis, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { createConsumer, createProducer, type HeldDelivery, type Settlement } from '../../src/index.ts'
+import { createConsumer, createProducer, type InFlightDelivery, type DeliveryOutcome } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { Gate } from '../a-gate.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
@@ -10,14 +10,14 @@ process.on('unhandledRejection', (reason) => unhandled.push(reason))
 
 t.test('Redis away at the start: the consumer waits and begins by itself', async (t) => {
   const port = await freePort()
-  const held: HeldDelivery[] = []
+  const held: InFlightDelivery[] = []
   const consumer = createConsumer({
-    maxHeldBytes: 64_000_000,
+    maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${port}`,
     concurrency: 10,
     maxAttempts: 10,
-    handle: async (delivery) => (held.push(delivery), { settle: 'done' }),
+    handle: async (delivery) => (held.push(delivery), { action: 'ack' }),
   })
   t.teardown(() => consumer.close({ timeoutMs: 2000 }))
   consumer.start()
@@ -45,7 +45,7 @@ t.test('Redis killed and back, again and again: every delivery is settled, no at
   }
   const seen = () => new Set(held.map((delivery) => (delivery.kind === 'event' ? delivery.eventId : ''))).size
   await eventually(() => seen() === total, { deadlineMs: 20_000 })
-  await eventually(async () => consumer.heldCount() === 0 && (await producer.counts()).active === 0, {
+  await eventually(async () => consumer.inFlightCount() === 0 && (await producer.counts()).active === 0, {
     deadlineMs: 20_000,
   })
   t.strictSame(await producer.counts(), empty)
@@ -60,14 +60,14 @@ for (const [fault, outage] of [
     const redis = await throwAwayRedis(t)
     const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
     const gate = new Gate()
-    const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }))
+    const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
     for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
     await eventually(() => held.length === 5)
     await redis[fault]()
     gate.open()
     const startedAt = performance.now()
     await eventually(() => performance.now() - startedAt > 2500)
-    t.equal(consumer.heldCount(), 5, 'without confirmation they count as held')
+    t.equal(consumer.inFlightCount(), 5, 'without confirmation they count as held')
     await redis[outage]()
     // A lock may have run out in the meantime: then it is held, and settled, once more.
     await eventually(async () => Object.values(await producer.counts()).every((count) => count === 0), {
@@ -81,11 +81,11 @@ t.test('Redis turned into a replica while deliveries are held: no attempt is use
   const redis = await throwAwayRedis(t)
   const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
   const gate = new Gate()
-  const settlements: Settlement[] = [
-    { settle: 'release', delayMs: 0 },
-    { settle: 'release', delayMs: 50 },
+  const outcomes: DeliveryOutcome[] = [
+    { action: 'requeue', delayMs: 0 },
+    { action: 'requeue', delayMs: 50 },
   ]
-  const consumer = aConsumer(async () => (await gate.opened, settlements.shift() ?? { settle: 'done' }))
+  const consumer = aConsumer(async () => (await gate.opened, outcomes.shift() ?? { action: 'ack' }))
   for (let index = 0; index < 4; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
   await eventually(() => held.length === 4)
   await redis.command('REPLICAOF', '127.0.0.1', await freePort())
@@ -97,7 +97,7 @@ t.test('Redis turned into a replica while deliveries are held: no attempt is use
     ),
   )
   await redis.command('REPLICAOF', 'NO', 'ONE')
-  await eventually(async () => consumer.heldCount() === 0 && (await producer.counts()).active === 0, {
+  await eventually(async () => consumer.inFlightCount() === 0 && (await producer.counts()).active === 0, {
     deadlineMs: 15_000,
   })
   await eventually(async () => (await producer.counts()).delayed === 0, { deadlineMs: 5000 })
@@ -109,14 +109,14 @@ t.test('a peer that vanished without a word is given up, and found again', async
   const redis = await throwAwayRedis(t)
   const proxy = await halfOpenProxy({ targetPort: redis.port })
   t.teardown(() => proxy.close())
-  const held: HeldDelivery[] = []
+  const held: InFlightDelivery[] = []
   const consumer = createConsumer({
-    maxHeldBytes: 64_000_000,
+    maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
     concurrency: 10,
     maxAttempts: 10,
-    handle: async (delivery) => (held.push(delivery), { settle: 'done' }),
+    handle: async (delivery) => (held.push(delivery), { action: 'ack' }),
   })
   t.teardown(() => consumer.close({ timeoutMs: 2000 }))
   consumer.start()

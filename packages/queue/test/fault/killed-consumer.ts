@@ -2,7 +2,7 @@
 import { createConsumer } from '../../src/index.ts'
 
 createConsumer({
-  maxHeldBytes: 64_000_000,
+  maxInFlightBytes: 64_000_000,
   encryptionKeys: [],
   redisUrl: process.env['REDIS_URL']!,
   prefix: process.env['QUEUE_PREFIX']!,

@@ -1,6 +1,6 @@
 import { eventually, freePort, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { createConsumer, type Settlement } from '../../src/index.ts'
+import { createConsumer, type DeliveryOutcome } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { Gate } from '../a-gate.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
@@ -13,7 +13,7 @@ async function timed<T>(work: Promise<T>): Promise<[T, number]> {
 t.test('close takes nothing more and waits for what is held', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
-  const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }), { concurrency: 2 })
+  const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }), { concurrency: 2 })
   for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
   await eventually(() => held.length === 2)
   const closing = timed(consumer.close({ timeoutMs: 10_000 }))
@@ -29,7 +29,7 @@ t.test('close takes nothing more and waits for what is held', async (t) => {
 t.test('close hands back what is released, at once', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
-  const consumer = aConsumer(async () => (await gate.opened, { settle: 'release', delayMs: 0 }))
+  const consumer = aConsumer(async () => (await gate.opened, { action: 'requeue', delayMs: 0 }))
   await producer.enqueue(aDelivery('evt_given_back'))
   await eventually(() => held.length === 1)
   const closing = consumer.close({ timeoutMs: 10_000 })
@@ -41,7 +41,7 @@ t.test('close hands back what is released, at once', async (t) => {
 t.test('close gives up at its timeout and says so; the delivery comes back elsewhere', async (t) => {
   const redis = await throwAwayRedis(t)
   const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
-  const stuck = aConsumer(async () => await new Promise<Settlement>(() => {}))
+  const stuck = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
   await producer.enqueue(aDelivery('evt_stuck'))
   await eventually(() => held.length === 1)
   const [isSettled, afterMs] = await timed(stuck.close({ timeoutMs: 300 }))
@@ -54,7 +54,7 @@ t.test('close gives up at its timeout and says so; the delivery comes back elsew
 
 t.test('close with Redis away at the start ends soon', async (t) => {
   const consumer = createConsumer({
-    maxHeldBytes: 64_000_000,
+    maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${await freePort()}`,
     concurrency: 10,
@@ -74,7 +74,7 @@ for (const fault of ['kill', 'freeze'] as const) {
     const { producer, aConsumer, held } = aQueue(t, redis)
     const consumer = aConsumer(done)
     await producer.enqueue(aDelivery('evt_before'))
-    await eventually(() => held.length === 1 && consumer.heldCount() === 0)
+    await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
     await redis[fault]()
     const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
     t.equal(isSettled, true)
@@ -86,7 +86,7 @@ for (const fault of ['kill', 'freeze'] as const) {
     const redis = await throwAwayRedis(t)
     const { producer, aConsumer, held } = aQueue(t, redis)
     const gate = new Gate()
-    const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }))
+    const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
     await producer.enqueue(aDelivery('evt_held'))
     await eventually(() => held.length === 1)
     await redis[fault]()
@@ -111,7 +111,7 @@ t.test('closing twice is closing once', async (t) => {
 t.test('a consumer closed by force keeps no connection open', async (t) => {
   const redis = await throwAwayRedis(t)
   const { producer, aConsumer, held } = aQueue(t, redis)
-  const consumer = aConsumer(async () => await new Promise<Settlement>(() => {}))
+  const consumer = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
   await producer.enqueue(aDelivery('evt_stuck'))
   await eventually(() => held.length === 1)
   await consumer.close({ timeoutMs: 100 })

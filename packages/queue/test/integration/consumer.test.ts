@@ -1,15 +1,15 @@
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue } from 'bullmq'
 import t from 'tap'
-import type { Delivery, HeldDelivery, Settlement } from '../../src/index.ts'
+import type { Delivery, InFlightDelivery, DeliveryOutcome } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { Gate } from '../a-gate.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
 
 const redis = await throwAwayRedis(t)
 
-const bodyOf = (held: Delivery | HeldDelivery) => ('body' in held ? held.body : [])
-const plain = (held: Delivery | HeldDelivery) => ({ ...held, body: Buffer.from(bodyOf(held)).toString('hex') })
+const bodyOf = (held: Delivery | InFlightDelivery) => ('body' in held ? held.body : [])
+const plain = (held: Delivery | InFlightDelivery) => ({ ...held, body: Buffer.from(bodyOf(held)).toString('hex') })
 
 t.test('a delivery comes out as it went in, and leaves nothing behind when it is done', async (t) => {
   const { producer, aConsumer, held, key } = aQueue(t, redis)
@@ -27,7 +27,7 @@ t.test('a delivery comes out as it went in, and leaves nothing behind when it is
   ]
   for (const delivery of sent) await producer.enqueue(delivery)
   const consumer = aConsumer(done)
-  await eventually(async () => held.length === 3 && consumer.heldCount() === 0)
+  await eventually(async () => held.length === 3 && consumer.inFlightCount() === 0)
   t.strictSame(
     held.map(plain),
     sent.map((delivery) => ({ ...plain(delivery), attemptsMade: 0, stalledCount: 0 })),
@@ -39,7 +39,7 @@ t.test('a delivery comes out as it went in, and leaves nothing behind when it is
 t.test('a retry uses up an attempt and rests', async (t) => {
   const { producer, aConsumer, held, key } = aQueue(t, redis)
   aConsumer(async ({ attemptsMade }) =>
-    attemptsMade < 2 ? { settle: 'retry', reason: 'SQLSTATE XX000' } : { settle: 'done' },
+    attemptsMade < 2 ? { action: 'retry', reason: 'SQLSTATE XX000' } : { action: 'ack' },
   )
   await producer.enqueue(aDelivery('evt_retry'))
   await eventually(() => held.length === 1)
@@ -63,7 +63,7 @@ t.test('a release uses up no attempt, with and without a rest', async (t) => {
   const delaysMs = [0, 0, 0, 20, 20, 0, 50]
   aConsumer(async () => {
     const delayMs = delaysMs[held.length - 1]
-    return delayMs === undefined ? { settle: 'done' } : { settle: 'release', delayMs }
+    return delayMs === undefined ? { action: 'ack' } : { action: 'requeue', delayMs }
   })
   await producer.enqueue(aDelivery('evt_release'))
   await eventually(() => held.length === delaysMs.length + 1, { deadlineMs: 15_000 })
@@ -75,11 +75,11 @@ t.test('a release uses up no attempt, with and without a rest', async (t) => {
 
 const newBody = Buffer.from([0xff, 0x00, 0x7b])
 for (const back of [
-  { settle: 'retry', reason: 'SQLSTATE XX000', body: newBody },
-  { settle: 'release', delayMs: 0, body: newBody },
-  { settle: 'release', delayMs: 1, body: newBody },
-] satisfies Settlement[]) {
-  t.test(`a ${back.settle} may leave another body in the queue; all else stays`, async (t) => {
+  { action: 'retry', reason: 'SQLSTATE XX000', body: newBody },
+  { action: 'requeue', delayMs: 0, body: newBody },
+  { action: 'requeue', delayMs: 1, body: newBody },
+] satisfies DeliveryOutcome[]) {
+  t.test(`a ${back.action} may leave another body in the queue; all else stays`, async (t) => {
     const { producer, aConsumer, held, key, errors } = aQueue(t, redis)
     const received = {
       environment: 'production',
@@ -93,7 +93,7 @@ for (const back of [
     ]
     const gate = new Gate()
     aConsumer(async (delivery) =>
-      'body' in delivery && delivery.body.length > 3 ? back : (await gate.opened, { settle: 'done' }),
+      'body' in delivery && delivery.body.length > 3 ? back : (await gate.opened, { action: 'ack' }),
     )
     for (const delivery of sent) await producer.enqueue(delivery)
     await eventually(() => held.length === 4, { deadlineMs: 10_000 })
@@ -117,7 +117,7 @@ t.test('a handler that throws uses up an attempt, and what it said is not kept',
   const { producer, aConsumer, held, errors, key } = aQueue(t, redis)
   aConsumer(async ({ attemptsMade }) => {
     if (attemptsMade === 0) throw new TypeError('invalid input for Mallory Markwell')
-    return { settle: 'done' }
+    return { action: 'ack' }
   })
   await producer.enqueue(aDelivery('evt_throws'))
   await eventually(async () => (await producer.counts()).delayed === 1)
@@ -131,28 +131,28 @@ t.test('a handler that throws uses up an attempt, and what it said is not kept',
 t.test('as many deliveries are held at once as were asked for, and no more', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, redis)
   const gate = new Gate()
-  const consumer = aConsumer(async () => (await gate.opened, { settle: 'done' }), { concurrency: 7 })
+  const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }), { concurrency: 7 })
   for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
-  await eventually(() => consumer.heldCount() === 7)
+  await eventually(() => consumer.inFlightCount() === 7)
   t.strictSame(await consumer.counts(), { ...empty, waiting: 13, active: 7 })
   t.equal(held.length, 7)
-  const before = consumer.lastSettledAtMs()
+  const before = consumer.lastFinishedAtMs()
   gate.open()
-  await eventually(async () => held.length === 20 && consumer.heldCount() === 0)
-  t.ok(consumer.lastSettledAtMs() >= before)
+  await eventually(async () => held.length === 20 && consumer.inFlightCount() === 0)
+  t.ok(consumer.lastFinishedAtMs() >= before)
   t.strictSame(await consumer.counts(), empty)
 })
 
 t.test('a delivery that takes longer than its lock is held by one alone', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 600, stalledIntervalMs: 200 })
   const gate = new Gate()
-  const consumers = [1, 2].map(() => aConsumer(async () => (await gate.opened, { settle: 'done' })))
+  const consumers = [1, 2].map(() => aConsumer(async () => (await gate.opened, { action: 'ack' })))
   await producer.enqueue(aDelivery('evt_long'))
   await eventually(() => held.length === 1)
   const startedAt = performance.now()
   await eventually(() => performance.now() - startedAt > 2500)
   gate.open()
-  await eventually(() => consumers.every((consumer) => consumer.heldCount() === 0))
+  await eventually(() => consumers.every((consumer) => consumer.inFlightCount() === 0))
   t.equal(held.length, 1)
 })
 
@@ -183,20 +183,20 @@ t.test('a delivery whose lock was lost is left to whoever has it', async (t) => 
     lockDurationMs: 60_000,
     stalledIntervalMs: 60_000,
   })
-  const settlements: Settlement[] = [
-    { settle: 'done' },
-    { settle: 'retry', reason: 'LATE' },
-    { settle: 'release', delayMs: 0 },
-    { settle: 'release', delayMs: 10 },
+  const outcomes: DeliveryOutcome[] = [
+    { action: 'ack' },
+    { action: 'retry', reason: 'LATE' },
+    { action: 'requeue', delayMs: 0 },
+    { action: 'requeue', delayMs: 10 },
   ]
   const consumer = aConsumer(async () => {
     await redis.command('SET', key('e-evt_stolen:lock'), 'somebody else')
-    return settlements.shift() ?? { settle: 'done' }
+    return outcomes.shift() ?? { action: 'ack' }
   })
   for (let round = 0; round < 4; round += 1) {
     await producer.enqueue(aDelivery('evt_stolen'))
     await eventually(() => held.length === round + 1)
-    await eventually(() => consumer.heldCount() === 0)
+    await eventually(() => consumer.inFlightCount() === 0)
     t.strictSame(await producer.counts(), { ...empty, active: 1 }, 'the other one still holds it')
     t.ok(errors.length > 0)
     await redis.command('DEL', key('active'), key('e-evt_stolen'), key('e-evt_stolen:lock'))

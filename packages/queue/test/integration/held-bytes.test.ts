@@ -20,20 +20,20 @@ t.test(
     const consumer = aConsumer(
       async (delivery) => {
         if (delivery.eventId?.startsWith('evt_small') === true) await gate.opened
-        most = Math.max(most, consumer.heldBytes())
+        most = Math.max(most, consumer.inFlightBytes())
         return await done()
       },
-      { concurrency: 40, maxHeldBytes: MAX_BYTES },
+      { concurrency: 40, maxInFlightBytes: MAX_BYTES },
     )
     await eventually(() => held.length === 40)
     gate.open()
     await eventually(async () => {
-      most = Math.max(most, consumer.heldBytes())
+      most = Math.max(most, consumer.inFlightBytes())
       return Object.values(await producer.counts()).every((count) => count === 0)
     })
     t.equal(held.length, 70)
     t.ok(most > 2_000_000 && most <= MAX_BYTES, `${most} bytes at most`)
-    t.equal(consumer.heldBytes(), 0)
+    t.equal(consumer.inFlightBytes(), 0)
   },
 )
 
@@ -46,11 +46,11 @@ t.test('a job larger than the limit is held alone', async (t) => {
     async () => {
       most = Math.max(most, (atOnce += 1))
       await new Promise((resolve) => setImmediate(resolve))
-      t.equal(consumer.heldCount(), 1)
+      t.equal(consumer.inFlightCount(), 1)
       atOnce -= 1
       return await done()
     },
-    { concurrency: 40, maxHeldBytes: 1_000_000 },
+    { concurrency: 40, maxInFlightBytes: 1_000_000 },
   )
   await eventually(() => held.length === 6)
   t.equal(most, 1)
@@ -64,12 +64,12 @@ t.test('small jobs are held side by side again after a job larger than the limit
       if (delivery.eventId !== 'evt_large') await gate.opened
       return await done()
     },
-    { concurrency: 20, maxHeldBytes: 8_000_000 },
+    { concurrency: 20, maxInFlightBytes: 8_000_000 },
   )
   await producer.enqueue(large('evt_large', 9_000_000))
-  await eventually(() => held.length === 1 && consumer.heldCount() === 0)
+  await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
   for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_small_${index}`))
-  await eventually(() => consumer.heldCount() === 20)
+  await eventually(() => consumer.inFlightCount() === 20)
   gate.open()
-  await eventually(() => held.length === 21 && consumer.heldCount() === 0)
+  await eventually(() => held.length === 21 && consumer.inFlightCount() === 0)
 })

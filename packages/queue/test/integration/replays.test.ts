@@ -1,6 +1,6 @@
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import type { Settlement } from '../../src/index.ts'
+import type { DeliveryOutcome } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { Gate } from '../a-gate.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
@@ -35,10 +35,10 @@ t.test('a replay is in the queue until it is settled: waiting, held and resting'
   await producer.enqueueReplays(['evt_1', 'evt_2'])
   t.strictSame([...(await producer.queuedReplays(['evt_1', 'evt_2', 'evt_3']))], ['evt_1', 'evt_2'])
   const gate = new Gate()
-  aConsumer(async ({ eventId, attemptsMade }): Promise<Settlement> => {
-    if (eventId === 'evt_2' && attemptsMade === 0) return { settle: 'retry', reason: 'a test' }
+  aConsumer(async ({ eventId, attemptsMade }): Promise<DeliveryOutcome> => {
+    if (eventId === 'evt_2' && attemptsMade === 0) return { action: 'retry', reason: 'a test' }
     if (eventId === 'evt_1') await gate.opened
-    return { settle: 'done' }
+    return { action: 'ack' }
   })
   await eventually(async () => held.length === 2 && (await producer.counts()).delayed === 1)
   t.strictSame([...(await producer.queuedReplays(['evt_1', 'evt_2', 'evt_3']))], ['evt_1', 'evt_2'])

@@ -4,8 +4,8 @@ import t, { type Test } from 'tap'
 import {
   createConsumer,
   createProducer,
-  type HeldDelivery,
-  type Settlement,
+  type InFlightDelivery,
+  type DeliveryOutcome,
   type UndecryptableBody,
 } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
@@ -52,13 +52,13 @@ async function aRedis(t: Test) {
   }
   const consume = (
     encryptionKeys: readonly string[],
-    handle: (held: HeldDelivery) => Promise<Settlement> = async () => ({ settle: 'done' }),
+    handle: (held: InFlightDelivery) => Promise<DeliveryOutcome> = async () => ({ action: 'ack' }),
   ) => {
-    const held: HeldDelivery[] = []
+    const held: InFlightDelivery[] = []
     const undecryptable: { readonly jobId: string; readonly bodies: readonly UndecryptableBody[] }[] = []
     const unencrypted: number[] = []
     const consumer = createConsumer({
-      maxHeldBytes: 64_000_000,
+      maxInFlightBytes: 64_000_000,
       redisUrl: redis.url,
       encryptionKeys,
       concurrency: 10,
@@ -79,7 +79,7 @@ async function aRedis(t: Test) {
   return { redis, produce, consume }
 }
 
-const bodiesOf = (held: readonly HeldDelivery[]) =>
+const bodiesOf = (held: readonly InFlightDelivery[]) =>
   held.map((each) => (each.kind === 'replay' ? '' : Buffer.from(each.body).toString()))
 
 t.test('with keys no body can be read in Redis: alone, in a group, resting after a failure', async (t) => {
@@ -88,7 +88,7 @@ t.test('with keys no body can be read in Redis: alone, in a group, resting after
   await produce([older], ['evt_2', 'evt_3', 'evt_4'])
   t.notMatch(await everyKey(redis), MARK)
   const { held } = consume([older], async ({ eventId }) =>
-    eventId === 'evt_4' ? { settle: 'release', delayMs: 0 } : { settle: 'retry', reason: 'SQLSTATE XX000', body },
+    eventId === 'evt_4' ? { action: 'requeue', delayMs: 0 } : { action: 'retry', reason: 'SQLSTATE XX000', body },
   )
   await eventually(async () => Number(await redis.command('ZCARD', 'bull:persona-events:delayed')) === 3)
   t.strictSame([...new Set(bodiesOf(held))], [body.toString()])
@@ -165,7 +165,7 @@ t.test('a companion that fails uses up attempts of its own only', async (t) => {
   const { redis, produce, consume } = await aRedis(t)
   await produce([older], ['evt_1', 'evt_2'])
   await changeBody(redis, 'evt_2', (each) => ({ ...each, keyId: 'newer' }))
-  const { consumer } = consume([older], async () => ({ settle: 'retry', reason: 'SQLSTATE XX000' }))
+  const { consumer } = consume([older], async () => ({ action: 'retry', reason: 'SQLSTATE XX000' }))
   await eventually(async () => (await consumer.counts()).delayed === 2)
   t.equal(await redis.command('EXISTS', `${QUEUE}e-evt_1`), 1)
   const [jobId] = (await redis.command('KEYS', `${QUEUE}s-*`)) as string[]
@@ -179,7 +179,7 @@ t.test('a group is not lost where its body that does not decrypt could not be pu
   let isRefusing = true
   const { held, consumer } = consume([older], async () => {
     if (isRefusing) await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 1)
-    return { settle: 'done' }
+    return { action: 'ack' }
   })
   await eventually(() => held.length === ids.length - 1)
   isRefusing = false
@@ -208,7 +208,7 @@ t.test('deliveries that came unencrypted to a worker with keys are handled, repo
   const startedAtMs = Date.now()
   let releases = 0
   const { consumer, held, unencrypted } = consume([older], async ({ eventId }) =>
-    eventId === 'evt_1' && (releases += 1) < 3 ? { settle: 'release', delayMs: 0 } : { settle: 'done' },
+    eventId === 'evt_1' && (releases += 1) < 3 ? { action: 'requeue', delayMs: 0 } : { action: 'ack' },
   )
   await eventually(() => new Set(held.map(({ eventId }) => eventId)).size === 5 && releases === 3)
   t.equal(

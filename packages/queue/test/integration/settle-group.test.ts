@@ -1,6 +1,6 @@
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import type { HeldDelivery, Settlement } from '../../src/index.ts'
+import type { InFlightDelivery, DeliveryOutcome } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
 
@@ -15,7 +15,7 @@ async function enqueueTogether({ producer, key }: Queue, eventIds: readonly stri
   t.equal(await redis.command('LLEN', key('wait')), 1, 'they share a job')
 }
 
-function timesHeld(held: readonly HeldDelivery[], eventId: string): number {
+function timesHeld(held: readonly InFlightDelivery[], eventId: string): number {
   return held.filter((delivery) => delivery.eventId === eventId).length
 }
 
@@ -36,9 +36,9 @@ t.test('one that fails is tried again alone, its attempt counted, while the othe
   await enqueueTogether(queue, three)
   const attempts: number[] = []
   queue.aConsumer(async ({ eventId, attemptsMade }) => {
-    if (eventId !== 'evt_b') return { settle: 'done' }
+    if (eventId !== 'evt_b') return { action: 'ack' }
     attempts.push(attemptsMade)
-    return attemptsMade < 2 ? { settle: 'retry', reason: 'SQLSTATE XX000' } : { settle: 'done' }
+    return attemptsMade < 2 ? { action: 'retry', reason: 'SQLSTATE XX000' } : { action: 'ack' }
   })
   await eventually(async () => (await queue.producer.counts()).delayed === 1)
   t.strictSame(await queue.producer.counts(), { ...empty, delayed: 1 }, 'the others are gone')
@@ -55,7 +55,7 @@ t.test('a group that is released as a whole comes back as a whole, at once or af
     const queue = aQueue(t, redis)
     await enqueueTogether(queue, three)
     queue.aConsumer(async ({ eventId }) =>
-      timesHeld(queue.held, eventId ?? '') === 1 ? { settle: 'release', delayMs } : { settle: 'done' },
+      timesHeld(queue.held, eventId ?? '') === 1 ? { action: 'requeue', delayMs } : { action: 'ack' },
     )
     await eventually(() => queue.held.length === 6)
     t.ok(queue.held.every(({ attemptsMade }) => attemptsMade === 0))
@@ -67,13 +67,13 @@ t.test('a group that is released as a whole comes back as a whole, at once or af
 t.test('of a group that is stored in part, only the rest comes back', async (t) => {
   const queue = aQueue(t, redis)
   await enqueueTogether(queue, three)
-  const settlements: Record<string, Settlement> = {
-    evt_a: { settle: 'done' },
-    evt_b: { settle: 'release', delayMs: 0 },
-    evt_c: { settle: 'release', delayMs: 20 },
+  const outcomes: Record<string, DeliveryOutcome> = {
+    evt_a: { action: 'ack' },
+    evt_b: { action: 'requeue', delayMs: 0 },
+    evt_c: { action: 'requeue', delayMs: 20 },
   }
   queue.aConsumer(async ({ eventId }) =>
-    timesHeld(queue.held, eventId ?? '') === 1 ? (settlements[eventId ?? ''] as Settlement) : { settle: 'done' },
+    timesHeld(queue.held, eventId ?? '') === 1 ? (outcomes[eventId ?? ''] as DeliveryOutcome) : { action: 'ack' },
   )
   await eventually(() => queue.held.length === 5)
   t.equal(timesHeld(queue.held, 'evt_a'), 1)
@@ -87,9 +87,9 @@ t.test('a group whose rest could not be put back comes back itself, with no atte
   await enqueueTogether(queue, three)
   let isRefusing = true
   queue.aConsumer(async ({ eventId }) => {
-    if (eventId !== 'evt_b' || !isRefusing) return { settle: 'done' }
+    if (eventId !== 'evt_b' || !isRefusing) return { action: 'ack' }
     await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 1)
-    return { settle: 'retry', reason: 'SQLSTATE XX000' }
+    return { action: 'retry', reason: 'SQLSTATE XX000' }
   })
   await eventually(() => queue.errors.some((error) => error.message.includes('NOREPLICAS')))
   isRefusing = false
@@ -106,8 +106,8 @@ t.test('a worker holds few more deliveries than it was asked to, however many sh
   let greatest = 0
   const consumer = queue.aConsumer(
     async () => {
-      greatest = Math.max(greatest, consumer.heldCount())
-      return { settle: 'done' }
+      greatest = Math.max(greatest, consumer.inFlightCount())
+      return { action: 'ack' }
     },
     { concurrency: 60 },
   )

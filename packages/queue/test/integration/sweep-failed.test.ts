@@ -2,7 +2,7 @@ import { NO_KEYS } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue, Worker } from 'bullmq'
 import t from 'tap'
-import type { HeldDelivery } from '../../src/index.ts'
+import type { InFlightDelivery } from '../../src/index.ts'
 import { writeJobData } from '../../src/job-data.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
@@ -34,8 +34,8 @@ t.test('a failed job is handed over with its reason, removed, and its event can 
   t.strictSame(await producer.counts(), { ...empty, failed: 1 }, 'a failed job swallows its redelivery')
 
   const consumer = aConsumer(done)
-  const swept: [HeldDelivery, string][] = []
-  const sweep = async (delivery: HeldDelivery, reason: string) => {
+  const swept: [InFlightDelivery, string][] = []
+  const sweep = async (delivery: InFlightDelivery, reason: string) => {
     swept.push([delivery, reason])
     return await done()
   }
@@ -72,10 +72,10 @@ t.test('a failed job that is not done yet stays, with the body it is to have fro
   await failJobs(prefix, [{ jobId: 'e-evt_a', data: writeJobData(delivery, 0, NO_KEYS) }])
   const consumer = aConsumer(done)
   const body = Buffer.from('{}')
-  t.equal(await consumer.sweepFailed(async () => ({ settle: 'release', delayMs: 0, body })), 0)
+  t.equal(await consumer.sweepFailed(async () => ({ action: 'requeue', delayMs: 0, body })), 0)
   t.equal((await consumer.counts()).failed, 1)
   t.notMatch(await redis.command('HGETALL', key('e-evt_a')), /secret/)
-  const swept: HeldDelivery[] = []
+  const swept: InFlightDelivery[] = []
   t.equal(await consumer.sweepFailed(async (held) => (swept.push(held), await done())), 1)
   t.match(swept, [{ kind: 'event', eventId: 'evt_a', receivedAtMs: delivery.receivedAtMs, body: new Uint8Array(body) }])
 })

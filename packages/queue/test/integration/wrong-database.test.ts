@@ -3,15 +3,15 @@ import t from 'tap'
 import {
   createConsumer,
   createProducer,
-  type HeldDelivery,
+  type InFlightDelivery,
   type QueueUnavailableError,
-  type Settlement,
+  type DeliveryOutcome,
 } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 
 /** A producer and a consumer on one database of a server; what they held and found unusable is noted. */
 function onDatabase(t: TestScope, redisUrl: string) {
-  const held: HeldDelivery[] = []
+  const held: InFlightDelivery[] = []
   const unusable: QueueUnavailableError[] = []
   const common = {
     redisUrl,
@@ -20,12 +20,18 @@ function onDatabase(t: TestScope, redisUrl: string) {
   }
   const producer = createProducer({ ...common, enqueueDeadlineMs: 1500 })
   t.teardown(() => producer.close())
-  const handle = async (each: HeldDelivery): Promise<Settlement> => {
+  const handle = async (each: InFlightDelivery): Promise<DeliveryOutcome> => {
     held.push(each)
-    return { settle: 'done' }
+    return { action: 'ack' }
   }
   const aConsumer = () => {
-    const consumer = createConsumer({ maxHeldBytes: 64_000_000, ...common, concurrency: 10, maxAttempts: 10, handle })
+    const consumer = createConsumer({
+      maxInFlightBytes: 64_000_000,
+      ...common,
+      concurrency: 10,
+      maxAttempts: 10,
+      handle,
+    })
     t.teardown(() => consumer.close({ timeoutMs: 1000 }))
     consumer.start()
     return consumer

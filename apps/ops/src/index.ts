@@ -1,4 +1,3 @@
-export { envSchema } from './env.ts'
-export type { OpsDeps } from './ops-deps.ts'
-export { buildProgram } from './program.ts'
-export { runOps, type ExitCode } from './run-ops.ts'
+export { envSchema } from './runner/env.ts'
+export type { OpsDeps } from './runner/ops-deps.ts'
+export { buildProgram, type ExitCode, runOps } from './program.ts'

@@ -7,7 +7,7 @@ import {
   verificationTimes,
   type JsonValue,
 } from '@persona-ingest/persona'
-import { isMembers, type Members } from './json-members.ts'
+import { isMembers, type Members } from './output/json-document.ts'
 
 /** Stands where personal data stood. */
 export const MASK = '•••'

@@ -1,8 +1,10 @@
-import { Command } from 'commander'
+import { createLogger, EnvironmentError } from '@persona-ingest/service'
+import { Command, CommanderError } from 'commander'
 import { addDeadLettersDiscard } from './commands/dead-letters-discard.ts'
 import { addDeadLettersList } from './commands/dead-letters-list.ts'
 import { addDeadLettersReplay } from './commands/dead-letters-replay.ts'
 import { addDeadLettersShow } from './commands/dead-letters-show.ts'
+import { addSeal } from './commands/encrypt.ts'
 import { addErase } from './commands/erase.ts'
 import { addEventsShow } from './commands/events-show.ts'
 import { addInquiriesList } from './commands/inquiries-list.ts'
@@ -10,12 +12,13 @@ import { addInquiriesShow } from './commands/inquiries-show.ts'
 import { addOperationsList } from './commands/operations-list.ts'
 import { addPrune } from './commands/prune.ts'
 import { addRebuild } from './commands/rebuild.ts'
-import { addSeal } from './commands/seal.ts'
 import { addReplay } from './commands/replay.ts'
 import { addSimulate } from './commands/simulate.ts'
 import { addStatus } from './commands/status.ts'
 import { addTimeline } from './commands/timeline.ts'
-import type { OpsDeps } from './ops-deps.ts'
+import { printable } from './output/text.ts'
+import { failureMessage } from './runner/command-failure.ts'
+import type { OpsDeps } from './runner/ops-deps.ts'
 
 /**
  * Builds the whole command line. Its actions throw: a `CommanderError` for wrong usage (already told to the user), and
@@ -52,4 +55,29 @@ export function buildProgram(deps: OpsDeps): Command {
   addOperationsList(operations, deps)
   addStatus(program, deps)
   return program
+}
+
+/** 0: done. 1: failed, or not found. 2: wrong usage. */
+export type ExitCode = 0 | 1 | 2
+
+function noteFailure(deps: OpsDeps, error: unknown): void {
+  // It lists fault by fault, as every app of this project does.
+  if (error instanceof EnvironmentError) return deps.output.note(error.message)
+  deps.output.note(`error: ${printable(failureMessage(error))}`)
+  const { LOG_LEVEL: level } = deps.readEnv([])
+  const destination = { write: (line: string) => deps.output.draw(line) }
+  createLogger({ app: 'ops', level, destination }).debug({ err: error }, 'command failed')
+}
+
+/** Runs one command line (without the program's name) and tells its exit code. Never rejects. */
+export async function runOps(args: readonly string[], deps: OpsDeps): Promise<ExitCode> {
+  try {
+    await buildProgram(deps).parseAsync([...args], { from: 'user' })
+    return 0
+  } catch (error) {
+    // Commander has said what is wrong; its code is 0 where help was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    noteFailure(deps, error)
+    return 1
+  }
 }

@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { loadEnv } from '@persona-ingest/service'
 import type { TObject } from '@sinclair/typebox'
@@ -23,9 +23,10 @@ const example = Object.fromEntries(
 async function schemasByApp(): Promise<ReadonlyMap<string, TObject>> {
   const found = new Map<string, TObject>()
   for (const app of readdirSync(resolve(ROOT, 'apps'))) {
-    const path = resolve(ROOT, 'apps', app, 'src/env.ts')
-    if (!existsSync(path)) continue
-    const { envSchema } = (await import(pathToFileURL(path).href)) as { envSchema?: TObject }
+    const source = resolve(ROOT, 'apps', app, 'src')
+    const file = readdirSync(source, { recursive: true, encoding: 'utf8' }).find((each) => basename(each) === 'env.ts')
+    if (file === undefined) continue
+    const { envSchema } = (await import(pathToFileURL(join(source, file)).href)) as { envSchema?: TObject }
     if (envSchema !== undefined) found.set(app, envSchema)
   }
   return found

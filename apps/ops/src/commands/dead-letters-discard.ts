@@ -1,17 +1,18 @@
 import { discardDeadLetters } from '@persona-ingest/database'
 import type { Command } from 'commander'
 import { addAuditOptions, audited, type AuditOptions } from '../audit.ts'
-import { CommandFailure } from '../command-failure.ts'
-import { printJson } from '../json-document.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { printJson } from '../output/json-document.ts'
 import {
   addLetterSelection,
+  jsonOption,
   letterSelection,
-  selectionArguments,
   type LetterSelectionOptions,
-} from '../letter-selection.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import { withDatabase } from '../with-database.ts'
+  selectionArguments,
+} from '../runner/options.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = LetterSelectionOptions & AuditOptions & { readonly json?: true }
 

@@ -1,11 +1,11 @@
 import { deadLetterStates, listDeadLetters, type DeadLetterPage, type DeadLetterState } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { deadLetterId, jsonOption, limitOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printTable } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { deadLetterId, jsonOption, limitOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printTable } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = {
   readonly state: DeadLetterState | 'all'

@@ -1,23 +1,26 @@
 import type { Command } from 'commander'
 import { addAuditOptions, audited, type AuditOptions } from '../audit.ts'
-import { CommandFailure } from '../command-failure.ts'
-import { untilInterrupted } from '../interruption.ts'
-import { printJson } from '../json-document.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { untilInterrupted } from '../runner/long-work.ts'
+import { printJson } from '../output/json-document.ts'
 import {
   addLetterSelection,
+  jsonOption,
   letterSelection,
-  selectionArguments,
   type LetterSelectionOptions,
-} from '../letter-selection.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { progressBar } from '../progress-bar.ts'
+  rateOption,
+  selectionArguments,
+  waitOption,
+} from '../runner/options.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+
+import type { Output } from '../output/output.ts'
+import { progressBar } from '../output/progress.ts'
 import { Pacer } from '../replay/pacer.ts'
-import { rateOption, waitOption } from '../replay/rate-option.ts'
+
 import { replayLetters, type LettersReport } from '../replay/replay-letters.ts'
-import { printTable } from '../table.ts'
-import { withServers } from '../with-servers.ts'
+import { printTable } from '../output/table.ts'
+import { withServers } from '../runner/servers.ts'
 
 type Options = LetterSelectionOptions &
   AuditOptions & { readonly rate: number; readonly wait?: true; readonly json?: true }

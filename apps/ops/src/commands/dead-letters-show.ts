@@ -1,14 +1,14 @@
 import { findDeadLetter } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { documentLines, printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { deadLetterId, jsonOption, revealOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printRawBytes } from '../raw-bytes.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { documentLines, printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { deadLetterId, jsonOption, revealOption } from '../runner/options.ts'
+import { type Output, printRawBytes } from '../output/output.ts'
+
 import { shownLetter, type ShownLetter } from '../shown-letter.ts'
-import { printHeading, printPairs } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import { printHeading, printPairs } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true; readonly raw?: true }
 

@@ -9,13 +9,13 @@ import {
   type PrismaClient,
 } from '@persona-ingest/database'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { erasureDocument, printErasure, type ErasureSummary, type UnopenedIds } from '../erasure-summary.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import { statusLine } from '../status-line.ts'
-import { withDatabase } from '../with-database.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { erasureDocument, printErasure, type ErasureSummary, type UnopenedIds } from '../reports/erasure.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption } from '../runner/options.ts'
+import { statusLine } from '../output/progress.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = {
   readonly as?: ErasureSubject

@@ -1,13 +1,13 @@
 import { findEvent, findEventBody } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { documentLines, printJson } from '../json-document.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { documentLines, printJson } from '../output/json-document.ts'
 import { maskRow } from '../masking.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption, revealOption } from '../option-values.ts'
-import { printRawBytes } from '../raw-bytes.ts'
-import { printHeading, printPairs } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption, revealOption } from '../runner/options.ts'
+import { printRawBytes } from '../output/output.ts'
+import { printHeading, printPairs } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true; readonly raw?: true }
 

@@ -1,13 +1,13 @@
 import { listInquiries, type InquiryCursor, type InquiryPage, type VerificationSummary } from '@persona-ingest/database'
 import type { Environment } from '@persona-ingest/persona'
 import type { Command } from 'commander'
-import { printJson } from '../json-document.ts'
+import { printJson } from '../output/json-document.ts'
 import { maskRow } from '../masking.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { environmentOption, inquiryCursor, jsonOption, limitOption, revealOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printTable } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { environmentOption, inquiryCursor, jsonOption, limitOption, revealOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printTable } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = {
   readonly status?: string

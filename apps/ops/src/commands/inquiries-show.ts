@@ -1,14 +1,14 @@
 import { findInquiry, type InquiryDetails, type ResourceRow, type VerificationRow } from '@persona-ingest/database'
 import type { Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { documentLines, printJson } from '../json-document.ts'
-import { isMembers } from '../json-members.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { documentLines, isMembers, printJson } from '../output/json-document.ts'
+
 import { maskRow } from '../masking.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption, revealOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printHeading, printPairs, printTable, type Cell } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption, revealOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printHeading, printPairs, printTable, type Cell } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true }
 

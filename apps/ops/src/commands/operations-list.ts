@@ -1,11 +1,11 @@
 import { listOperations, type OperationPage, type OperationRow } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption, limitOption, rowId } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printTable } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption, limitOption, rowId } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printTable } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = { readonly limit: number; readonly before?: string; readonly json?: true }
 

@@ -1,18 +1,18 @@
 import type { EventSelection } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
 import { addAuditOptions, audited, type AuditOptions } from '../audit.ts'
-import { CommandFailure } from '../command-failure.ts'
-import { untilInterrupted } from '../interruption.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption, time } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { progressBar } from '../progress-bar.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { untilInterrupted } from '../runner/long-work.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption, rateOption, time, waitOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { progressBar } from '../output/progress.ts'
 import { Pacer } from '../replay/pacer.ts'
-import { rateOption, waitOption } from '../replay/rate-option.ts'
+
 import { replayEvents, type EventsReport } from '../replay/replay-events.ts'
-import { printPairs } from '../table.ts'
-import { withServers } from '../with-servers.ts'
+import { printPairs } from '../output/table.ts'
+import { withServers } from '../runner/servers.ts'
 
 type Options = AuditOptions & {
   readonly inquiry?: string

@@ -10,13 +10,13 @@ import {
   type SimulationReport,
 } from '@persona-ingest/simulator'
 import { Option, type Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { untilInterrupted } from '../interruption.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption, number, scenarioList, secretList, webhookUrl, wholeNumber } from '../option-values.ts'
-import { progressLine } from '../progress-line.ts'
-import { printSimulation, refusalNotes, simulationDocument } from '../simulation-summary.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { untilInterrupted } from '../runner/long-work.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption, number, scenarioList, secretList, webhookUrl, wholeNumber } from '../runner/options.ts'
+import { statusLine } from '../output/progress.ts'
+import { printSimulation, refusalNotes, simulationDocument, simulationProgress } from '../reports/simulation.ts'
 
 type Options = {
   readonly url: string
@@ -62,7 +62,7 @@ function judge(report: SimulationReport, isInterrupted: boolean): void {
 async function run(deps: OpsDeps, options: Options, command: Command): Promise<void> {
   const secrets = secretsFor(deps, options, command)
   const interruption = untilInterrupted()
-  const progress = progressLine(deps.output)
+  const progress = statusLine(deps.output)
   const say = (line: string) => {
     progress.clear()
     deps.output.note(line)
@@ -76,7 +76,7 @@ async function run(deps: OpsDeps, options: Options, command: Command): Promise<v
       durationSeconds: options.duration,
       timeCompression: options.compressTime,
       signal: interruption.signal,
-      onProgress: progress.show,
+      onProgress: (state) => progress.show(simulationProgress(state)),
       onRefusal: refusalNotes(options.url, say),
       longestVainWaitMs: LONGEST_VAIN_WAIT_MS,
     })

@@ -1,13 +1,13 @@
 import { withDeadline } from '@persona-ingest/core'
 import type { Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { formatDuration } from '../format-duration.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { formatDuration } from '../output/text.ts'
 import { readDatabaseStatus, readQueueStatus, type IngestStatus, type Reachability } from '../ingest-status.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printPairs } from '../table.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printPairs } from '../output/table.ts'
 
 const CLOSE_TIMEOUT_MS = 1_000
 

@@ -1,12 +1,12 @@
 import { readTimeline, type TimelineRow } from '@persona-ingest/database'
 import type { Command } from 'commander'
-import { CommandFailure } from '../command-failure.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import type { Output } from '../output.ts'
-import { printTable } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption } from '../runner/options.ts'
+import type { Output } from '../output/output.ts'
+import { printTable } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 /** A row of the timeline with the status that the inquiry had before, by the clock; null at the first that tells one. */
 type TimelineStep = TimelineRow & { readonly previous_status: string | null; readonly status_changed: boolean }

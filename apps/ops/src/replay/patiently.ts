@@ -1,6 +1,6 @@
 import { QueueUnavailableError } from '@persona-ingest/queue'
 import { setTimeout as pause } from 'node:timers/promises'
-import { CommandFailure } from '../command-failure.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
 
 const TRIES = 5
 const PAUSE_MS = 1_000

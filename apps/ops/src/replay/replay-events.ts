@@ -9,7 +9,7 @@ import {
 } from '@persona-ingest/database'
 import type { Producer } from '@persona-ingest/queue'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ShowProgress } from '../progress-bar.ts'
+import type { ShowProgress } from '../output/progress.ts'
 import type { Pacer } from './pacer.ts'
 import { patiently } from './patiently.ts'
 

@@ -1,6 +1,6 @@
 import { EnvironmentError } from '@persona-ingest/service'
 import t from 'tap'
-import { isColorUnwanted, readEnv } from '../../src/env.ts'
+import { isColorUnwanted, readEnv } from '../../src/runner/env.ts'
 
 t.test('a command reads only what it needs, and hears of every fault at once without values', async (t) => {
   t.strictSame({ ...readEnv([], { DATABASE_URL: 'wrong' }) }, { LOG_LEVEL: 'info' })

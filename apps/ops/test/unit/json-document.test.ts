@@ -1,5 +1,5 @@
 import t from 'tap'
-import { documentLines, printJson } from '../../src/json-document.ts'
+import { documentLines, printJson } from '../../src/output/json-document.ts'
 import { captureOutput } from '../fixtures/captured-output.ts'
 
 t.test('a document is printed on one line, times in milliseconds, characters of control escaped', async (t) => {

@@ -1,6 +1,6 @@
 import { stringifyExact } from '@persona-ingest/persona'
 import t from 'tap'
-import { documentLines } from '../../src/json-document.ts'
+import { documentLines } from '../../src/output/json-document.ts'
 import { shownLetter } from '../../src/shown-letter.ts'
 
 function letter(body: string) {

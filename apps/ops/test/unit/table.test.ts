@@ -1,5 +1,5 @@
 import t from 'tap'
-import { printHeading, printPairs, printTable } from '../../src/table.ts'
+import { printHeading, printPairs, printTable } from '../../src/output/table.ts'
 import { captureOutput } from '../fixtures/captured-output.ts'
 
 t.test('a table stands in columns without lines, and ends no line with blanks', async (t) => {

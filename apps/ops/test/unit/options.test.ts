@@ -1,5 +1,5 @@
 import t from 'tap'
-import { number, secretList, webhookUrl, wholeNumber } from '../../src/option-values.ts'
+import { number, secretList, webhookUrl, wholeNumber } from '../../src/runner/options.ts'
 
 t.test('the path of the webhook is added where it is missing', async (t) => {
   const cases = {

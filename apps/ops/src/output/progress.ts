@@ -1,5 +1,5 @@
-import { formatDuration } from './format-duration.ts'
 import type { Output } from './output.ts'
+import { formatDuration } from './text.ts'
 
 /** How far long work is; `total` may be an estimate, and grow. */
 export type Progress = { readonly done: number; readonly total: number; readonly of: string }
@@ -61,4 +61,12 @@ export function progressBar(output: Output): ProgressBar {
       if (output.showsProgress) output.draw(CLEAR_LINE)
     },
   }
+}
+
+/** One line on stderr that is drawn again in place; nothing where stderr is no terminal. */
+export type StatusLine = { readonly show: (text: string) => void; readonly clear: () => void }
+
+export function statusLine(output: Output): StatusLine {
+  if (!output.showsProgress) return { show: () => undefined, clear: () => undefined }
+  return { show: (text) => output.draw(`${CLEAR_LINE}${text}`), clear: () => output.draw(CLEAR_LINE) }
 }

@@ -1,6 +1,6 @@
 import Table from 'cli-table3'
 import type { Output } from './output.ts'
-import { printable } from './printable.ts'
+import { printable } from './text.ts'
 
 /** What a cell shows; null and undefined as a dash. */
 export type Cell = string | number | boolean | Date | null | undefined

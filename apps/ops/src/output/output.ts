@@ -29,3 +29,9 @@ export function createOutput(streams: { stdout: Stream; stderr: Stream }, wants:
     draw: (text) => void stderr.write(text),
   }
 }
+
+/** Writes stored bytes to stdout exactly as they are. */
+export function printRawBytes(output: Output, bytes: Uint8Array): void {
+  if (output.isTerminal) output.note('warning: what follows is not masked')
+  output.write(bytes)
+}

@@ -1,6 +1,6 @@
 import type { ErasureReport, ErasureTargets } from '@persona-ingest/database'
-import type { Output } from './output.ts'
-import { printHeading, printPairs, printTable } from './table.ts'
+import type { Output } from '../output/output.ts'
+import { printHeading, printPairs, printTable } from '../output/table.ts'
 
 /** What does not open, so that it could not be searched and erased. */
 export type UnopenedIds = {

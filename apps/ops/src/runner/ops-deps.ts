@@ -1,9 +1,9 @@
 import type { openDatabase } from '@persona-ingest/database'
 import type { createProducer } from '@persona-ingest/queue'
 import type { simulate } from '@persona-ingest/simulator'
-import type { Confirm } from './confirm.ts'
+import type { Confirm } from './confirmation.ts'
 import type { readEnv } from './env.ts'
-import type { Output } from './output.ts'
+import type { Output } from '../output/output.ts'
 
 /** All that commands reach the world through. */
 export type OpsDeps = {

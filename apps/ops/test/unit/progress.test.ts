@@ -1,5 +1,6 @@
 import t from 'tap'
-import { progressBar } from '../../src/progress-bar.ts'
+import { progressBar, statusLine } from '../../src/output/progress.ts'
+import { simulationProgress } from '../../src/reports/simulation.ts'
 import { captureOutput } from '../fixtures/captured-output.ts'
 
 t.test('a terminal sees a bar that is drawn again and again, and then no more', async (t) => {
@@ -31,4 +32,32 @@ t.test('elsewhere a line is written every ten seconds', async (t) => {
   bar.say('done with it')
   bar.clear()
   t.match(output.stderr(), /^\S+ 10 % {2}10,000\/100,000 events read, 1,000\/s, 1.5 min left\n\S+ 20 %.*\n$/)
+})
+
+const simulation = {
+  plannedDeliveries: 8,
+  begunDeliveries: 2,
+  acknowledgedEvents: 1,
+  retriesWaiting: 0,
+  gaveUpEvents: 0,
+}
+
+t.test('a status line is drawn in place on a terminal, and cleared', async (t) => {
+  const output = captureOutput({ isTTY: true })
+  const line = statusLine(output)
+  line.show(simulationProgress(simulation))
+  line.show(simulationProgress({ ...simulation, retriesWaiting: 3 }))
+  line.clear()
+  const clear = '\r\u001b[2K'
+  const text = '25 %  2/8 deliveries, 1 events acknowledged'
+  t.equal(output.stderr(), `${clear}${text}${clear}${text}, 3 to retry, 0 given up${clear}`)
+  t.equal(output.stdout(), '')
+})
+
+t.test('a status line draws nothing where stderr is no terminal', async (t) => {
+  const output = captureOutput()
+  const line = statusLine(output)
+  line.show('25 %')
+  line.clear()
+  t.equal(output.stderr(), '')
 })

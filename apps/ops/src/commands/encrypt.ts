@@ -7,14 +7,14 @@ import {
 } from '@persona-ingest/database'
 import type { Command } from 'commander'
 import { addAuditOptions, audited, type AuditOptions } from '../audit.ts'
-import { CommandFailure } from '../command-failure.ts'
-import { untilInterrupted } from '../interruption.ts'
-import { printJson } from '../json-document.ts'
-import type { OpsDeps } from '../ops-deps.ts'
-import { jsonOption } from '../option-values.ts'
-import { progressBar } from '../progress-bar.ts'
-import { printPairs } from '../table.ts'
-import { withDatabase } from '../with-database.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
+import { untilInterrupted } from '../runner/long-work.ts'
+import { printJson } from '../output/json-document.ts'
+import type { OpsDeps } from '../runner/ops-deps.ts'
+import { jsonOption } from '../runner/options.ts'
+import { progressBar } from '../output/progress.ts'
+import { printPairs } from '../output/table.ts'
+import { withDatabase } from '../runner/servers.ts'
 
 type Options = AuditOptions & { readonly json?: true }
 

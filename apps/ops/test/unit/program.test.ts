@@ -1,6 +1,6 @@
 import t from 'tap'
-import { readEnv } from '../../src/env.ts'
-import { runOps } from '../../src/run-ops.ts'
+import { readEnv } from '../../src/runner/env.ts'
+import { runOps } from '../../src/program.ts'
 import { captureOutput } from '../fixtures/captured-output.ts'
 
 function unreachable(): never {
@@ -107,6 +107,6 @@ t.test('a fault of this program shows neither a stack nor what its message quote
   t.equal(code, 1)
   t.match(stderr, /^error: unexpected failure: TypeError .+\n$/)
   const debug = await run(['inquiries', 'list'], { ...env, LOG_LEVEL: 'debug' })
-  t.match(debug.stderr, 'run-ops.test.ts')
+  t.match(debug.stderr, 'program.test.ts')
   t.notMatch(debug.stderr, 'Zoe')
 })

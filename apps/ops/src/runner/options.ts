@@ -1,7 +1,7 @@
+import { parseInquiryCursor, type InquiryCursor, type LetterSelection } from '@persona-ingest/database'
 import { parseTimestamp } from '@persona-ingest/persona'
-import { parseInquiryCursor, type InquiryCursor } from '@persona-ingest/database'
 import { scenarios, type Scenario } from '@persona-ingest/simulator'
-import { InvalidArgumentError, Option } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 
 const MAX_LIMIT = 1_000
 
@@ -95,4 +95,49 @@ export function webhookUrl(text: string): string {
   const path = url.pathname.replace(/\/+$/, '')
   url.pathname = path.endsWith(WEBHOOK_PATH) ? path : `${path}${WEBHOOK_PATH}`
   return url.href
+}
+
+/** Far below what a worker stores, so that deliveries hardly notice. */
+const DEFAULT_RATE = 200
+
+export function rateOption(): Option {
+  return new Option('--rate <n>', 'events a second at most').default(DEFAULT_RATE).argParser(wholeNumber(1, 100_000))
+}
+
+export function waitOption(): Option {
+  return new Option('--wait', 'return when applied, not when enqueued; a worker must run')
+}
+
+export type LetterSelectionOptions = { readonly code?: string; readonly all?: true }
+
+function deadLetterIds(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, deadLetterId(text)]
+}
+
+/** Adds the three ways to say which dead letters: by id, by reason code, all. */
+export function addLetterSelection(command: Command): Command {
+  return command
+    .argument('[id...]', 'ids of dead letters, whole numbers', deadLetterIds)
+    .addOption(
+      new Option('--code <code>', 'all open ones with this reason code, such as INVALID_JSON').conflicts('all'),
+    )
+    .addOption(new Option('--all', 'all open ones'))
+}
+
+/** Reads them; exactly one way must be used, else the command ends as wrongly used. */
+export function letterSelection(
+  ids: readonly string[] | undefined,
+  { code, all }: LetterSelectionOptions,
+  command: Command,
+): LetterSelection {
+  const hasIds = ids !== undefined && ids.length > 0
+  if ([hasIds, code !== undefined, all === true].filter(Boolean).length !== 1) {
+    command.error('error: say which dead letters: ids, --code <code> or --all', { exitCode: 2 })
+  }
+  return hasIds ? { ids } : { reason: code ?? null }
+}
+
+/** What the record of operations says of it. */
+export function selectionArguments(selection: LetterSelection): Readonly<Record<string, unknown>> {
+  return 'ids' in selection ? { ids: selection.ids } : { code: selection.reason ?? 'all' }
 }

@@ -1,8 +1,16 @@
-import type { Refusal, SimulationReport } from '@persona-ingest/simulator'
-import { formatDuration } from './format-duration.ts'
-import type { Output } from './output.ts'
-import { printable } from './printable.ts'
-import { printPairs } from './table.ts'
+import type { Refusal, SimulationProgress, SimulationReport } from '@persona-ingest/simulator'
+import { formatDuration, printable } from '../output/text.ts'
+import type { Output } from '../output/output.ts'
+
+import { printPairs } from '../output/table.ts'
+
+/** How far a simulation is, on one line. */
+export function simulationProgress(progress: SimulationProgress): string {
+  const { plannedDeliveries, begunDeliveries, acknowledgedEvents, retriesWaiting, gaveUpEvents } = progress
+  const share = plannedDeliveries === 0 ? 100 : Math.floor((100 * begunDeliveries) / plannedDeliveries)
+  const rest = retriesWaiting + gaveUpEvents === 0 ? '' : `, ${retriesWaiting} to retry, ${gaveUpEvents} given up`
+  return `${share} %  ${begunDeliveries}/${plannedDeliveries} deliveries, ${acknowledgedEvents} events acknowledged${rest}`
+}
 
 /** What `simulate --json` prints. */
 export function simulationDocument(report: SimulationReport): object {

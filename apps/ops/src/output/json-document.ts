@@ -1,7 +1,15 @@
 import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
-import { isMembers } from './json-members.ts'
 import type { Output } from './output.ts'
-import { printable } from './printable.ts'
+import { printable } from './text.ts'
+
+/** A JSON object: neither a list, nor a date, nor an exact number, which have classes of their own. */
+export type Members = Readonly<Record<string, unknown>>
+
+export function isMembers(value: unknown): value is Members {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
 
 /** The JSON text of a document: dates as ISO 8601 in milliseconds, numbers digit by digit. */
 function jsonText(document: unknown): string {

@@ -136,7 +136,7 @@ t.test('nothing is left of a person who was redacted, nor of one who was erased 
   await areStored(`id LIKE '%inq_2%'`, 5)
   t.ok((await sql('SELECT 1 FROM dead_letters')).length >= 10, 'skeletons are there')
 
-  // What docs/operations.md says of the copies below the tables.
+  // What docs/procedures.md says of the copies below the tables.
   const appendOnly = join(redis.dir, 'data')
   t.not((await marksInFiles(appendOnly)).length, 0)
   await redis.command('BGREWRITEAOF')

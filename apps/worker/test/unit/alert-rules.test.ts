@@ -6,7 +6,7 @@ const ROOT = resolve(import.meta.dirname, '../../../..')
 const read = (path: string) => readFileSync(resolve(ROOT, path), 'utf8')
 const rules = read('deploy/observability/alert-rules.yml')
 const dashboard = read('deploy/observability/grafana/dashboards/persona-ingest.json')
-const operations = read('docs/operations.md')
+const alertsPage = read('docs/alerts.md')
 const metricsPage = read('docs/metrics.md')
 
 /** Each alert's name with its lines. */
@@ -23,11 +23,10 @@ function anchorOf(heading: string): string {
     .replaceAll(' ', '-')
 }
 
-/** The parts of the section "Alerts", each with its heading. */
+/** The sections of docs/alerts.md, each with its heading. */
 function runbooks(): { name: string; text: string }[] {
-  const section = operations.split(/^## /m).find((part) => part.startsWith('Alerts\n')) ?? ''
-  return section
-    .split(/^### /m)
+  return alertsPage
+    .split(/^## /m)
     .slice(1)
     .map((text) => ({ name: text.slice(0, text.indexOf('\n')), text: text.slice(text.indexOf('\n')).trim() }))
 }
@@ -48,7 +47,7 @@ t.test(
       t.match(text, /^ {8}expr: \S/m, name)
       t.match(text, /^ {10}severity: (critical|warning)$/m, name)
       t.match(text, /^ {10}summary: \S/m, name)
-      t.match(text, `          runbook: docs/operations.md#${anchorOf(name)}\n`, name)
+      t.match(text, `          runbook: docs/alerts.md#${anchorOf(name)}\n`, name)
     }
   },
 )

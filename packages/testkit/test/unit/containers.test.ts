@@ -55,11 +55,11 @@ t.test('the development secret is given with a NODE_ENV that allows it', async (
   t.match(read('Dockerfile'), /^ENV NODE_ENV=production\b/m)
 })
 
-t.test('README and operations name the commands that the scripts run, for supervisors', async (t) => {
+t.test('README and docs/deploy.md name the commands that the scripts run, for supervisors', async (t) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Readonly<Record<string, string>> }
   for (const name of ['start:ingress', 'start:worker'])
-    for (const page of ['README.md', 'docs/operations.md']) t.ok(read(page).includes(scripts[name] ?? '?'), name)
-  for (const name of ['db:migrate', 'ops']) t.ok(read('docs/operations.md').includes(scripts[name] ?? '?'), name)
+    for (const page of ['README.md', 'docs/deploy.md']) t.ok(read(page).includes(scripts[name] ?? '?'), name)
+  for (const name of ['db:migrate', 'ops']) t.ok(read('docs/deploy.md').includes(scripts[name] ?? '?'), name)
 })
 
 const HEALTH_CHECK = 'deploy/image/health-check.mjs'

@@ -2,8 +2,8 @@ import { createProducer, type Producer } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Logger } from '@persona-ingest/service'
 import type { IngressEnv } from './env.ts'
 
-/** A count of the backlog (0.5 s at most) comes before it; both fit into a delivery's patience. */
-const ENQUEUE_DEADLINE_MS = 2000
+/** For questions to Redis. The deadline of an enqueue is that of its acknowledgement. */
+const QUESTION_DEADLINE_MS = 2000
 const TROUBLE_EVERY_MS = 10_000
 
 /**
@@ -21,7 +21,7 @@ export function openProducer(
   })
   return createProducer({
     redisUrl: env.REDIS_URL,
-    enqueueDeadlineMs: ENQUEUE_DEADLINE_MS,
+    deadlineMs: QUESTION_DEADLINE_MS,
     encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
     isTraced: env.isTraced,
     onUnusable: ({ code }) => {

@@ -1,9 +1,8 @@
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
-import { within } from './deadline.ts'
-import { KeyRing } from '@persona-ingest/core'
+import { KeyRing, withDeadline, type Deadline } from '@persona-ingest/core'
 import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
-import { QueueUnavailableError } from './queue-unavailable-error.ts'
+import { queueUnavailable, QueueUnavailableError } from './queue-unavailable-error.ts'
 import { connected, failFastConnection } from './redis-connection.ts'
 import { redisFault } from './redis-fault.ts'
 import { telemetry } from './telemetry.ts'
@@ -19,6 +18,8 @@ export type QueueHandle = {
   /** Longest wait for Redis, in ms. */
   readonly deadlineMs: number
   readonly isClosed: () => boolean
+  /** Whether there is a connection that can be used. */
+  readonly isConnected: () => boolean
   /** Whether Redis refused to select the database when it was last connected to. */
   readonly isRefused: () => boolean
   /** Notes such a refusal on another connection of the same process. */
@@ -79,6 +80,7 @@ export function openQueue(options: {
     keys,
     deadlineMs: options.deadlineMs,
     isClosed: () => isClosed,
+    isConnected: () => client.status === 'ready',
     isRefused: () => isRefused,
     noteRefused,
     connectionFault: () => connectionFault,
@@ -91,15 +93,35 @@ export function openQueue(options: {
   }
 }
 
+/** Throws the `QueueUnavailableError` that tells why there is no connection; returns where there is one. */
+export function requireConnection(handle: QueueHandle): void {
+  if (handle.isClosed()) throw new QueueUnavailableError('QUEUE_CLOSED')
+  if (handle.isConnected()) return
+  if (handle.isRefused()) throw new QueueUnavailableError('QUEUE_DATABASE_REFUSED')
+  throw new QueueUnavailableError('QUEUE_UNREACHABLE', handle.connectionFault())
+}
+
+/** Waits for an attempt to connect that is under way, until the deadline at most. Throws as `requireConnection` does. */
+export async function untilConnected(handle: QueueHandle, { signal }: Deadline): Promise<void> {
+  if (!handle.isClosed()) await connected(handle.client, signal)
+  // A late write would hold a payload for a caller that was refused already.
+  signal.throwIfAborted()
+  requireConnection(handle)
+}
+
+function tooSlow(): never {
+  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+}
+
 /** Runs an operation on the queue once there is a connection; rejects with a `QueueUnavailableError` in time. */
 export async function onQueue<T>(handle: QueueHandle, operation: () => Promise<T>): Promise<T> {
-  return await within(handle.deadlineMs, async (deadline) => {
-    if (handle.isClosed()) throw new QueueUnavailableError('QUEUE_CLOSED')
-    const isConnected = await connected(handle.client, deadline.leftMs)
-    // Whoever asked has been told no already: a late write would hold a payload for nobody.
-    if (deadline.isOver) throw new QueueUnavailableError('QUEUE_TOO_SLOW')
-    if (!isConnected && handle.isRefused()) throw new QueueUnavailableError('QUEUE_DATABASE_REFUSED')
-    if (!isConnected) throw new QueueUnavailableError('QUEUE_UNREACHABLE', handle.connectionFault())
+  const ask = async (deadline: Deadline) => {
+    await untilConnected(handle, deadline)
     return await operation()
-  })
+  }
+  try {
+    return await withDeadline(handle.deadlineMs, ask, tooSlow)
+  } catch (error) {
+    throw queueUnavailable(error)
+  }
 }

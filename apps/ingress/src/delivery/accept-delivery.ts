@@ -1,6 +1,6 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import { QueueUnavailableError, type Delivery, type Producer } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/core'
+import { withDeadline, type Deadline } from '@persona-ingest/core'
 import { IngressError } from '../errors.ts'
 import type { IngressMetrics } from '../metrics.ts'
 import type { Backlog } from './backlog.ts'
@@ -32,12 +32,17 @@ export function deliveryOf(received: {
     : { kind: 'quarantined', reason: envelope.reason, eventId: envelope.eventId, ...received }
 }
 
-async function enqueue(delivery: Delivery, { producer, metrics, patience }: AcceptDeps): Promise<void> {
+async function enqueue(
+  delivery: Delivery,
+  { producer, metrics, patience }: AcceptDeps,
+  deadline: Deadline,
+): Promise<void> {
   const stop = metrics.enqueues.startTimer()
   try {
-    await producer.enqueue(delivery)
-    stop({ result: 'confirmed' })
+    await producer.enqueue(delivery, deadline)
+    // A late confirmation counts too: Redis answers again.
     patience.noteConfirmed()
+    stop({ result: deadline.signal.aborted ? 'QUEUE_TOO_SLOW' : 'confirmed' })
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? error.code : 'UNKNOWN'
     stop({ result: fault })
@@ -50,18 +55,22 @@ async function enqueue(delivery: Delivery, { producer, metrics, patience }: Acce
 /**
  * Puts an authentic delivery into the queue; resolves once it is durable.
  *
- * `readingMs`, `verifyingMs`: how long its body took to be read, and its signature to be verified. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
- * otherwise, when the patience is over at the latest.
+ * `readingMs`, `verifyingMs`: how long its body took to be read, and its signature to be verified. The deadline of the
+ * acknowledgement is the one deadline of the enqueue. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
+ * when the deadline is exceeded, or earlier.
  */
 export async function acceptDelivery(
   { delivery, readingMs, verifyingMs = 0 }: { delivery: Delivery; readingMs: number; verifyingMs?: number },
   deps: AcceptDeps,
 ): Promise<void> {
-  const accepting = deps.backlog.refuseOverLimit().then(async () => enqueue(delivery, deps))
   await withDeadline(
     deps.patience.forDelivery(readingMs, verifyingMs),
-    () => accepting,
+    async (deadline) => {
+      await deps.backlog.refuseOverLimit()
+      await enqueue(delivery, deps, deadline)
+    },
     () => {
+      deps.patience.noteTooSlow()
       throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
     },
   )

@@ -6,7 +6,8 @@ import {
   type PrismaClient,
   type ReplayableLetter,
 } from '@persona-ingest/database'
-import type { Producer } from '@persona-ingest/queue'
+import { withDeadline } from '@persona-ingest/core'
+import { QueueUnavailableError, type Producer } from '@persona-ingest/queue'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pacer } from './pacer.ts'
 import { patiently } from './patiently.ts'
@@ -51,10 +52,19 @@ const REFUSALS = {
 
 type Enqueued = { readonly id: string; readonly failedAt: Date }
 
+/** Longest wait for Redis to confirm one enqueue. */
+const ENQUEUE_DEADLINE_MS = 3000
+
+function tooSlow(): never {
+  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+}
+
 async function enqueue(options: ReplayLettersOptions, letter: ReplayableLetter & { verdict: 'usable' }) {
   const { eventId, environment, receivedAtMs, body } = letter
-  await options.pacer.pass(1)
-  await patiently(() => options.producer.enqueue({ kind: 'event', eventId, environment, receivedAtMs, body }))
+  const { pacer, producer } = options
+  await pacer.pass(1)
+  const delivery = { kind: 'event', eventId, environment, receivedAtMs, body } as const
+  await patiently(() => withDeadline(ENQUEUE_DEADLINE_MS, (deadline) => producer.enqueue(delivery, deadline), tooSlow))
 }
 
 async function replayOne(options: ReplayLettersOptions, letter: ReplayableLetter, report: LettersReport) {

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { createProducer } from '@persona-ingest/queue'
 import { freePort, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
@@ -14,7 +15,10 @@ const producer = createProducer({ encryptionKeys: [], redisUrl })
 t.teardown(() => producer.close())
 for (const eventId of ['evt_a', 'evt_b']) {
   const receivedAtMs = Date.now()
-  await producer.enqueue({ kind: 'event', eventId, environment: 'production', receivedAtMs, body: Buffer.from('{}') })
+  await producer.enqueue(
+    { kind: 'event', eventId, environment: 'production', receivedAtMs, body: Buffer.from('{}') },
+    new Deadline(5000),
+  )
 }
 
 const status = async (env: Record<string, string>, ...args: string[]) => await runCli(['status', ...args], env)

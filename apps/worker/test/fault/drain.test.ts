@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { createProducer } from '@persona-ingest/queue'
 import { eventually, throwAwayDatabase, throwAwayRedis, type RedisServer } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
@@ -16,7 +17,7 @@ async function servers(t: Test) {
   t.teardown(() => producer.close())
   // One by one, so that none shares its job.
   const enqueue = async (count: number) => {
-    for (const delivery of deliveries(count)) await producer.enqueue(delivery)
+    for (const delivery of deliveries(count)) await producer.enqueue(delivery, new Deadline(5000))
   }
   return { ...database, redis, producer, enqueue, env: { REDIS_URL: redis.url, DATABASE_URL: database.url } }
 }

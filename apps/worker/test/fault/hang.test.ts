@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { createProducer } from '@persona-ingest/queue'
 import { eventually, spawnApp, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
@@ -14,7 +15,7 @@ t.test('a worker that hangs with deliveries in its hands ends itself; the next o
   t.teardown(async () => hanging.kill())
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(async () => producer.close())
-  await Promise.all(deliveries(6).map(async (delivery) => producer.enqueue(delivery)))
+  await Promise.all(deliveries(6).map(async (delivery) => producer.enqueue(delivery, new Deadline(5000))))
 
   const enqueuedAtMs = performance.now()
   await hanging.waitForLine(says(STUCK), { deadlineMs: 60_000 })

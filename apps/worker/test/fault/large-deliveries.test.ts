@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { readFileSync } from 'node:fs'
 import { createProducer, type Delivery } from '@persona-ingest/queue'
 import { rebuild } from '@persona-ingest/database'
@@ -38,9 +39,9 @@ function peakMemoryMb(pid: number): number {
 async function drained(t: Test, all: readonly (() => Delivery)[]): Promise<void> {
   const redis = await throwAwayRedis(t)
   const { url, sql } = await throwAwayDatabase(t)
-  const producer = createProducer({ redisUrl: redis.url, encryptionKeys: [], enqueueDeadlineMs: 20_000 })
+  const producer = createProducer({ redisUrl: redis.url, encryptionKeys: [], deadlineMs: 20_000 })
   t.teardown(() => producer.close())
-  for (const make of all) await producer.enqueue(make())
+  for (const make of all) await producer.enqueue(make(), new Deadline(5000))
   const worker = await aWorkerProcess(
     t,
     { REDIS_URL: redis.url, DATABASE_URL: url, LOG_LEVEL: 'info' },

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { readFile } from 'node:fs/promises'
 import { createProducer } from '@persona-ingest/queue'
 import { eventually, freePort, spawnApp, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
@@ -36,9 +37,9 @@ t.test('livez, readyz and metrics on the operations port', async (t) => {
   t.equal((await app.get('/livez')).status, 200)
   await eventually(async () => (await app.get('/readyz')).status === 200)
   t.equal((await app.get('/webhooks/persona')).status, 404)
-  await Promise.all(deliveries(30).map((delivery) => producer.enqueue(delivery)))
-  await producer.enqueue(aDelivery({ id: 'evt_poison', raw: POISON }))
-  await producer.enqueue(aDelivery({ id: 'evt_flow', name: 'workflow-run.errored', createdAt: '2026-02-02T00:00:00Z', inquiryId: 'inq_evt_0' })) // prettier-ignore
+  await Promise.all(deliveries(30).map((delivery) => producer.enqueue(delivery, new Deadline(5000))))
+  await producer.enqueue(aDelivery({ id: 'evt_poison', raw: POISON }), new Deadline(5000))
+  await producer.enqueue(aDelivery({ id: 'evt_flow', name: 'workflow-run.errored', createdAt: '2026-02-02T00:00:00Z', inquiryId: 'inq_evt_0' }), new Deadline(5000)) // prettier-ignore
   await eventually(async () => (await sql('SELECT 1 FROM events')).length === 31)
   await eventually(async () => (await sql('SELECT 1 FROM dead_letters')).length === 1)
 

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import fc from 'fast-check'
 import t from 'tap'
 import { createProducer } from '@persona-ingest/queue'
@@ -46,7 +47,10 @@ t.test('whole workers, four at once behind one queue, end in the rows of the mod
       const deliver = (event: AbstractEvent) => {
         const { id: eventId } = renamed(event, suffix)
         const body = bodyOf(renamed(event, suffix))
-        return producer.enqueue({ kind: 'event', eventId, environment: 'production', receivedAtMs: Date.now(), body })
+        return producer.enqueue(
+          { kind: 'event', eventId, environment: 'production', receivedAtMs: Date.now(), body },
+          new Deadline(5000),
+        )
       }
       await Promise.all(order.map(deliver))
       const stored = async () => sql(`SELECT id FROM events WHERE id LIKE $1`, [`evt\\_%\\${suffix}`])

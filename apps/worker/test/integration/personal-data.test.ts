@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { createProducer } from '@persona-ingest/queue'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
@@ -47,12 +48,12 @@ t.test('no log line and no metric holds a value of a person, at the lowest level
     { ...aDelivery({ id: 'evt_cut' }), body: Buffer.from(`{"data": "${MARK}"`) },
     quarantined,
   ])
-    await producer.enqueue(delivery)
+    await producer.enqueue(delivery, new Deadline(5000))
   await eventually(async () => (await sql('SELECT 1 FROM dead_letters')).length === 5, { deadlineMs: 20_000 })
-  await producer.enqueue(aDelivery({ id: 'evt_stored', ...about }))
+  await producer.enqueue(aDelivery({ id: 'evt_stored', ...about }), new Deadline(5000))
   await eventually(() => app.lines.some((line) => line.includes('"duplicate"')))
   await server.kill()
-  await producer.enqueue(aDelivery({ id: 'evt_outage', name: 'inquiry.redacted', ...about }))
+  await producer.enqueue(aDelivery({ id: 'evt_outage', name: 'inquiry.redacted', ...about }), new Deadline(5000))
   await app.said('database takes no writes, holding deliveries until it does')
   await server.restart()
   await app.said('database takes writes again')

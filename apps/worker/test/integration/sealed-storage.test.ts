@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { rebuild } from '@persona-ingest/database'
 import { createProducer, type Delivery } from '@persona-ingest/queue'
 import { everyRow, eventually, marksIn, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
@@ -35,26 +36,35 @@ async function verified() {
 
 t.test('workers whose keys change one after the other store sealed, and a redaction reaches both', async (t) => {
   const older = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: `${a},${b}` })
-  await producer.enqueue(aDelivery({ id: 'evt_1', attributes: person }))
-  await producer.enqueue({
-    kind: 'quarantined',
-    reason: 'INVALID_JSON',
-    eventId: null,
-    environment: 'production',
-    receivedAtMs: Date.now(),
-    body: Buffer.from(`{"${MARK}`),
-  })
+  await producer.enqueue(aDelivery({ id: 'evt_1', attributes: person }), new Deadline(5000))
+  await producer.enqueue(
+    {
+      kind: 'quarantined',
+      reason: 'INVALID_JSON',
+      eventId: null,
+      environment: 'production',
+      receivedAtMs: Date.now(),
+      body: Buffer.from(`{"${MARK}`),
+    },
+    new Deadline(5000),
+  )
   await eventually(async () => (await count('events')) === 1 && (await count('dead_letters')) === 1)
   older.signal('SIGTERM')
   await older.exit
   const newer = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: `${b},${a}` })
-  await producer.enqueue(aDelivery({ id: 'evt_2', createdAt: '2026-02-03T10:00:01.000Z', attributes: person }))
+  await producer.enqueue(
+    aDelivery({ id: 'evt_2', createdAt: '2026-02-03T10:00:01.000Z', attributes: person }),
+    new Deadline(5000),
+  )
   await eventually(async () => (await count('events')) === 2)
   t.strictSame(await marks(), [])
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'a:%'`), 1)
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'b:%'`), 1)
   t.equal(await count(`inquiries WHERE attributes #>> '{}' LIKE 'b:%' AND fields #>> '{}' LIKE 'b:%'`), 1)
-  await producer.enqueue(aDelivery({ id: 'evt_9', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }))
+  await producer.enqueue(
+    aDelivery({ id: 'evt_9', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }),
+    new Deadline(5000),
+  )
   await eventually(async () => (await count(`inquiries WHERE redacted_at IS NOT NULL OR attributes = '{}'`)) === 1)
   t.equal(await count(`inquiries WHERE fields = '{}'`), 1)
   t.equal(await count(`events WHERE payload #>> '{}' LIKE 'b:%'`), 3, 'what was reduced is under the newest key')
@@ -65,13 +75,13 @@ t.test('workers whose keys change one after the other store sealed, and a redact
 t.test(
   'a worker without the key puts a redaction back, names it, and goes on with all else; with the key it is done',
   async (t) => {
-    await producer.enqueue(aDelivery({ id: 'evt_3', inquiryId: 'inq_2', attributes: person }))
+    await producer.enqueue(aDelivery({ id: 'evt_3', inquiryId: 'inq_2', attributes: person }), new Deadline(5000))
     const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: a })
     await eventually(async () => (await count('events')) === 4)
     sealing.signal('SIGTERM')
     await sealing.exit
     const lacking = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b, MAX_ATTEMPTS: '2' })
-    await producer.enqueue(aDelivery({ id: 'evt_8', inquiryId: 'inq_2', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' })) // prettier-ignore
+    await producer.enqueue(aDelivery({ id: 'evt_8', inquiryId: 'inq_2', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }), new Deadline(5000)) // prettier-ignore
     const put = await lacking.said('event put back, no attempt used up')
     t.match(JSON.parse(put), {
       eventId: 'evt_8',
@@ -85,8 +95,8 @@ t.test(
     )
     t.equal((await lacking.get('/readyz')).status, 200)
     // Both kinds of lanes: what is ordinary, and what redacts.
-    await producer.enqueue(aDelivery({ id: 'evt_20', inquiryId: 'inq_20', attributes: person }))
-    await producer.enqueue(aDelivery({ id: 'evt_21', inquiryId: 'inq_20', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' })) // prettier-ignore
+    await producer.enqueue(aDelivery({ id: 'evt_20', inquiryId: 'inq_20', attributes: person }), new Deadline(5000))
+    await producer.enqueue(aDelivery({ id: 'evt_21', inquiryId: 'inq_20', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }), new Deadline(5000)) // prettier-ignore
     await eventually(async () => (await count(`events WHERE id IN ('evt_20', 'evt_21')`)) === 2)
     await eventually(() => lacking.count('event put back, no attempt used up') >= 3)
     t.equal(lacking.count('database takes no writes, holding deliveries until it does'), 0)
@@ -106,16 +116,16 @@ t.test('late claims that need a document which does not open hold up no other ev
   const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b })
   // Of each inquiry: it is redacted; a verification that is not known to be of it is stored; its payload is damaged.
   for (const id of ids) {
-    await producer.enqueue(aDelivery({ id: `evt_r_${id}`, inquiryId: id, name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' })) // prettier-ignore
-    await producer.enqueue(aVerification(`evt_v_${id}`, `ver_${id}`))
+    await producer.enqueue(aDelivery({ id: `evt_r_${id}`, inquiryId: id, name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }), new Deadline(5000)) // prettier-ignore
+    await producer.enqueue(aVerification(`evt_v_${id}`, `ver_${id}`), new Deadline(5000))
   }
   await eventually(async () => (await count(`events WHERE id LIKE 'evt\\__\\_inq\\_d%'`)) === 8)
   const payloads = await sql(`SELECT id, payload::text AS payload FROM events WHERE id LIKE 'evt\\_v\\_inq\\_d%'`)
   await sql(`UPDATE events SET payload = to_jsonb(overlay(payload #>> '{}' PLACING 'AAAAAAAA' FROM 20)) WHERE id LIKE 'evt\\_v\\_inq\\_d%'`) // prettier-ignore
   // The claim that comes late, which makes the redaction reach the verification.
-  for (const id of ids) await producer.enqueue(aVerification(`evt_w_${id}`, `ver_${id}`, id))
+  for (const id of ids) await producer.enqueue(aVerification(`evt_w_${id}`, `ver_${id}`, id), new Deadline(5000))
   const unrelated = Array.from({ length: 20 }, (_, index) => aDelivery({ id: `evt_u_${index}`, inquiryId: `inq_u_${index}` })) // prettier-ignore
-  await Promise.all(unrelated.map((delivery) => producer.enqueue(delivery)))
+  await Promise.all(unrelated.map((delivery) => producer.enqueue(delivery, new Deadline(5000))))
   await eventually(async () => (await count(`events WHERE id LIKE 'evt\\_u\\_%'`)) === 20)
   const named = new Set<string>()
   await eventually(() => {

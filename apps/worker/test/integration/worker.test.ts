@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { randomBytes } from 'node:crypto'
 import type { Delivery } from '@persona-ingest/queue'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
@@ -108,11 +109,11 @@ t.test('an unclear failure uses attempts, then the event is a dead letter; neigh
   t.notMatch(lines.join(), 'MARK')
 
   await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = now()`)
-  await producer.enqueue(odd)
+  await producer.enqueue(odd, new Deadline(5000))
   await isEmpty()
   t.strictSame(await sql('SELECT state, resolved_at FROM dead_letters'), [{ state: 'open', resolved_at: null }], 'tried again') // prettier-ignore
   await allow()
-  await producer.enqueue(odd)
+  await producer.enqueue(odd, new Deadline(5000))
   await isEmpty()
   t.strictSame(await sql('SELECT state, resolved_at IS NOT NULL AS resolved FROM dead_letters'), [{ state: 'replayed', resolved: true }]) // prettier-ignore
   t.strictSame(await sql(`SELECT outcome FROM events WHERE id = 'evt_odd'`), [{ outcome: 'applied' }])
@@ -153,7 +154,10 @@ t.test('duplicates, and deliveries with another body, change nothing', async (t)
   const { logged } = startWorker()
   await enqueue([aDelivery({ attributes: { note: 'first' } })])
   await isEmpty()
-  await producer.enqueue(aDelivery({ attributes: { note: 'second' }, createdAt: '2026-02-04T00:00:00Z' }))
+  await producer.enqueue(
+    aDelivery({ attributes: { note: 'second' }, createdAt: '2026-02-04T00:00:00Z' }),
+    new Deadline(5000),
+  )
   await isEmpty()
   t.strictSame(await sql('SELECT attributes FROM inquiries'), [{ attributes: { note: 'first' } }])
   t.strictSame(logged('event stored').map(({ outcome }) => outcome), ['applied', 'duplicate']) // prettier-ignore

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { spawnApp, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import { createProducer } from '@persona-ingest/queue'
 import t from 'tap'
@@ -8,7 +9,7 @@ t.test('a worker whose REDIS_URL names a database that the server lacks stores n
   const { url, sql } = await throwAwayDatabase(t)
   const production = createProducer({ redisUrl: redis.url, encryptionKeys: [] })
   t.teardown(() => production.close())
-  await production.enqueue(aDelivery({ id: 'evt_production' }))
+  await production.enqueue(aDelivery({ id: 'evt_production' }), new Deadline(5000))
   const staging = await spawnApp({
     entry: 'apps/worker/src/main.ts',
     env: { HOST: '127.0.0.1', METRICS_PORT: '0', DATABASE_URL: url, REDIS_URL: `${redis.url}/5` },

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, freePort, halfOpenProxy, startRedis, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import { createConsumer, createProducer, type InFlightDelivery, type DeliveryOutcome } from '../../src/index.ts'
@@ -27,7 +28,7 @@ t.test('Redis away at the start: the consumer waits and begins by itself', async
   t.teardown(() => redis.stop())
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
-  await producer.enqueue(aDelivery('evt_first'))
+  await producer.enqueue(aDelivery('evt_first'), new Deadline(5000))
   await eventually(() => held.length === 1, { deadlineMs: 10_000 })
 })
 
@@ -37,7 +38,7 @@ t.test('Redis killed and back, again and again: every delivery is settled, no at
   const consumer = aConsumer(done)
   const total = 300
   for (let index = 0; index < total; index += 1) {
-    await eventually(() => producer.enqueue(aDelivery(`evt_${index}`)).then(() => true))
+    await eventually(() => producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000)).then(() => true))
     if (index % 100 === 50) {
       await redis.kill()
       await redis.restart()
@@ -61,7 +62,7 @@ for (const [fault, outage] of [
     const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
     const gate = new Gate()
     const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
-    for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+    for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
     await eventually(() => held.length === 5)
     await redis[fault]()
     gate.open()
@@ -86,7 +87,7 @@ t.test('Redis turned into a replica while deliveries are held: no attempt is use
     { action: 'requeue', delayMs: 50 },
   ]
   const consumer = aConsumer(async () => (await gate.opened, outcomes.shift() ?? { action: 'ack' }))
-  for (let index = 0; index < 4; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+  for (let index = 0; index < 4; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
   await eventually(() => held.length === 4)
   await redis.command('REPLICAOF', '127.0.0.1', await freePort())
   gate.open()
@@ -122,10 +123,10 @@ t.test('a peer that vanished without a word is given up, and found again', async
   consumer.start()
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
-  await producer.enqueue(aDelivery('evt_before'))
+  await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
   await eventually(() => held.length === 1)
   await proxy.silent()
-  await producer.enqueue(aDelivery('evt_after'))
+  await producer.enqueue(aDelivery('evt_after'), new Deadline(5000))
   // Old connections stay deaf for ever; only new ones get through.
   await eventually(() => !consumer.isReady(), { deadlineMs: 15_000 })
   await proxy.pass()
@@ -139,7 +140,7 @@ t.test('Redis without memory, filled to the brim, is drained by a consumer that 
   let accepted = 0
   try {
     for (;;) {
-      await producer.enqueue(aDelivery(`evt_${accepted}`, { body: Buffer.alloc(3000, 'x') }))
+      await producer.enqueue(aDelivery(`evt_${accepted}`, { body: Buffer.alloc(3000, 'x') }), new Deadline(5000))
       accepted += 1
     }
   } catch (error) {
@@ -148,7 +149,7 @@ t.test('Redis without memory, filled to the brim, is drained by a consumer that 
   t.ok(accepted > 100)
   aConsumer(done)
   await eventually(() => held.length === accepted, { deadlineMs: 10_000 })
-  await producer.enqueue(aDelivery('evt_after'))
+  await producer.enqueue(aDelivery('evt_after'), new Deadline(5000))
 })
 
 t.test('in all of this no rejection went unhandled', async (t) => {

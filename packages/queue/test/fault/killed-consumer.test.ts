@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +12,7 @@ const program = fileURLToPath(new URL('killed-consumer.ts', import.meta.url))
 t.test('a delivery whose process is killed again and again is still there, with all its attempts', async (t) => {
   const redis = await throwAwayRedis(t)
   const { prefix, producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
-  await producer.enqueue(aDelivery('evt_hard'))
+  await producer.enqueue(aDelivery('evt_hard'), new Deadline(5000))
   for (let round = 0; round < 4; round += 1) {
     const child = spawn(process.execPath, [...process.execArgv, program], {
       env: { ...process.env, REDIS_URL: redis.url, QUEUE_PREFIX: prefix },

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { join } from 'node:path'
 import t from 'tap'
 import { preparePowerCuts, startRedis, type PowerCuts } from '@persona-ingest/testkit'
@@ -16,7 +17,7 @@ async function confirmedAndLost(
 ): Promise<{ confirmed: number; lost: number }> {
   const powerCut = await powerCuts()
   const redis = await startRedis({ args: ['--appendfsync', appendfsync], env: powerCut.env })
-  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix: 'cut', enqueueDeadlineMs: 2000 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix: 'cut', deadlineMs: 2000 })
   const confirmed: string[] = []
   let isCut = false
   let next = 0
@@ -25,7 +26,7 @@ async function confirmedAndLost(
       const eventId = `evt_${next++}`
       const body = Buffer.from(JSON.stringify({ eventId, filler: 'x'.repeat(2000) }))
       const delivery = { kind: 'event', eventId, environment: 'production', receivedAtMs: Date.now(), body } as const
-      await producer.enqueue(delivery).then(
+      await producer.enqueue(delivery, new Deadline(5000)).then(
         () => confirmed.push(eventId),
         () => undefined,
       )

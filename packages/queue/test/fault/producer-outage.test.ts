@@ -1,9 +1,11 @@
+import { Deadline, withDeadline } from '@persona-ingest/core'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { eventually, freePort, halfOpenProxy, startRedis, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { createProducer, QueueUnavailableError } from '../../src/index.ts'
+import { createProducer, QueueUnavailableError, type Delivery, type Producer } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
+import { waitingEvents } from '../waiting-events.ts'
 
 // One lost promise here would end the ingress.
 const unhandled: unknown[] = []
@@ -20,10 +22,19 @@ function told(error: unknown): string {
   return JSON.stringify(own.filter(([name]) => name !== 'cause')) + told(error.cause ?? '')
 }
 
-async function refusal(enqueue: Promise<void>): Promise<QueueUnavailableError & { afterMs: number }> {
+function tooSlow(): never {
+  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+}
+
+/** Enqueues as the ingress does, under one deadline, and gives the refusal that is expected. */
+async function refusal(
+  producer: Producer,
+  delivery: Delivery,
+  deadlineMs = 3000,
+): Promise<QueueUnavailableError & { afterMs: number }> {
   const startedAt = performance.now()
   try {
-    await enqueue
+    await withDeadline(deadlineMs, (deadline) => producer.enqueue(delivery, deadline), tooSlow)
   } catch (error) {
     if (!(error instanceof QueueUnavailableError)) throw error
     return Object.assign(error, { afterMs: performance.now() - startedAt })
@@ -41,7 +52,7 @@ t.test('Redis away at the start: refused at once, and accepted as soon as it is 
   })
   t.teardown(() => producer.close())
   for (let attempt = 0; attempt < 20; attempt += 1) {
-    const error = await refusal(producer.enqueue(aMarked('evt_early')))
+    const error = await refusal(producer, aMarked('evt_early'))
     t.equal(error.code, 'QUEUE_UNREACHABLE')
     t.ok(error.afterMs < 3100)
     t.notMatch(told(error), MARKER)
@@ -55,7 +66,9 @@ t.test('Redis away at the start: refused at once, and accepted as soon as it is 
 
   const redis = await startRedis({ port })
   t.teardown(() => redis.stop())
-  await eventually(() => producer.enqueue(aMarked('evt_late')).then(() => true), { deadlineMs: 4000 })
+  await eventually(() => producer.enqueue(aMarked('evt_late'), new Deadline(5000)).then(() => true), {
+    deadlineMs: 4000,
+  })
   t.equal((await producer.counts()).waiting, 1, 'refused deliveries were not kept for later')
 })
 
@@ -66,27 +79,25 @@ t.test('Redis killed with deliveries in flight: each is refused in time, and it 
   await producer.probe()
   for (let round = 0; round < 3; round += 1) {
     await redis.freeze()
-    const refusals = Array.from({ length: 50 }, (_, index) =>
-      refusal(producer.enqueue(aMarked(`evt_${round}_${index}`))),
-    )
+    const refusals = Array.from({ length: 50 }, (_, index) => refusal(producer, aMarked(`evt_${round}_${index}`)))
     await redis.kill()
     for (const error of await Promise.all(refusals)) {
       t.equal(error.code, 'QUEUE_UNREACHABLE')
       t.notMatch(told(error), MARKER)
     }
     await redis.restart()
-    await eventually(() => producer.enqueue(aMarked(`evt_after_${round}`)).then(() => true))
+    await eventually(() => producer.enqueue(aMarked(`evt_after_${round}`), new Deadline(5000)).then(() => true))
   }
 })
 
 t.test('Redis frozen: refused at the deadline, and it recovers when it thaws', async (t) => {
   const redis = await throwAwayRedis(t)
-  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, enqueueDeadlineMs: 500 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, deadlineMs: 500 })
   t.teardown(() => producer.close())
   await producer.probe()
   await redis.freeze()
   const refusals = await Promise.all(
-    Array.from({ length: 50 }, (_, index) => refusal(producer.enqueue(aMarked(`evt_${index}`)))),
+    Array.from({ length: 50 }, (_, index) => refusal(producer, aMarked(`evt_${index}`), 500)),
   )
   for (const error of refusals) {
     t.equal(error.code, 'QUEUE_TOO_SLOW')
@@ -94,18 +105,20 @@ t.test('Redis frozen: refused at the deadline, and it recovers when it thaws', a
     t.notMatch(told(error), MARKER)
   }
   await redis.thaw()
-  await eventually(() => producer.enqueue(aMarked('evt_thawed')).then(() => true))
+  await eventually(() => producer.enqueue(aMarked('evt_thawed'), new Deadline(5000)).then(() => true))
 })
 
 t.test('Redis frozen at the start: refused at the deadline, and it recovers when it thaws', async (t) => {
   const redis = await throwAwayRedis(t)
   await redis.freeze()
-  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, enqueueDeadlineMs: 400 })
+  const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, deadlineMs: 400 })
   t.teardown(() => producer.close())
-  const refusals = await Promise.all(Array.from({ length: 30 }, () => refusal(producer.enqueue(aMarked('evt_frozen')))))
+  const refusals = await Promise.all(Array.from({ length: 30 }, () => refusal(producer, aMarked('evt_frozen'), 400)))
   for (const error of refusals) t.ok(error.afterMs < 900, `refused after ${error.afterMs} ms`)
   await redis.thaw()
-  await eventually(() => producer.enqueue(aMarked('evt_thawed')).then(() => true), { deadlineMs: 6000 })
+  await eventually(() => producer.enqueue(aMarked('evt_thawed'), new Deadline(5000)).then(() => true), {
+    deadlineMs: 6000,
+  })
 })
 
 t.test('a peer that vanished without a word is given up, and found again', async (t) => {
@@ -115,16 +128,18 @@ t.test('a peer that vanished without a word is given up, and found again', async
   const producer = createProducer({
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
-    enqueueDeadlineMs: 300,
+    deadlineMs: 300,
   })
   t.teardown(() => producer.close())
   await producer.probe()
   await proxy.silent()
-  const error = await refusal(producer.enqueue(aMarked('evt_silence')))
+  const error = await refusal(producer, aMarked('evt_silence'), 300)
   t.equal(error.code, 'QUEUE_TOO_SLOW')
   await eventually(() => !producer.isReady(), { deadlineMs: 4000 })
   await proxy.pass()
-  await eventually(() => producer.enqueue(aMarked('evt_back')).then(() => true), { deadlineMs: 6000 })
+  await eventually(() => producer.enqueue(aMarked('evt_back'), new Deadline(5000)).then(() => true), {
+    deadlineMs: 6000,
+  })
 })
 
 t.test('an answer that is lost on its way: refused, and a blind repeat adds nothing', async (t) => {
@@ -134,32 +149,60 @@ t.test('an answer that is lost on its way: refused, and a blind repeat adds noth
   const producer = createProducer({
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
-    enqueueDeadlineMs: 400,
+    deadlineMs: 400,
   })
   t.teardown(() => producer.close())
-  await producer.enqueue(aMarked('evt_loads_the_scripts'))
+  await producer.enqueue(aMarked('evt_loads_the_scripts'), new Deadline(5000))
   await proxy.mute()
-  t.equal((await refusal(producer.enqueue(aMarked('evt_unheard')))).code, 'QUEUE_TOO_SLOW')
+  t.equal((await refusal(producer, aMarked('evt_unheard'), 400)).code, 'QUEUE_TOO_SLOW')
   t.equal(await redis.command('LLEN', 'bull:persona-events:wait'), 2, 'it was stored all the same')
   await proxy.pass()
-  await eventually(() => producer.enqueue(aMarked('evt_unheard')).then(() => true))
+  await eventually(() => producer.enqueue(aMarked('evt_unheard'), new Deadline(5000)).then(() => true))
   t.equal((await producer.counts()).waiting, 2)
 })
+
+t.test(
+  'past its deadline a delivery that waits for its batch is never written; one on its way settles late',
+  async (t) => {
+    const redis = await throwAwayRedis(t)
+    const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
+    t.teardown(() => producer.close())
+    await producer.enqueue(aMarked('evt_loads_the_scripts'), new Deadline(5000))
+    await redis.freeze()
+    const onTheirWay = []
+    for (const eventId of ['evt_first', 'evt_second']) {
+      onTheirWay.push(producer.enqueue(aMarked(eventId), new Deadline(5000)))
+      await new Promise(setImmediate)
+    }
+    const enqueues: Promise<void>[] = []
+    const enqueue = async (deadline: Deadline) => {
+      enqueues.push(producer.enqueue(aMarked('evt_third'), deadline))
+      await enqueues[0]
+    }
+    await t.rejects(withDeadline(200, enqueue, tooSlow), { code: 'QUEUE_TOO_SLOW' })
+    await t.rejects(enqueues[0] as Promise<void>, { code: 'QUEUE_TOO_SLOW' }, 'given up at the deadline, not later')
+    await redis.thaw()
+    await Promise.all(onTheirWay)
+    await producer.enqueue(aMarked('evt_fourth'), new Deadline(5000))
+    const kept = await waitingEvents(redis)
+    t.strictSame([...kept].toSorted(), ['evt_first', 'evt_fourth', 'evt_loads_the_scripts', 'evt_second'])
+  },
+)
 
 t.test('Redis without memory: refused at once by name, and accepted when there is room', async (t) => {
   const redis = await throwAwayRedis(t)
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
-  await producer.enqueue(aMarked('evt_before'))
+  await producer.enqueue(aMarked('evt_before'), new Deadline(5000))
   await redis.command('CONFIG', 'SET', 'maxmemory', '1mb')
   await t.rejects(producer.probe(), { code: 'QUEUE_FULL' })
-  const error = await refusal(producer.enqueue(aMarked('evt_full')))
+  const error = await refusal(producer, aMarked('evt_full'))
   t.equal(error.code, 'QUEUE_FULL')
   t.notMatch(told(error), MARKER)
   t.match(told(error.cause), /OOM/, 'the cause is told')
   await redis.command('CONFIG', 'SET', 'maxmemory', '0')
   await producer.probe()
-  await producer.enqueue(aMarked('evt_after'))
+  await producer.enqueue(aMarked('evt_after'), new Deadline(5000))
   t.equal((await producer.counts()).waiting, 2)
 })
 
@@ -167,12 +210,12 @@ t.test('Redis turned into a replica: refused, and accepted when it is a master a
   const redis = await throwAwayRedis(t)
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
-  await producer.enqueue(aMarked('evt_before'))
+  await producer.enqueue(aMarked('evt_before'), new Deadline(5000))
   await redis.command('REPLICAOF', '127.0.0.1', await freePort())
-  await refusal(producer.enqueue(aMarked('evt_replica')))
+  await refusal(producer, aMarked('evt_replica'))
   await t.rejects(producer.probe(), QueueUnavailableError)
   await redis.command('REPLICAOF', 'NO', 'ONE')
-  await eventually(() => producer.enqueue(aMarked('evt_after')).then(() => true))
+  await eventually(() => producer.enqueue(aMarked('evt_after'), new Deadline(5000)).then(() => true))
 })
 
 t.test('a wrong password: refused, never quoted, and accepted when Redis knows it', async (t) => {
@@ -184,21 +227,21 @@ t.test('a wrong password: refused, never quoted, and accepted when Redis knows i
     onError: (error) => errors.push(error),
   })
   t.teardown(() => producer.close())
-  const error = await refusal(producer.enqueue(aMarked('evt_stranger')))
+  const error = await refusal(producer, aMarked('evt_stranger'))
   await eventually(() => errors.length > 0)
   t.notMatch([error, ...errors].map(told).join(' '), /hunter22/)
   await redis.command('ACL', 'SETUSER', 'anni', 'on', '>hunter22', 'allkeys', '+@all')
-  await eventually(() => producer.enqueue(aMarked('evt_known')).then(() => true))
+  await eventually(() => producer.enqueue(aMarked('evt_known'), new Deadline(5000)).then(() => true))
 })
 
 t.test('an emptied Redis is served again, with few of BullMQ events kept', async (t) => {
   const redis = await throwAwayRedis(t)
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
-  await producer.enqueue(aMarked('evt_before'))
+  await producer.enqueue(aMarked('evt_before'), new Deadline(5000))
   await redis.command('FLUSHALL')
   await redis.command('SCRIPT', 'FLUSH')
-  await producer.enqueue(aMarked('evt_after'))
+  await producer.enqueue(aMarked('evt_after'), new Deadline(5000))
   t.equal((await producer.counts()).waiting, 1)
 })
 
@@ -214,10 +257,10 @@ t.test('rediss:// speaks TLS from the first byte', async (t) => {
   const producer = createProducer({
     encryptionKeys: [],
     redisUrl: `rediss://anni:pass@127.0.0.1:${port}/2`,
-    enqueueDeadlineMs: 300,
+    deadlineMs: 300,
   })
   t.teardown(() => producer.close())
-  await refusal(producer.enqueue(aMarked('evt_tls')))
+  await refusal(producer, aMarked('evt_tls'), 300)
   t.equal(firstBytes[0], 0x16, 'a handshake record')
 })
 

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, freePort, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import { createConsumer, type DeliveryOutcome } from '../../src/index.ts'
@@ -14,10 +15,10 @@ t.test('close takes nothing more and waits for what is held', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
   const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }), { concurrency: 2 })
-  for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+  for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
   await eventually(() => held.length === 2)
   const closing = timed(consumer.close({ timeoutMs: 10_000 }))
-  await producer.enqueue(aDelivery('evt_late'))
+  await producer.enqueue(aDelivery('evt_late'), new Deadline(5000))
   gate.open()
   const [isSettled, afterMs] = await closing
   t.equal(isSettled, true)
@@ -30,7 +31,7 @@ t.test('close hands back what is released, at once', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
   const consumer = aConsumer(async () => (await gate.opened, { action: 'requeue', delayMs: 0 }))
-  await producer.enqueue(aDelivery('evt_given_back'))
+  await producer.enqueue(aDelivery('evt_given_back'), new Deadline(5000))
   await eventually(() => held.length === 1)
   const closing = consumer.close({ timeoutMs: 10_000 })
   gate.open()
@@ -42,7 +43,7 @@ t.test('close gives up at its timeout and says so; the delivery comes back elsew
   const redis = await throwAwayRedis(t)
   const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
   const stuck = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
-  await producer.enqueue(aDelivery('evt_stuck'))
+  await producer.enqueue(aDelivery('evt_stuck'), new Deadline(5000))
   await eventually(() => held.length === 1)
   const [isSettled, afterMs] = await timed(stuck.close({ timeoutMs: 300 }))
   t.equal(isSettled, false)
@@ -73,7 +74,7 @@ for (const fault of ['kill', 'freeze'] as const) {
     const redis = await throwAwayRedis(t)
     const { producer, aConsumer, held } = aQueue(t, redis)
     const consumer = aConsumer(done)
-    await producer.enqueue(aDelivery('evt_before'))
+    await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
     await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
     await redis[fault]()
     const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
@@ -87,7 +88,7 @@ for (const fault of ['kill', 'freeze'] as const) {
     const { producer, aConsumer, held } = aQueue(t, redis)
     const gate = new Gate()
     const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
-    await producer.enqueue(aDelivery('evt_held'))
+    await producer.enqueue(aDelivery('evt_held'), new Deadline(5000))
     await eventually(() => held.length === 1)
     await redis[fault]()
     gate.open()
@@ -112,7 +113,7 @@ t.test('a consumer closed by force keeps no connection open', async (t) => {
   const redis = await throwAwayRedis(t)
   const { producer, aConsumer, held } = aQueue(t, redis)
   const consumer = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
-  await producer.enqueue(aDelivery('evt_stuck'))
+  await producer.enqueue(aDelivery('evt_stuck'), new Deadline(5000))
   await eventually(() => held.length === 1)
   await consumer.close({ timeoutMs: 100 })
   await producer.close()

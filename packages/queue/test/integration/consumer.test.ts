@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue } from 'bullmq'
 import t from 'tap'
@@ -25,7 +26,7 @@ t.test('a delivery comes out as it went in, and leaves nothing behind when it is
       body: Buffer.from('{}'),
     },
   ]
-  for (const delivery of sent) await producer.enqueue(delivery)
+  for (const delivery of sent) await producer.enqueue(delivery, new Deadline(5000))
   const consumer = aConsumer(done)
   await eventually(async () => held.length === 3 && consumer.inFlightCount() === 0)
   t.strictSame(
@@ -41,11 +42,11 @@ t.test('a retry uses up an attempt and rests', async (t) => {
   aConsumer(async ({ attemptsMade }) =>
     attemptsMade < 2 ? { action: 'retry', reason: 'SQLSTATE XX000' } : { action: 'ack' },
   )
-  await producer.enqueue(aDelivery('evt_retry'))
+  await producer.enqueue(aDelivery('evt_retry'), new Deadline(5000))
   await eventually(() => held.length === 1)
   await eventually(async () => (await producer.counts()).delayed === 1)
   t.equal(await redis.command('HGET', key('e-evt_retry'), 'failedReason'), 'SQLSTATE XX000')
-  await producer.enqueue(aDelivery('evt_retry'))
+  await producer.enqueue(aDelivery('evt_retry'), new Deadline(5000))
   t.strictSame(await producer.counts(), { ...empty, delayed: 1 }, 'a redelivery of a resting delivery adds nothing')
   const startedAt = performance.now()
   await eventually(() => held.length === 3, { deadlineMs: 10_000 })
@@ -65,7 +66,7 @@ t.test('a release uses up no attempt, with and without a rest', async (t) => {
     const delayMs = delaysMs[held.length - 1]
     return delayMs === undefined ? { action: 'ack' } : { action: 'requeue', delayMs }
   })
-  await producer.enqueue(aDelivery('evt_release'))
+  await producer.enqueue(aDelivery('evt_release'), new Deadline(5000))
   await eventually(() => held.length === delaysMs.length + 1, { deadlineMs: 15_000 })
   t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
   await eventually(async () => (await producer.counts()).active === 0)
@@ -95,7 +96,7 @@ for (const back of [
     aConsumer(async (delivery) =>
       'body' in delivery && delivery.body.length > 3 ? back : (await gate.opened, { action: 'ack' }),
     )
-    for (const delivery of sent) await producer.enqueue(delivery)
+    for (const delivery of sent) await producer.enqueue(delivery, new Deadline(5000))
     await eventually(() => held.length === 4, { deadlineMs: 10_000 })
     for (const delivery of sent)
       t.match(
@@ -119,7 +120,7 @@ t.test('a handler that throws uses up an attempt, and what it said is not kept',
     if (attemptsMade === 0) throw new TypeError('invalid input for Mallory Markwell')
     return { action: 'ack' }
   })
-  await producer.enqueue(aDelivery('evt_throws'))
+  await producer.enqueue(aDelivery('evt_throws'), new Deadline(5000))
   await eventually(async () => (await producer.counts()).delayed === 1)
   const kept = JSON.stringify(await redis.command('HGETALL', key('e-evt_throws')))
   t.match(kept, /HANDLER_THREW TypeError/)
@@ -132,7 +133,7 @@ t.test('as many deliveries are held at once as were asked for, and no more', asy
   const { producer, aConsumer, held } = aQueue(t, redis)
   const gate = new Gate()
   const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }), { concurrency: 7 })
-  for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_${index}`))
+  for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
   await eventually(() => consumer.inFlightCount() === 7)
   t.strictSame(await consumer.counts(), { ...empty, waiting: 13, active: 7 })
   t.equal(held.length, 7)
@@ -147,7 +148,7 @@ t.test('a delivery that takes longer than its lock is held by one alone', async 
   const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 600, stalledIntervalMs: 200 })
   const gate = new Gate()
   const consumers = [1, 2].map(() => aConsumer(async () => (await gate.opened, { action: 'ack' })))
-  await producer.enqueue(aDelivery('evt_long'))
+  await producer.enqueue(aDelivery('evt_long'), new Deadline(5000))
   await eventually(() => held.length === 1)
   const startedAt = performance.now()
   await eventually(() => performance.now() - startedAt > 2500)
@@ -165,7 +166,7 @@ t.test('a job that this program can not read is put back, reported, and harms no
   t.teardown(() => queue.close())
   await queue.add('event', { v: 99, somethingNew: true }, { jobId: 'e-newer', attempts: 1 })
   await queue.add('event', 'nonsense', { jobId: 'e-broken', attempts: 1 })
-  await producer.enqueue(aDelivery('evt_fine'))
+  await producer.enqueue(aDelivery('evt_fine'), new Deadline(5000))
   aConsumer(done)
   await eventually(() => held.length === 1 && unreadable.length === 2)
   t.strictSame(unreadable, [
@@ -194,13 +195,13 @@ t.test('a delivery whose lock was lost is left to whoever has it', async (t) => 
     return outcomes.shift() ?? { action: 'ack' }
   })
   for (let round = 0; round < 4; round += 1) {
-    await producer.enqueue(aDelivery('evt_stolen'))
+    await producer.enqueue(aDelivery('evt_stolen'), new Deadline(5000))
     await eventually(() => held.length === round + 1)
     await eventually(() => consumer.inFlightCount() === 0)
     t.strictSame(await producer.counts(), { ...empty, active: 1 }, 'the other one still holds it')
     t.ok(errors.length > 0)
     await redis.command('DEL', key('active'), key('e-evt_stolen'), key('e-evt_stolen:lock'))
   }
-  await producer.enqueue(aDelivery('evt_next'))
+  await producer.enqueue(aDelivery('evt_next'), new Deadline(5000))
   await eventually(() => held.length === 5)
 })

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import { aDelivery } from '../a-delivery.ts'
@@ -13,8 +14,10 @@ t.test(
   async (t) => {
     const { producer, aConsumer, held } = aQueue(t, redis)
     // Each in a job of its own: one is enqueued after the other.
-    for (let index = 0; index < 40; index += 1) await producer.enqueue(aDelivery(`evt_small_${index}`))
-    for (let index = 0; index < 30; index += 1) await producer.enqueue(large(`evt_large_${index}`, 2_000_000))
+    for (let index = 0; index < 40; index += 1)
+      await producer.enqueue(aDelivery(`evt_small_${index}`), new Deadline(5000))
+    for (let index = 0; index < 30; index += 1)
+      await producer.enqueue(large(`evt_large_${index}`, 2_000_000), new Deadline(5000))
     const gate = new Gate()
     let most = 0
     const consumer = aConsumer(
@@ -39,7 +42,8 @@ t.test(
 
 t.test('a job larger than the limit is held alone', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, redis)
-  for (let index = 0; index < 6; index += 1) await producer.enqueue(large(`evt_${index}`, 2_000_000))
+  for (let index = 0; index < 6; index += 1)
+    await producer.enqueue(large(`evt_${index}`, 2_000_000), new Deadline(5000))
   let atOnce = 0
   let most = 0
   const consumer = aConsumer(
@@ -66,9 +70,10 @@ t.test('small jobs are held side by side again after a job larger than the limit
     },
     { concurrency: 20, maxInFlightBytes: 8_000_000 },
   )
-  await producer.enqueue(large('evt_large', 9_000_000))
+  await producer.enqueue(large('evt_large', 9_000_000), new Deadline(5000))
   await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
-  for (let index = 0; index < 20; index += 1) await producer.enqueue(aDelivery(`evt_small_${index}`))
+  for (let index = 0; index < 20; index += 1)
+    await producer.enqueue(aDelivery(`evt_small_${index}`), new Deadline(5000))
   await eventually(() => consumer.inFlightCount() === 20)
   gate.open()
   await eventually(() => held.length === 21 && consumer.inFlightCount() === 0)

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { throwAwayRedis } from '@persona-ingest/testkit'
 import type { Job } from 'bullmq'
 import t from 'tap'
@@ -28,7 +29,7 @@ t.test('a settling that Redis refused uses up no attempt', async (t) => {
     await worker.close(true)
     connection.disconnect()
   })
-  await producer.enqueue(aDelivery('evt_refused'))
+  await producer.enqueue(aDelivery('evt_refused'), new Deadline(5000))
   const job = await worker.getNextJob('token')
   if (job === undefined) throw new Error('expected the delivery')
 

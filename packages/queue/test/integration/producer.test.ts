@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { throwAwayRedis, type TestScope } from '@persona-ingest/testkit'
 import t from 'tap'
 import { createProducer, type Delivery } from '../../src/index.ts'
@@ -16,7 +17,7 @@ function aProducer(t: TestScope) {
 
 t.test('a delivery right after the start waits for the connection', async (t) => {
   const { producer } = aProducer(t)
-  await producer.enqueue(aDelivery('evt_first'))
+  await producer.enqueue(aDelivery('evt_first'), new Deadline(5000))
   t.ok(producer.isReady())
   t.strictSame(await producer.counts(), { waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
@@ -28,7 +29,7 @@ t.test('what was confirmed is there after Redis was killed', async (t) => {
   const confirmed: string[] = []
   const enqueues = Array.from({ length: 200 }, async (_, index) => {
     const eventId = `evt_${index}`
-    await producer.enqueue(aDelivery(eventId, { body: Buffer.alloc(3000, 'x') }))
+    await producer.enqueue(aDelivery(eventId, { body: Buffer.alloc(3000, 'x') }), new Deadline(5000))
     confirmed.push(eventId)
     if (confirmed.length === 60) await own.kill()
   })
@@ -42,15 +43,17 @@ t.test('what was confirmed is there after Redis was killed', async (t) => {
 t.test('the same event twice, also at once, is one job', async (t) => {
   const { producer } = aProducer(t)
   const delivery = aDelivery('evt_twice')
-  await Promise.all([producer.enqueue(delivery), producer.enqueue(delivery)])
-  await producer.enqueue({ ...delivery, receivedAtMs: delivery.receivedAtMs + 5 })
+  await Promise.all([producer.enqueue(delivery, new Deadline(5000)), producer.enqueue(delivery, new Deadline(5000))])
+  await producer.enqueue({ ...delivery, receivedAtMs: delivery.receivedAtMs + 5 }, new Deadline(5000))
   t.equal((await producer.counts()).waiting, 1)
 })
 
 t.test('deliveries that arrive while an enqueue is under way share a job, and are counted one by one', async (t) => {
   const { producer, key } = aProducer(t)
   await producer.probe()
-  await Promise.all(Array.from({ length: 120 }, (_, index) => producer.enqueue(aDelivery(`evt_${index}`))))
+  await Promise.all(
+    Array.from({ length: 120 }, (_, index) => producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))),
+  )
   t.equal((await producer.counts()).waiting, 120)
   t.ok(Number(await redis.command('LLEN', key('wait'))) <= 10, 'in few jobs')
   t.ok(Number(await redis.command('LLEN', key('wait'))) >= 3, 'of 50 at most')
@@ -61,9 +64,9 @@ t.test('a large delivery travels alone', async (t) => {
   await producer.probe()
   const body = Buffer.alloc(1_500_000, 'x')
   await Promise.all([
-    producer.enqueue(aDelivery('evt_small')),
-    producer.enqueue(aDelivery('evt_large', { body })),
-    producer.enqueue(aDelivery('evt_other')),
+    producer.enqueue(aDelivery('evt_small'), new Deadline(5000)),
+    producer.enqueue(aDelivery('evt_large', { body }), new Deadline(5000)),
+    producer.enqueue(aDelivery('evt_other'), new Deadline(5000)),
   ])
   t.equal((await producer.counts()).waiting, 3)
   t.equal(await redis.command('EXISTS', key('e-evt_large')), 1)
@@ -80,8 +83,8 @@ t.test('a delivery that no job could take must not spoil the job of others', asy
   const { producer } = aProducer(t)
   await producer.probe()
   const [bad, good] = await Promise.allSettled([
-    producer.enqueue(aDelivery('evt:with:colons')),
-    producer.enqueue(aDelivery('evt_good')),
+    producer.enqueue(aDelivery('evt:with:colons'), new Deadline(5000)),
+    producer.enqueue(aDelivery('evt_good'), new Deadline(5000)),
   ])
   t.match([bad, good], [{ status: 'rejected', reason: { name: 'RangeError' } }, { status: 'fulfilled' }])
 })
@@ -103,7 +106,7 @@ t.test('event ids that are names or numbers within BullMQ harm nothing', async (
     '-',
     '_',
   ]
-  for (const eventId of ids) await producer.enqueue(aDelivery(eventId))
+  for (const eventId of ids) await producer.enqueue(aDelivery(eventId), new Deadline(5000))
   t.equal((await producer.counts()).waiting, ids.length)
   t.equal(await redis.command('TYPE', key('wait')), 'list')
   t.equal(await redis.command('TYPE', key('meta')), 'hash')
@@ -119,18 +122,18 @@ t.test('the same unusable bytes twice are one job, whatever id was read from the
     receivedAtMs: 1,
     body: new Uint8Array([0xff, 0xfe, 0x00]),
   }
-  await producer.enqueue(quarantined)
-  await producer.enqueue({ ...quarantined, receivedAtMs: 2 })
-  await producer.enqueue({ ...quarantined, body: new Uint8Array([0xff]) })
+  await producer.enqueue(quarantined, new Deadline(5000))
+  await producer.enqueue({ ...quarantined, receivedAtMs: 2 }, new Deadline(5000))
+  await producer.enqueue({ ...quarantined, body: new Uint8Array([0xff]) }, new Deadline(5000))
   t.equal((await producer.counts()).waiting, 2)
 })
 
 t.test('the age of the queue is the age of its oldest job, resting ones included', async (t) => {
   const { producer, key } = aProducer(t)
   t.equal(await producer.oldestWaitingMs(Date.now()), null)
-  await producer.enqueue(aDelivery('evt_older'))
+  await producer.enqueue(aDelivery('evt_older'), new Deadline(5000))
   const olderAtMs = Number(await redis.command('HGET', key('e-evt_older'), 'timestamp'))
-  await producer.enqueue(aDelivery('evt_younger'))
+  await producer.enqueue(aDelivery('evt_younger'), new Deadline(5000))
   t.equal(await producer.oldestWaitingMs(olderAtMs + 70_000), 70_000)
   t.equal(await producer.oldestWaitingMs(olderAtMs - 5), 0, 'a clock that runs behind gives no negative age')
   await redis.command('LREM', key('wait'), 1, 'e-evt_older')
@@ -156,7 +159,7 @@ t.test('the durability is unknown where Redis does not tell it', async (t) => {
   })
   t.teardown(() => producer.close())
   t.equal(await producer.durability(), null)
-  await producer.enqueue(aDelivery('evt_modest'))
+  await producer.enqueue(aDelivery('evt_modest'), new Deadline(5000))
   t.equal((await producer.counts()).waiting, 1, 'a user that may not ask for INFO can enqueue')
 })
 
@@ -165,7 +168,7 @@ t.test('credentials and the number of the database in the URL are respected', as
   const url = `redis://anni:p%40ss%3A%2Fword@127.0.0.1:${redis.port}/3`
   const producer = createProducer({ encryptionKeys: [], redisUrl: url, prefix: 'third' })
   t.teardown(() => producer.close())
-  await producer.enqueue(aDelivery('evt_third'))
+  await producer.enqueue(aDelivery('evt_third'), new Deadline(5000))
   t.equal(await redis.command('EXISTS', 'third:persona-events:wait'), 0)
   t.match(await redis.command('INFO', 'keyspace'), /db3:keys=/)
 })
@@ -173,7 +176,9 @@ t.test('credentials and the number of the database in the URL are respected', as
 t.test('BullMQ keeps few of its own events', async (t) => {
   const { producer, key } = aProducer(t)
   await producer.probe()
-  await Promise.all(Array.from({ length: 1500 }, (_, index) => producer.enqueue(aDelivery(`evt_many${index}`))))
+  await Promise.all(
+    Array.from({ length: 1500 }, (_, index) => producer.enqueue(aDelivery(`evt_many${index}`), new Deadline(5000))),
+  )
   t.equal(await redis.command('HGET', key('meta'), 'opts.maxLenEvents'), '100')
   // The stream is trimmed by whole nodes of 100 entries.
   t.ok(Number(await redis.command('XLEN', key('events'))) <= 300)
@@ -183,5 +188,5 @@ t.test('after close a delivery is refused at once', async (t) => {
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix: 'closed' })
   await producer.probe()
   await producer.close()
-  await t.rejects(producer.enqueue(aDelivery('evt_late')), { code: 'QUEUE_CLOSED' })
+  await t.rejects(producer.enqueue(aDelivery('evt_late'), new Deadline(5000)), { code: 'QUEUE_CLOSED' })
 })

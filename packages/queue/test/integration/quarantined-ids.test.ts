@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { NO_KEYS } from '@persona-ingest/core'
+import { Deadline, NO_KEYS } from '@persona-ingest/core'
 import { everyKey, eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue } from 'bullmq'
 import t from 'tap'
@@ -23,7 +23,7 @@ for (const encryptionKeys of [[], [`a:${randomBytes(32).toString('base64')}`]]) 
     const redis = await throwAwayRedis(t)
     const producers = [1, 2].map(() => createProducer({ redisUrl: redis.url, encryptionKeys }))
     t.teardown(() => Promise.all(producers.map((producer) => producer.close())))
-    for (const producer of producers) await producer.enqueue(quarantined)
+    for (const producer of producers) await producer.enqueue(quarantined, new Deadline(5000))
     t.equal((await producers[0]?.counts())?.waiting, 1)
     t.notMatch(await everyKey(redis), digest)
     t.match(await redis.command('LRANGE', 'bull:persona-events:wait', 0, -1), [/^q-[0-9a-f]{64}$/])

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import type { Delivery } from '../../src/index.ts'
@@ -10,7 +11,7 @@ t.test('a pass reduces every job that it can, and rejects at its end where one f
   const { producer, key, aConsumer, errors } = aQueue(t, redis)
   await producer.probe()
   await redis.command('HSET', key('meta'), 'paused', 1)
-  for (const eventId of ['evt_1', 'evt_2', 'evt_3']) await producer.enqueue(aDelivery(eventId))
+  for (const eventId of ['evt_1', 'evt_2', 'evt_3']) await producer.enqueue(aDelivery(eventId), new Deadline(5000))
   const consumer = aConsumer(done)
   const reduced: (string | null)[] = []
   const reduce = (failing: string) => async (delivery: Delivery) => {

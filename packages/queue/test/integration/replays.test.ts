@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import type { DeliveryOutcome } from '../../src/index.ts'
@@ -23,7 +24,7 @@ t.test('a replay comes out as it went in, once however often it was asked for', 
 
 t.test('a replay and a delivery of the same event do not swallow each other', async (t) => {
   const { producer, aConsumer, held } = aQueue(t, redis)
-  await producer.enqueue(aDelivery('evt_1'))
+  await producer.enqueue(aDelivery('evt_1'), new Deadline(5000))
   await producer.enqueueReplays(['evt_1'])
   aConsumer(done)
   await eventually(() => held.length === 2)

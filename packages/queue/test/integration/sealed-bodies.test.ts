@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { randomBytes } from 'node:crypto'
 import { everyKey, eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
@@ -47,7 +48,7 @@ async function aRedis(t: Test) {
   const produce = async (encryptionKeys: readonly string[], eventIds: readonly string[]) => {
     const producer = createProducer({ redisUrl: redis.url, encryptionKeys })
     await producer.probe()
-    await Promise.all(eventIds.map((id) => producer.enqueue(aDelivery(id, { body }))))
+    await Promise.all(eventIds.map((id) => producer.enqueue(aDelivery(id, { body }), new Deadline(5000))))
     await producer.close()
   }
   const consume = (

@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import type { InFlightDelivery, DeliveryOutcome } from '../../src/index.ts'
@@ -11,7 +12,7 @@ type Queue = ReturnType<typeof aQueue>
 /** Enqueues events so that they share a job. */
 async function enqueueTogether({ producer, key }: Queue, eventIds: readonly string[]): Promise<void> {
   await producer.probe()
-  await Promise.all(eventIds.map((eventId) => producer.enqueue(aDelivery(eventId))))
+  await Promise.all(eventIds.map((eventId) => producer.enqueue(aDelivery(eventId), new Deadline(5000))))
   t.equal(await redis.command('LLEN', key('wait')), 1, 'they share a job')
 }
 
@@ -102,7 +103,9 @@ t.test('a group whose rest could not be put back comes back itself, with no atte
 t.test('a worker holds few more deliveries than it was asked to, however many share a job', async (t) => {
   const queue = aQueue(t, redis)
   await queue.producer.probe()
-  await Promise.all(Array.from({ length: 500 }, (_, index) => queue.producer.enqueue(aDelivery(`evt_${index}`))))
+  await Promise.all(
+    Array.from({ length: 500 }, (_, index) => queue.producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))),
+  )
   let greatest = 0
   const consumer = queue.aConsumer(
     async () => {

@@ -1,4 +1,4 @@
-import { NO_KEYS } from '@persona-ingest/core'
+import { Deadline, NO_KEYS } from '@persona-ingest/core'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import { Queue, Worker } from 'bullmq'
 import t from 'tap'
@@ -30,7 +30,7 @@ t.test('a failed job is handed over with its reason, removed, and its event can 
   const { prefix, producer, aConsumer, held } = aQueue(t, redis)
   const body = Buffer.from('{"kept":true}')
   await failJobs(prefix, [{ jobId: 'e-evt_failed', data: writeJobData(aDelivery('evt_failed', { body }), 0, NO_KEYS) }])
-  await producer.enqueue(aDelivery('evt_failed'))
+  await producer.enqueue(aDelivery('evt_failed'), new Deadline(5000))
   t.strictSame(await producer.counts(), { ...empty, failed: 1 }, 'a failed job swallows its redelivery')
 
   const consumer = aConsumer(done)
@@ -44,7 +44,7 @@ t.test('a failed job is handed over with its reason, removed, and its event can 
   t.match(swept[0]?.[0], { body })
   t.equal(await consumer.sweepFailed(sweep), 0)
 
-  await producer.enqueue(aDelivery('evt_failed'))
+  await producer.enqueue(aDelivery('evt_failed'), new Deadline(5000))
   await eventually(() => held.length === 1)
 })
 

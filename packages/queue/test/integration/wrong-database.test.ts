@@ -1,3 +1,4 @@
+import { Deadline } from '@persona-ingest/core'
 import { eventually, startRedis, throwAwayRedis, type RedisServer, type TestScope } from '@persona-ingest/testkit'
 import t from 'tap'
 import {
@@ -18,7 +19,7 @@ function onDatabase(t: TestScope, redisUrl: string) {
     encryptionKeys: [],
     onUnusable: (error: QueueUnavailableError) => void unusable.push(error),
   }
-  const producer = createProducer({ ...common, enqueueDeadlineMs: 1500 })
+  const producer = createProducer({ ...common, deadlineMs: 1500 })
   t.teardown(() => producer.close())
   const handle = async (each: InFlightDelivery): Promise<DeliveryOutcome> => {
     held.push(each)
@@ -50,7 +51,7 @@ t.test('a database that the server does not have takes nothing, and nothing goes
   const { producer, unusable } = onDatabase(t, `${redis.url}/5`)
   await eventually(() => unusable.length > 0)
   await eventually(async () => {
-    await t.rejects(producer.enqueue(aDelivery('evt_lost')), refused)
+    await t.rejects(producer.enqueue(aDelivery('evt_lost'), new Deadline(5000)), refused)
     return true
   })
   await t.rejects(producer.probe(), { name: 'QueueUnavailableError' })
@@ -62,7 +63,7 @@ t.test('a database that the server does not have takes nothing, and nothing goes
 t.test('a worker on a database that the server does not have takes nothing from database 0', async (t) => {
   const redis = await throwAwayRedis(t, { args: ['--databases', '2'] })
   const production = onDatabase(t, redis.url)
-  await production.producer.enqueue(aDelivery('evt_production'))
+  await production.producer.enqueue(aDelivery('evt_production'), new Deadline(5000))
   const staging = onDatabase(t, `${redis.url}/5`)
   const consumer = staging.aConsumer()
   await eventually(() => staging.unusable.length > 0)
@@ -79,7 +80,7 @@ t.test('a user who may not select a database takes nothing from database 0', asy
   await redis.command('ACL', 'SETUSER', 'modest', 'on', '>pass', 'allkeys', '+@all', '-select')
   const { producer, unusable } = onDatabase(t, `${redis.url.replace('//', '//modest:pass@')}/5`)
   await eventually(() => unusable.length > 0)
-  await t.rejects(producer.enqueue(aDelivery('evt_lost')), { name: 'QueueUnavailableError' })
+  await t.rejects(producer.enqueue(aDelivery('evt_lost'), new Deadline(5000)), { name: 'QueueUnavailableError' })
   t.notMatch(await keysIn(redis), /db\d/)
 })
 
@@ -90,21 +91,21 @@ t.test('a database that is gone after a reconnect is an outage, and comes back w
   t.teardown(() => server.stop())
   const { producer, aConsumer, held, unusable } = onDatabase(t, `redis://127.0.0.1:${port}/5`)
   aConsumer()
-  await producer.enqueue(aDelivery('evt_before'))
+  await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
   await eventually(() => held.length === 1)
   await first.stop()
   server = await startRedis({ port, args: ['--databases', '2'] })
   const other = onDatabase(t, `redis://127.0.0.1:${port}`)
-  await other.producer.enqueue(aDelivery('evt_of_others'))
+  await other.producer.enqueue(aDelivery('evt_of_others'), new Deadline(5000))
   await eventually(async () => {
-    const error = await producer.enqueue(aDelivery('evt_lost')).catch((thrown: unknown) => thrown)
+    const error = await producer.enqueue(aDelivery('evt_lost'), new Deadline(5000)).catch((thrown: unknown) => thrown)
     return (error as QueueUnavailableError).code === 'QUEUE_DATABASE_REFUSED'
   })
   t.equal((await other.producer.counts()).waiting, 1)
   t.strictSame(unusable, [], 'the process goes on')
   await server.stop()
   server = await startRedis({ port })
-  await eventually(() => producer.enqueue(aDelivery('evt_after')).then(() => true))
+  await eventually(() => producer.enqueue(aDelivery('evt_after'), new Deadline(5000)).then(() => true))
   await eventually(() => held.length === 2)
   t.match(held, [{ eventId: 'evt_before' }, { eventId: 'evt_after' }])
 })

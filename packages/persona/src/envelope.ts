@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import type { Casing } from './casing.ts'
-import { isNestedTooDeeply, isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
-import { parseTimestamp } from './timestamp.ts'
+import { isLosslessNumber } from 'lossless-json'
+import { parseTimestamp, type Casing } from './attributes.ts'
+import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
 
 /** Every reason for which an authentic body is kept as a dead letter instead of an event. Stable; see docs/errors.md. */
 export const quarantineReasons = [
@@ -66,6 +66,22 @@ type ParsedBody = {
 
 function member(value: JsonValue | undefined, key: string): JsonValue | undefined {
   return isJsonObject(value) ? own(value, key) : undefined
+}
+
+/** The most levels of objects and lists that a delivery may have, its document counted. @see docs/contract.md#2-http-the-ingress */
+const MAX_NESTING = 1_000
+
+/** Tells whether a document is nested more deeply than an event may be. Looks no deeper than that. */
+function isNestedTooDeeply(value: JsonValue, levels = MAX_NESTING): boolean {
+  if (value === null || typeof value !== 'object') return false
+  if (levels === 0) return !isLosslessNumber(value)
+  if (Array.isArray(value)) {
+    for (const item of value) if (isNestedTooDeeply(item, levels - 1)) return true
+    return false
+  }
+  const members = value as JsonObject
+  for (const key in members) if (isNestedTooDeeply(members[key] as JsonValue, levels - 1)) return true
+  return false
 }
 
 function readCreatedAt(attributes: JsonValue | undefined, receivedAtMs: number) {

@@ -1,15 +1,28 @@
 import { isUtf8 } from 'node:buffer'
-import type { Casing } from './casing.ts'
-import { claimStrength, compareClaims, type Claim } from './claim.ts'
-import { eventRank, type Clock } from './clock.ts'
+import type { Casing } from './attributes.ts'
 import { bodyText, envelopeOf, type Envelope, type QuarantineReason } from './envelope.ts'
-import type { Environment } from './environment.ts'
-import { type JsonValue } from './json.ts'
-import { parseStorable, type StorableJson } from './json-text.ts'
-import { carriesInquiryId, isRedactable } from './object-family.ts'
-import { referencesOf, type Reference } from './reference.ts'
-import { readObject, type ObjectReading, type Snapshot } from './snapshot.ts'
-import { statusByEventName } from './status.ts'
+import { parseStorable, type JsonValue, type StorableJson } from './json.ts'
+import {
+  claimStrength,
+  compareClaims,
+  emptyState,
+  eventRank,
+  mergeStates,
+  type Claim,
+  type Clock,
+  type ObjectState,
+} from './object-state.ts'
+import type { Environment } from './signature.ts'
+import {
+  carriesInquiryId,
+  isRedactable,
+  readObject,
+  referencesOf,
+  statusByEventName,
+  type ObjectReading,
+  type Reference,
+  type Snapshot,
+} from './snapshot.ts'
 
 /** One object standing in an event. */
 export type EventObject = {
@@ -198,4 +211,33 @@ export function readEvent(input: {
     inquiryId: inquiryIdOf(standing.primary, claims),
     ...redactedIdsOf(standing, envelope.name),
   }
+}
+
+/** What one event tells of each object that it shows, names or claims. */
+export function statesOf(event: PersonaEvent): ReadonlyMap<string, ObjectState> {
+  const { clock, environment, name: eventName } = event
+  const states = new Map<string, ObjectState>()
+  const add = (id: string, part: Partial<ObjectState>): void => {
+    const known = states.get(id) ?? emptyState(id)
+    states.set(id, mergeStates(known, { ...emptyState(id), ...part }))
+  }
+  for (const object of [event.primary, ...event.included]) {
+    const status = object.status === null ? null : { value: object.status, clock }
+    add(object.id, { snapshot: { value: object.snapshot, environment, eventName, clock }, status })
+  }
+  for (const { id, type } of event.references) add(id, { reference: { type, environment, clock } })
+  for (const claim of event.claims) add(claim.objectId, { claim: { ...claim, clock } })
+  return states
+}
+
+/** Folds events, in any order, into the state of every object that they tell of. */
+export function foldEvents(events: Iterable<PersonaEvent>): Map<string, ObjectState> {
+  const folded = new Map<string, ObjectState>()
+  for (const event of events) {
+    for (const [id, state] of statesOf(event)) {
+      const known = folded.get(id)
+      folded.set(id, known === undefined ? state : mergeStates(known, state))
+    }
+  }
+  return folded
 }

@@ -1,22 +1,41 @@
-export { attributeText } from './attribute-columns.ts'
-export { isBlocklistPattern } from './blocklist.ts'
-export { compareClaims, compareClockedClaims, claimStrength } from './claim.ts'
-export type { Claim, ClaimStrength, ClockedClaim } from './claim.ts'
-export { snakeCase, type Casing } from './casing.ts'
-export { compareBytes, compareClocks, eventRank, type Clock } from './clock.ts'
-export { quarantineReasons, readEnvelope } from './envelope.ts'
-export type { Envelope, QuarantineReason, UnusableEnvelope } from './envelope.ts'
-export type { Environment } from './environment.ts'
-export { prunedPayload, reducedObjectIn, reduceEvent, type ErasureLookup } from './erasure.ts'
-export { readEvent, UnusableEventError, type EventObject, type PersonaEvent } from './event.ts'
-export { copyJson, type CopyRules, isLeaf, setMember, type JsonObject, type JsonValue } from './json.ts'
-export { canonicalText, parseExact, stringifyExact } from './json-text.ts'
-export { carriesInquiryId, familyOf, type ObjectFamily } from './object-family.ts'
-export { foldEvents, mergeStates, statesOf, type ObjectState } from './object-state.ts'
-export { bareRelationships, type Reference } from './reference.ts'
+export { attributeFilter, isBlocklistPattern, type AttributeFilterOptions } from './attribute-filter.ts'
+export { attributeText, parseTimestamp, snakeCase, type Casing } from './attributes.ts'
+export {
+  quarantineReasons,
+  readEnvelope,
+  type Envelope,
+  type QuarantineReason,
+  type UnusableEnvelope,
+} from './envelope.ts'
+export {
+  bareRelationships,
+  prunedPayload,
+  reducedObjectIn,
+  reduceEvent,
+  skeletonOf,
+  type ErasureLookup,
+} from './erasure.ts'
+export { foldEvents, readEvent, statesOf, UnusableEventError, type EventObject, type PersonaEvent } from './event.ts'
+export { canonicalText, copyJson, isLeaf, parseExact, setMember, stringifyExact } from './json.ts'
+export type { CopyRules, JsonObject, JsonValue } from './json.ts'
+export {
+  claimStrength,
+  compareBytes,
+  compareClaims,
+  compareClockedClaims,
+  compareClocks,
+  eventRank,
+  mergeStates,
+} from './object-state.ts'
+export type { Claim, ClaimStrength, Clock, ClockedClaim, ObjectState } from './object-state.ts'
 export { signatureHeader, signatureVerification, verifySignature } from './signature.ts'
-export type { SignatureInput, SignatureVerdict, SigningSecret } from './signature.ts'
-export { inquiryTimes, skeletonOf, verificationTimes } from './snapshot.ts'
-export type { InquirySnapshot, ResourceSnapshot, Snapshot, VerificationSnapshot } from './snapshot.ts'
-export { parseTimestamp } from './timestamp.ts'
-export { withholder, type WithholdOptions } from './withhold.ts'
+export type { Environment, SignatureInput, SignatureVerdict, SigningSecret } from './signature.ts'
+export { carriesInquiryId, familyOf, inquiryTimes, verificationTimes } from './snapshot.ts'
+export type {
+  InquirySnapshot,
+  ObjectFamily,
+  Reference,
+  ResourceSnapshot,
+  Snapshot,
+  VerificationSnapshot,
+} from './snapshot.ts'

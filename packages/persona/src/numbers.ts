@@ -24,6 +24,31 @@ export function isExact(number: string): boolean {
   return String(Number(number)) === number
 }
 
+/** The place of the quotation mark that ends the string which begins at `open`. */
+export function endOfString(text: string, open: number): number {
+  for (let close = text.indexOf('"', open + 1); ; close = text.indexOf('"', close + 1)) {
+    let before = close - 1
+    while (text[before] === '\\') before -= 1
+    if ((close - before) % 2 === 1) return close
+  }
+}
+
+const NUMBER = /-?\d[\d.eE+-]*/g
+
+/** A valid JSON text in which each number that JavaScript would round or reword is a marked string. */
+export function markNumbers(text: string): string {
+  const parts: string[] = []
+  for (let at = 0; at < text.length;) {
+    const open = text.indexOf('"', at)
+    const between = text.slice(at, open === -1 ? text.length : open)
+    parts.push(between.replace(NUMBER, (number) => (isExact(number) ? number : `"${DIGITS_MARK}${number}"`)))
+    if (open === -1) break
+    at = endOfString(text, open) + 1
+    parts.push(text.slice(open, at))
+  }
+  return parts.join('')
+}
+
 /** Numbers that jsonb spells anew (`1e2` as `100`, `-0` as `0`). */
 const RESPELT = /^-0(?:\.0+)?$|[eE]/
 
@@ -40,9 +65,26 @@ export function judgeNumbers(text: string): { readonly areExact: boolean; readon
   return { areExact, areRespelt }
 }
 
-const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 /** PostgreSQL's `numeric` has 131,072 digits before the point and 16,383 behind it at most, and refuses the rest. */
 const MAX_SHIFT = 150_000
+
+/** Characters that the numbers with an exponent take in a valid JSON text once they are spelt out. */
+export function spelledOutLength(text: string): number {
+  let length = 0
+  for (let at = 0; at < text.length;) {
+    const open = text.indexOf('"', at)
+    const between = text.slice(at, open === -1 ? text.length : open)
+    for (const [number, exponent] of between.matchAll(/-?\d[\d.]*[eE]([+-]?\d+)/g)) {
+      const shift = Math.abs(Number(exponent))
+      if (shift <= MAX_SHIFT) length += number.length + shift
+    }
+    if (open === -1) break
+    at = endOfString(text, open) + 1
+  }
+  return length
+}
+
+const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 
 /**
  * The text of a number as jsonb prints it: without exponent, and without the sign of a zero. Digits stay, zeros at the

@@ -1,8 +1,75 @@
-import { compareClockedClaims, type ClockedClaim } from './claim.ts'
-import { compareClocks, type Clock } from './clock.ts'
-import type { Environment } from './environment.ts'
-import type { PersonaEvent } from './event.ts'
+import type { Environment } from './signature.ts'
 import type { Snapshot } from './snapshot.ts'
+
+/**
+ * The total order of events: `(event_created_at, event_rank, event_id)`.
+ *
+ * Time decides; the rank orders exact ties of time only, and never beats it: an expired inquiry can be resumed and a
+ * decision revised.
+ */
+export type Clock = { readonly createdAtMs: number; readonly rank: number; readonly eventId: string }
+
+/**
+ * What ties of time are ordered by; a name that is not listed has rank 0.
+ *
+ * @see docs/contract.md#4-database-postgresql-schema-public
+ */
+const RANKS: ReadonlyMap<string, number> = new Map([
+  ['inquiry.created', 1],
+  ['inquiry.started', 2],
+  ['inquiry.transitioned', 3],
+  ['inquiry.completed', 4],
+  ['inquiry.failed', 4],
+  ['inquiry.expired', 4],
+  ['inquiry.marked-for-review', 5],
+  ['inquiry.approved', 6],
+  ['inquiry.declined', 6],
+  ['inquiry.redacted', 7],
+  ['verification.created', 1],
+  ['verification.submitted', 2],
+  ['verification.passed', 4],
+  ['verification.failed', 4],
+  ['verification.requires-retry', 4],
+  ['verification.canceled', 4],
+  ['verification.skipped', 4],
+])
+
+/** The rank of an event name among events of the same millisecond, 0 to 7. */
+export function eventRank(name: string): number {
+  return RANKS.get(name) ?? 0
+}
+
+/** Compares two texts byte by byte in UTF-8, as PostgreSQL's `COLLATE "C"` does; JavaScript's `<` differs past U+FFFF. */
+export function compareBytes(left: string, right: string): number {
+  return left === right ? 0 : Buffer.compare(Buffer.from(left), Buffer.from(right))
+}
+
+/** Negative where `left` is older by the total order, 0 for the same event, positive where it is newer. */
+export function compareClocks(left: Clock, right: Clock): number {
+  return left.createdAtMs - right.createdAtMs || left.rank - right.rank || compareBytes(left.eventId, right.eventId)
+}
+
+/** How an event says that an object belongs to an inquiry; the greater number counts within one event. */
+export const claimStrength = { included: 1, byInquiry: 2, byObject: 3 } as const
+export type ClaimStrength = (typeof claimStrength)[keyof typeof claimStrength]
+
+/** One event's word that an object belongs to an inquiry. */
+export type Claim = {
+  readonly objectId: string
+  readonly inquiryId: string
+  readonly strength: ClaimStrength
+}
+export type ClockedClaim = Claim & { readonly clock: Clock }
+
+/** Orders the claims of one event: the object's own word, then the inquiry's, then `included`; then the greater id. */
+export function compareClaims(left: Claim, right: Claim): number {
+  return left.strength - right.strength || compareBytes(left.inquiryId, right.inquiryId)
+}
+
+/** Orders claims of all events: the newest by the clock counts. */
+export function compareClockedClaims(left: ClockedClaim, right: ClockedClaim): number {
+  return compareClocks(left.clock, right.clock) || compareClaims(left, right)
+}
 
 type Clocked<T> = T & { readonly clock: Clock }
 
@@ -49,35 +116,6 @@ export function mergeStates(left: ObjectState, right: ObjectState): ObjectState 
   }
 }
 
-function emptyState(id: string): ObjectState {
+export function emptyState(id: string): ObjectState {
   return { id, snapshot: null, reference: null, status: null, claim: null }
-}
-
-/** What one event tells of each object that it shows, names or claims. */
-export function statesOf(event: PersonaEvent): ReadonlyMap<string, ObjectState> {
-  const { clock, environment, name: eventName } = event
-  const states = new Map<string, ObjectState>()
-  const add = (id: string, part: Partial<ObjectState>): void => {
-    const known = states.get(id) ?? emptyState(id)
-    states.set(id, mergeStates(known, { ...emptyState(id), ...part }))
-  }
-  for (const object of [event.primary, ...event.included]) {
-    const status = object.status === null ? null : { value: object.status, clock }
-    add(object.id, { snapshot: { value: object.snapshot, environment, eventName, clock }, status })
-  }
-  for (const { id, type } of event.references) add(id, { reference: { type, environment, clock } })
-  for (const claim of event.claims) add(claim.objectId, { claim: { ...claim, clock } })
-  return states
-}
-
-/** Folds events, in any order, into the state of every object that they tell of. */
-export function foldEvents(events: Iterable<PersonaEvent>): Map<string, ObjectState> {
-  const folded = new Map<string, ObjectState>()
-  for (const event of events) {
-    for (const [id, state] of statesOf(event)) {
-      const known = folded.get(id)
-      folded.set(id, known === undefined ? state : mergeStates(known, state))
-    }
-  }
-  return folded
 }

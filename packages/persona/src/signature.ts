@@ -1,5 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { Environment } from './environment.ts'
+
+/** The provider's two worlds. Nothing in a body tells them apart: the signing secret that matched does. */
+export type Environment = 'production' | 'sandbox'
 
 /** A secret of one webhook (`wbhsec_...`, used whole as UTF-8 bytes) and the environment that it stands for. */
 export type SigningSecret = { readonly value: string; readonly environment: Environment }

@@ -1,9 +1,81 @@
 import { isLosslessNumber } from 'lossless-json'
-import { AttributeColumns, leafText } from './attribute-columns.ts'
-import { recaseKeys, recaseObject, type Casing } from './casing.ts'
-import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
-import { familyOf } from './object-family.ts'
-import { bareRelationships, readId, readRelationships, relatedId } from './reference.ts'
+import { AttributeColumns, type Casing, leafText, recaseKeys, recaseObject } from './attributes.ts'
+import { isJsonObject, type JsonObject, type JsonValue, own } from './json.ts'
+
+/** A JSON:API resource identifier: one object named by another's relationship. */
+export type Reference = { readonly id: string; readonly type: string }
+
+/** An id that a row can be kept under: a non-empty string of at most 255 characters; else null. */
+export function readId(value: JsonValue | undefined): string | null {
+  if (typeof value !== 'string' || value === '') return null
+  return value.length <= 255 || (value.length <= 510 && Array.from(value).length <= 255) ? value : null
+}
+
+function readReference(value: JsonValue): Reference | null {
+  if (!isJsonObject(value)) return null
+  const id = readId(own(value, 'id'))
+  const type = own(value, 'type')
+  return id === null || typeof type !== 'string' || type === '' ? null : { id, type }
+}
+
+/**
+ * Reads an object's `relationships` as a map of snake_case name to `data`: an object, a list or null. A relation
+ * without data (`{}`), and one of any other kind, is null.
+ */
+export function readRelationships(value: JsonValue | undefined, casing: Casing): JsonObject {
+  if (!isJsonObject(value)) return {}
+  return recaseObject(value, casing, (relation) => {
+    const data = isJsonObject(relation) ? own(relation, 'data') : null
+    return isJsonObject(data) || Array.isArray(data) ? recaseKeys(data, casing) : null
+  })
+}
+
+/** Every object that relationships name, in their order; what has no id or type is passed over. */
+export function referencesOf(relationships: JsonObject): readonly Reference[] {
+  const references: Reference[] = []
+  const add = (data: JsonValue): void => {
+    const reference = readReference(data)
+    if (reference !== null) references.push(reference)
+  }
+  for (const name of Object.keys(relationships)) {
+    const data = relationships[name] as JsonValue
+    if (Array.isArray(data)) for (const each of data) add(each)
+    else add(data)
+  }
+  return references
+}
+
+/** The id a to-one relationship names, by its snake_case name; null where it names none. */
+export function relatedId(relationships: JsonObject, name: string): string | null {
+  const data = own(relationships, name)
+  return isJsonObject(data) ? readId(own(data, 'id')) : null
+}
+
+/** Which table an object's row stands in. */
+export type ObjectFamily = 'inquiry' | 'verification' | 'resource'
+
+/** Types whose objects belong to an inquiry, alone or with a sub-type behind a slash. */
+const LINKED_TYPES = new Set(['verification', 'report', 'document', 'selfie'])
+
+/** Types whose redaction the provider tells: by an attribute of the object, or by an event of the type's own. */
+const REDACTABLE_TYPES = new Set(['inquiry', 'account', 'transaction', 'case'])
+
+/** The family of a JSON:API type such as `verification/selfie`; the provider's list of types is open. */
+export function familyOf(type: string | null): ObjectFamily {
+  if (type === 'inquiry') return 'inquiry'
+  return type === 'verification' || type?.startsWith('verification/') ? 'verification' : 'resource'
+}
+
+/** Tells whether objects of a type carry an `inquiry_id`. */
+export function carriesInquiryId(type: string | null): boolean {
+  if (type === null) return false
+  return type === 'inquiry-session' || type === 'session' || LINKED_TYPES.has(type.split('/', 1)[0] as string)
+}
+
+/** Tells whether the provider announces redactions of objects of a type. */
+export function isRedactable(type: string | null): boolean {
+  return type !== null && REDACTABLE_TYPES.has(type)
+}
 
 type SnapshotBase = {
   readonly type: string | null
@@ -135,10 +207,29 @@ export function readObject(value: JsonValue, casing: Casing): ObjectReading | nu
   return { id, snapshot, status, lacksStatus: toldStatus === null, isRedacted }
 }
 
-/** A snapshot's skeleton: all that erasure leaves of it. */
-export function skeletonOf(snapshot: Snapshot): Snapshot {
-  const bare = { attributes: {}, relationships: bareRelationships(snapshot.relationships) }
-  if (snapshot.family === 'inquiry') return { ...snapshot, ...bare, referenceId: null, tags: [], fields: {} }
-  if (snapshot.family === 'verification') return { ...snapshot, ...bare, countryCode: null, checks: [] }
-  return { ...snapshot, ...bare }
+/**
+ * The status that an event's name fixes for the object in `payload.data`, where its attributes tell none (a webhook's
+ * attribute blocklist can remove `status`). Names and statuses are spelt differently in places.
+ */
+const STATUS_BY_EVENT_NAME: ReadonlyMap<string, string> = new Map([
+  ['inquiry.created', 'created'],
+  ['inquiry.started', 'pending'],
+  ['inquiry.completed', 'completed'],
+  ['inquiry.failed', 'failed'],
+  ['inquiry.expired', 'expired'],
+  ['inquiry.approved', 'approved'],
+  ['inquiry.declined', 'declined'],
+  ['inquiry.marked-for-review', 'needs_review'],
+  ['verification.created', 'initiated'],
+  ['verification.submitted', 'submitted'],
+  ['verification.passed', 'passed'],
+  ['verification.failed', 'failed'],
+  ['verification.canceled', 'canceled'],
+  ['verification.skipped', 'skipped'],
+  ['verification.requires-retry', 'requires_retry'],
+])
+
+/** The status an event name fixes, or null where it fixes none or is of another family than the object. */
+export function statusByEventName(name: string, family: string): string | null {
+  return name.startsWith(`${family}.`) ? (STATUS_BY_EVENT_NAME.get(name) ?? null) : null
 }

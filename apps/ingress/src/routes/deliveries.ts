@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import { quarantineReasons, withholder, type Environment, type SigningSecret } from '@persona-ingest/persona'
+import { quarantineReasons, attributeFilter, type Environment, type SigningSecret } from '@persona-ingest/persona'
 import { currentTraceParent } from '@persona-ingest/service'
 import { Type, type Static } from '@sinclair/typebox'
 import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
@@ -77,7 +77,7 @@ function authenticator({ env, now, clockSkew }: DeliveryRouteOptions) {
 function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
   const authenticate = authenticator(options)
   const { ATTRIBUTE_BLOCKLIST: blocklist, DROP_FILE_TOKENS: dropsFileTokens } = options.env
-  const withhold = withholder({ blocklist, dropsFileTokens })
+  const filterAttributes = attributeFilter({ blocklist, dropsFileTokens })
   return async (request: FastifyRequest): Promise<Static<typeof Answer>> => {
     const record = (request.delivery ??= newDeliveryRecord())
     const beganAtMs = record.completeAtMs
@@ -87,7 +87,7 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
     record.environment = received.environment
     if (app.readiness.isDraining) throw new IngressError('DRAINING')
 
-    const delivery = deliveryOf({ ...received, body: withhold(received.body) })
+    const delivery = deliveryOf({ ...received, body: filterAttributes(received.body) })
     record.eventId = delivery.eventId
     const readingMs = record.completeAtMs - beganAtMs
     const verifyingMs = performance.now() - record.completeAtMs

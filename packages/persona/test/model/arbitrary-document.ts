@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { Casing } from '../../src/casing.ts'
+import type { Casing } from '../../src/attributes.ts'
 import { values } from './arbitrary-json.ts'
 import type { Json, JsonMap } from './event-document.ts'
 import { recased } from './recase.ts'

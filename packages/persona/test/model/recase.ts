@@ -1,4 +1,4 @@
-import type { Casing } from '../../src/casing.ts'
+import type { Casing } from '../../src/attributes.ts'
 import type { Json, JsonMap } from './event-document.ts'
 
 function recaseKey(key: string, casing: Casing): string {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseExact, parseStorable, stringifyExact } from '../../src/json-text.ts'
+import { parseExact, parseStorable, stringifyExact } from '../../src/json.ts'
 import { anyText, numberText } from '../model/arbitrary-json.ts'
 import { propertyRuns } from '../model/property-runs.ts'
 

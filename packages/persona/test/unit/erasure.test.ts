@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Clock } from '../../src/clock.ts'
+import type { Clock } from '../../src/object-state.ts'
 import { reducedObjectIn, reduceEvent, type ErasureLookup } from '../../src/erasure.ts'
 import type { PersonaEvent } from '../../src/event.ts'
 import { anEvent, anObject, plain, read, readText, relation, type Json, type JsonMap } from '../model/event-document.ts'

@@ -1,9 +1,8 @@
 import t from 'tap'
-import { recaseKeys, recaseObject } from '../../src/casing.ts'
-import { type JsonValue } from '../../src/json.ts'
-import { canonicalText, parseStorable } from '../../src/json-text.ts'
-import { reducePayload } from '../../src/payload-skeleton.ts'
-import { withholder } from '../../src/withhold.ts'
+import { recaseKeys, recaseObject } from '../../src/attributes.ts'
+import { canonicalText, type JsonValue, parseStorable } from '../../src/json.ts'
+import { reducePayload } from '../../src/erasure.ts'
+import { attributeFilter } from '../../src/attribute-filter.ts'
 import { anEvent, anObject, readText, type Json, type JsonMap } from '../model/event-document.ts'
 
 /** Keys that differ in `-` and `_` only, so that all of them become one name. */
@@ -88,8 +87,8 @@ const works: Readonly<Record<string, (size: number) => () => unknown>> = {
   'a blocklist with many stars': (size) => {
     const key = `${'a-'.repeat(size)}c`
     const text = documentOf({ [key]: 1, x: 1 })
-    const withhold = withholder({ blocklist: ['*a*a*a*a*b'], dropsFileTokens: true })
-    return () => withhold(Buffer.from(text))
+    const filter = attributeFilter({ blocklist: ['*a*a*a*a*b'], dropsFileTokens: true })
+    return () => filter(Buffer.from(text))
   },
   'keys of a length': (size) => {
     const text = documentOf({ [`a${'Aa1-'.repeat(size)}`]: 1, [`b${'A'.repeat(size)}`]: 1 })
@@ -111,7 +110,7 @@ for (const [name, workOf] of Object.entries(works)) {
 }
 
 t.test('a blocklist looks at as many keys of a path as its patterns have, whatever the depth', async (t) => {
-  const withhold = withholder({ blocklist: ['name-*', '/data/attributes/a/b'], dropsFileTokens: false })
+  const filter = attributeFilter({ blocklist: ['name-*', '/data/attributes/a/b'], dropsFileTokens: false })
   const bodyOf = (depth: number) =>
     Buffer.from(
       documentOf({ deep: 'HERE' }).replace(
@@ -120,11 +119,11 @@ t.test('a blocklist looks at as many keys of a path as its patterns have, whatev
       ),
     )
   const [shallow, deep] = [bodyOf(1), bodyOf(900)]
-  withhold(shallow)
+  filter(shallow)
   const unit = Math.max(
-    leastTime(() => withhold(shallow)),
+    leastTime(() => filter(shallow)),
     0.5,
   )
-  const ratio = leastTime(() => withhold(deep), 10 * unit) / unit
+  const ratio = leastTime(() => filter(deep), 10 * unit) / unit
   t.ok(ratio <= 10, `900 times the depth took ${ratio.toFixed(1)} times as long`)
 })

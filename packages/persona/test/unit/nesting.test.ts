@@ -1,7 +1,7 @@
 import t from 'tap'
 import { prunedPayload, reduceEvent } from '../../src/erasure.ts'
 import { readEvent, UnusableEventError } from '../../src/event.ts'
-import { canonicalText, stringifyExact } from '../../src/json-text.ts'
+import { canonicalText, stringifyExact } from '../../src/json.ts'
 import { anEvent, readText, RECEIVED_AT_MS } from '../model/event-document.ts'
 
 /** The text of an event with attributes, relationships and included objects nested by so many levels more. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { eventRank } from '../../src/clock.ts'
-import { statusByEventName } from '../../src/status.ts'
+import { eventRank } from '../../src/object-state.ts'
+import { statusByEventName } from '../../src/snapshot.ts'
 
 t.test('the README names the rank and the status of every event name that has one', async (t) => {
   const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8')
@@ -12,6 +12,6 @@ t.test('the README names the rank and the status of every event name that has on
     t.equal(eventRank(name), Number(rank), name)
     t.equal(statusByEventName(name, family), status ?? null, name)
   }
-  const source = readFileSync(new URL('../../src/clock.ts', import.meta.url), 'utf8')
+  const source = readFileSync(new URL('../../src/object-state.ts', import.meta.url), 'utf8')
   t.equal([...source.matchAll(/^ {2}\['/gm)].length, rows.length, 'no ranked name is missing')
 })

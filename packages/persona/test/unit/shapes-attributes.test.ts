@@ -1,5 +1,5 @@
 import t from 'tap'
-import { stringifyExact } from '../../src/json-text.ts'
+import { stringifyExact } from '../../src/json.ts'
 import { anEvent, anObject, read, readText, told, type Json } from '../model/event-document.ts'
 
 /** Shapes of attributes seen in public bodies, each with what the rows would be told. */

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { type JsonObject } from '../../src/json.ts'
-import { parseExact } from '../../src/json-text.ts'
-import { inquiryTimes, readObject, skeletonOf, verificationTimes } from '../../src/snapshot.ts'
-import type { Casing } from '../../src/casing.ts'
+import { type JsonObject, parseExact } from '../../src/json.ts'
+import { skeletonOf } from '../../src/erasure.ts'
+import { inquiryTimes, readObject, verificationTimes } from '../../src/snapshot.ts'
+import type { Casing } from '../../src/attributes.ts'
 import { anObject, plain, type Json, type JsonMap } from '../model/event-document.ts'
 
 function reading(value: Json, casing: Casing = 'kebab') {

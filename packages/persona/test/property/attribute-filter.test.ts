@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { snakeCase } from '../../src/casing.ts'
-import { withholder } from '../../src/index.ts'
-import { parseExact } from '../../src/json-text.ts'
+import { snakeCase } from '../../src/attributes.ts'
+import { attributeFilter } from '../../src/index.ts'
+import { parseExact } from '../../src/json.ts'
 import { documents } from '../model/arbitrary-document.ts'
 import { documentText, PLAIN_KEYS } from '../model/arbitrary-json.ts'
 import { canonicalText } from '../model/canonical.ts'
@@ -16,7 +16,7 @@ const texts = documents(fc.constantFrom('a', `https://x.example/?${TOKEN}T`), PL
 const KEPT = new Set(['status', 'redacted_at'])
 
 function withheld(blocklist: readonly string[], text: string): string {
-  return Buffer.from(withholder({ blocklist, dropsFileTokens: true })(Buffer.from(text))).toString()
+  return Buffer.from(attributeFilter({ blocklist, dropsFileTokens: true })(Buffer.from(text))).toString()
 }
 
 /** The attributes of every object of a body, where they are an object. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { recaseKeys, recaseObject, snakeCase } from '../../src/casing.ts'
+import { recaseKeys, recaseObject, snakeCase } from '../../src/attributes.ts'
 import { type JsonObject } from '../../src/json.ts'
 import { plain } from '../model/event-document.ts'
 

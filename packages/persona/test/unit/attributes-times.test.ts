@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseTimestamp } from '../../src/timestamp.ts'
+import { parseTimestamp } from '../../src/attributes.ts'
 
 const iso = (text: string): string | null => {
   const time = parseTimestamp(text)

@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { Casing } from '../../src/casing.ts'
-import { parseExact } from '../../src/json-text.ts'
-import { reducePayload } from '../../src/payload-skeleton.ts'
+import type { Casing } from '../../src/attributes.ts'
+import { parseExact } from '../../src/json.ts'
+import { reducePayload } from '../../src/erasure.ts'
 import { anEvent, anObject, edited, plain, relation, type Json, type JsonMap } from '../model/event-document.ts'
 import { recased } from '../model/recase.ts'
 

@@ -1,7 +1,8 @@
 import t from 'tap'
-import type { Casing } from '../../src/casing.ts'
-import { parseExact } from '../../src/json-text.ts'
-import { bareRelationships, readId, readRelationships, referencesOf, relatedId } from '../../src/reference.ts'
+import type { Casing } from '../../src/attributes.ts'
+import { parseExact } from '../../src/json.ts'
+import { bareRelationships } from '../../src/erasure.ts'
+import { readId, readRelationships, referencesOf, relatedId } from '../../src/snapshot.ts'
 import { plain, type Json } from '../model/event-document.ts'
 
 function relationships(value: Json, casing: Casing = 'kebab') {

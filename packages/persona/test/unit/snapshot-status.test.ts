@@ -1,5 +1,5 @@
 import t from 'tap'
-import { statusByEventName } from '../../src/status.ts'
+import { statusByEventName } from '../../src/snapshot.ts'
 import { anEvent, anObject, read, type Json } from '../model/event-document.ts'
 
 const FIXED = {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { snakeCase } from '../../src/casing.ts'
+import { snakeCase } from '../../src/attributes.ts'
 import { anEvent, anObject, plain, read, type Json } from '../model/event-document.ts'
 import { propertyRuns } from '../model/property-runs.ts'
 import { recased } from '../model/recase.ts'

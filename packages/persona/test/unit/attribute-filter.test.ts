@@ -1,6 +1,5 @@
 import t from 'tap'
-import { isBlocklistPattern } from '../../src/blocklist.ts'
-import { withholder } from '../../src/withhold.ts'
+import { isBlocklistPattern, attributeFilter } from '../../src/attribute-filter.ts'
 
 function body(attributes: object, included: readonly object[] = [], type = 'inquiry'): Buffer {
   const payload = { data: { type, id: 'inq_1', attributes }, included }
@@ -9,7 +8,7 @@ function body(attributes: object, included: readonly object[] = [], type = 'inqu
 
 type Attributes = Record<string, unknown>
 function attributesAfter(blocklist: readonly string[], given: Buffer, dropsFileTokens = false): readonly Attributes[] {
-  const reduced = withholder({ blocklist, dropsFileTokens })(given)
+  const reduced = attributeFilter({ blocklist, dropsFileTokens })(given)
   const { payload } = JSON.parse(Buffer.from(reduced).toString()).data.attributes
   return [payload.data, ...payload.included].map((object: { attributes: Attributes }) => object.attributes)
 }
@@ -79,20 +78,20 @@ t.test('the envelope, relationships and exact numbers stay', async (t) => {
   const text =
     '{"data":{"id":"evt_1","attributes":{"name":"n","payload":{"data":{"id":"i","type":"inquiry","attributes":' +
     '{"a":1e2,"big":12345678901234567890,"name":"x"},"relationships":{"name":{"data":null}}}}}}}'
-  const without = Buffer.from(withholder({ blocklist: ['name'], dropsFileTokens: false })(Buffer.from(text)))
+  const without = Buffer.from(attributeFilter({ blocklist: ['name'], dropsFileTokens: false })(Buffer.from(text)))
   t.equal(without.toString(), text.replace(',"name":"x"', ''))
 })
 
 t.test('nothing stays between the lines: the first of two equal keys goes too', async (t) => {
   const twice = '{"data":{"attributes":{"payload":{"data":{"attributes":{"name":"A"},"attributes":{"b":1}}}}}}'
-  const without = Buffer.from(withholder({ blocklist: ['name'], dropsFileTokens: false })(Buffer.from(twice)))
+  const without = Buffer.from(attributeFilter({ blocklist: ['name'], dropsFileTokens: false })(Buffer.from(twice)))
   t.notMatch(without.toString(), /name/)
 })
 
 t.test('what is no JSON, and what is no event, stays as it is', async (t) => {
-  const withhold = withholder({ blocklist: ['*'], dropsFileTokens: true })
+  const filter = attributeFilter({ blocklist: ['*'], dropsFileTokens: true })
   for (const text of ['no JSON', '', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, '[1e200000]', '{"data":[]}'])
-    t.strictSame(Buffer.from(withhold(Buffer.from(text))).toString(), text)
+    t.strictSame(Buffer.from(filter(Buffer.from(text))).toString(), text)
 })
 
 t.test('what is blocked goes at any depth, and beside anything however deep', async (t) => {
@@ -104,7 +103,7 @@ t.test('what is blocked goes at any depth, and beside anything however deep', as
     )
   for (const depth of [10, 900, 3_000, 100_000]) {
     const text = '{"name-first":"B","kept":1.0,"url":"https://x.example/?access_token=T"}'
-    const left = withholder({ blocklist: ['name-first'], dropsFileTokens: true })(given(depth, text))
+    const left = attributeFilter({ blocklist: ['name-first'], dropsFileTokens: true })(given(depth, text))
     const expected = given(depth, '{"kept":1.0,"url":"https://x.example/"}').toString()
     t.equal(Buffer.from(left).toString(), expected.replace('"name-first":"A",', ''))
   }
@@ -119,7 +118,7 @@ t.test('a wildcard stands for any text, line breaks too', async (t) => {
 
 t.test('by default the bytes are not even looked at', async (t) => {
   const given = Buffer.from(' {} ')
-  t.equal(withholder({ blocklist: [], dropsFileTokens: false })(given), given)
+  t.equal(attributeFilter({ blocklist: [], dropsFileTokens: false })(given), given)
 })
 
 t.test('what is a pattern and what is not', async (t) => {

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { AttributeColumns } from '../../src/attribute-columns.ts'
-import { isJsonObject, type JsonObject } from '../../src/json.ts'
-import { parseExact } from '../../src/json-text.ts'
+import { AttributeColumns } from '../../src/attributes.ts'
+import { isJsonObject, type JsonObject, parseExact } from '../../src/json.ts'
 import { plain } from '../model/event-document.ts'
 
 /** What a column takes of an attribute given as JSON text, `x` by default, and whether it stays among the rest. */

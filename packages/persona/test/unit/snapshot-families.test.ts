@@ -1,5 +1,5 @@
 import t from 'tap'
-import { carriesInquiryId, familyOf, isRedactable } from '../../src/object-family.ts'
+import { carriesInquiryId, familyOf, isRedactable } from '../../src/snapshot.ts'
 
 t.test('the family of a type is the table of its rows, and which types carry an inquiry id is listed', async (t) => {
   const types = [

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseTimestamp } from '../../src/timestamp.ts'
+import { parseTimestamp } from '../../src/attributes.ts'
 import { propertyRuns } from '../model/property-runs.ts'
 
 const FIRST_MS = Date.parse('0001-01-03T00:00:00Z')

@@ -11,9 +11,8 @@ import {
   type Span,
 } from '@opentelemetry/api'
 import { withDeadline } from '@persona-ingest/core'
-import type { EnvSource } from './env-source.ts'
-import type { Logger } from './logger.ts'
-import { RepeatedLine } from './repeated-line.ts'
+import type { EnvSource } from './load-env.ts'
+import { type Logger, RepeatedLine } from './logger.ts'
 
 export type Tracing = {
   readonly isOn: boolean

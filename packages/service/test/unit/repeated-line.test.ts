@@ -1,5 +1,5 @@
 import t from 'tap'
-import { RepeatedLine } from '../../src/repeated-line.ts'
+import { RepeatedLine } from '../../src/logger.ts'
 
 t.test('the first is written at once, repetitions are counted until the time is over', async (t) => {
   const written: [string, number][] = []

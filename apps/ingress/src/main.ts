@@ -2,7 +2,7 @@ import { QueueUnavailableError } from '@persona-ingest/queue'
 import {
   createLogger,
   createRegistry,
-  drainOnSignals,
+  shutDownOnSignals,
   exitOnInvalidEnv,
   exitOnUncaught,
   startOperationsServer,
@@ -33,7 +33,7 @@ const drain = async () => {
   await operations.close()
   await tracing.stop()
 }
-drainOnSignals({ drain, timeoutMs, logger, held: () => ({ heldDeliveries: heldDeliveries.count }) })
+shutDownOnSignals({ shutDown: drain, timeoutMs, logger, inFlight: () => ({ heldDeliveries: heldDeliveries.count }) })
 
 const address = await app.listen({ host, port, backlog: LISTEN_BACKLOG })
 logger.info({ address, metricsPort: operations.port }, 'ingress ready')

@@ -7,10 +7,9 @@ import {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify'
-import type { Logger } from '@persona-ingest/service'
+import { AddressSet, type Logger } from '@persona-ingest/service'
 import { BoundedRequest } from './bounded-request.ts'
 import { answerClientError } from './client-error.ts'
-import { AddressSet } from './delivery/source-address.ts'
 import type { IngressEnv } from './env.ts'
 import { errorAnswerer } from './plugins/error-answers.ts'
 import type { Refusals } from './refusals.ts'
@@ -26,13 +25,6 @@ export const REQUEST_TIMEOUT_MS = 10_000
  */
 export const LISTEN_BACKLOG = 1024
 
-/** The ranges that Fastify's `trustProxy` knows by name. */
-const NAMED_RANGES: Readonly<Record<string, readonly string[]>> = {
-  loopback: ['127.0.0.0/8', '::1'],
-  linklocal: ['169.254.0.0/16', 'fe80::/10'],
-  uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
-}
-
 /**
  * Fastify reads a bare number as "trust nobody" (5.12), since a hop count cannot tell a proxy from a direct client. Here it
  * means that many hops, counted from the socket. Safe only where nothing but the proxies reaches the port, which the log
@@ -44,7 +36,7 @@ const NAMED_RANGES: Readonly<Record<string, readonly string[]>> = {
 function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<FastifyServerOptions['trustProxy']> {
   if (typeof trustProxy === 'boolean') return trustProxy
   if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy
-  const proxies = new AddressSet(trustProxy.flatMap((entry) => NAMED_RANGES[entry] ?? entry))
+  const proxies = new AddressSet(trustProxy)
   return (address) => proxies.has(address)
 }
 

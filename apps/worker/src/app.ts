@@ -164,7 +164,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       void tellIfUnusable(store, logger, draining.signal)
     },
     async drain() {
-      readiness.drain()
+      readiness.beginShutdown()
       for (const stop of stops) stop()
       draining.abort()
       // A database that does not answer at all must not keep the deliveries past the time there is.

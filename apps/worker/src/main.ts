@@ -2,7 +2,7 @@ import { constants, setPriority } from 'node:os'
 import {
   createLogger,
   createRegistry,
-  drainOnSignals,
+  shutDownOnSignals,
   exitOnInvalidEnv,
   exitOnUncaught,
   startOperationsServer,
@@ -24,15 +24,15 @@ const worker = buildWorker({ env, logger, registry, isTraced: tracing.isOn, end:
 const { readiness } = worker
 const operations = await startOperationsServer({ host: env.METRICS_HOST, port: env.METRICS_PORT, registry, readiness })
 
-drainOnSignals({
-  drain: async () => {
+shutDownOnSignals({
+  shutDown: async () => {
     await worker.drain()
     await operations.close()
     await tracing.stop()
   },
   timeoutMs: env.DRAIN_TIMEOUT_MS,
   logger,
-  held: () => ({ heldDeliveries: worker.heldCount() }),
+  inFlight: () => ({ heldDeliveries: worker.heldCount() }),
 })
 
 worker.start()

@@ -1,18 +1,18 @@
 import { CodedError } from '@persona-ingest/core'
 
-/** What may be known of an error outside the process. */
+/** The parts of an error that hold no payload: safe for logs. */
 export type ErrorDescription = {
   readonly type: string
   readonly code?: string
-  /** Only of our own coded errors and of Node.js' system errors. */
+  /** Of coded errors of this project and of system errors of Node.js only. */
   readonly message?: string
-  /** Where it was thrown: stack frames without the message line. */
+  /** Stack frames without the line of the message. */
   readonly stack?: string
   readonly cause?: ErrorDescription
   readonly errors?: readonly ErrorDescription[]
 }
 
-/** Classes of errors whose messages are constant words of ours, though they do not extend `CodedError`. */
+/** Classes of errors that have constant messages, though they do not extend `CodedError`. */
 export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
 
 type Scope = { readonly depth: number; readonly ownErrors: OwnErrors }
@@ -22,18 +22,18 @@ const MAX_FRAMES = 12
 const FRAME = /^\s+at \S.*$/
 
 /**
- * Messages quote values: `JSON.parse` its text, PostgreSQL the column's value, V8 a string that it was given. A system
- * error (it has a `syscall`) names address, port or path only.
+ * Other messages quote values: `JSON.parse` its text, PostgreSQL the value of a column, V8 a string. A system error (it
+ * has a `syscall`) names an address, a port or a path only.
  */
 function keepsMessage(error: Error, ownErrors: OwnErrors): boolean {
   return 'syscall' in error || [CodedError, ...ownErrors].some((own) => error instanceof own)
 }
 
-/** Beginnings of Redis' messages that share the code `ERR`; none of them holds a value, what comes after may. */
+/** Beginnings of messages of Redis with the code `ERR`. They hold no value; the rest of a message may. */
 const REDIS_ERR =
   /^ERR (max number of clients reached|invalid password|AUTH <password> called without any password configured|DB index is out of range|SELECT is not allowed in cluster mode|This instance has cluster support disabled|unknown command|unknown subcommand|wrong number of arguments|syntax error|Protocol error|command not allowed|value is not an integer or out of range|Error running script|user_script|no such key|timeout)/i
 
-/** Redis says its code as the first word of a message (OOM, READONLY, MISCONF); `ERR` alone would say nothing. */
+/** The code of Redis is the first word of a message (OOM, READONLY, MISCONF). `ERR` alone tells nothing. */
 function redisCode(message: string): string | undefined {
   return REDIS_ERR.exec(message)?.[0] ?? /^[A-Z]+(?= )/.exec(message)?.[0]
 }
@@ -73,7 +73,10 @@ function describe(error: unknown, scope: Scope): ErrorDescription {
   }
 }
 
-/** Describes anything thrown without what might quote a payload: type, code, frames, and messages of our own. */
+/**
+ * Describes a thrown value without parts that may quote a payload: type, code, stack frames, and the messages of coded
+ * errors, system errors and `ownErrors`.
+ */
 export function describeError(error: unknown, ownErrors: OwnErrors = []): ErrorDescription {
   return describe(error, { depth: 0, ownErrors })
 }

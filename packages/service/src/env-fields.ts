@@ -1,25 +1,10 @@
 import { FormatRegistry, Type } from '@sinclair/typebox'
+import { isAddressOrRange, isTrustedProxy } from './addresses.ts'
 
-import { isIP } from 'node:net'
-
-const PREFIX_BITS = { 4: 32, 6: 128 } as const
-
-/** The ranges that Fastify's `trustProxy` knows by name. */
-const NAMED_RANGES = ['loopback', 'linklocal', 'uniquelocal']
-
-/** An IPv4 or IPv6 address, or a range of them in CIDR notation. */
-function isAddressOrRange(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/')
-  const version = isIP(address)
-  if (version === 0 || rest.length > 0 || address.includes('%')) return false
-  if (prefix === undefined) return true
-  return /^\d{1,3}$/.test(prefix) && Number(prefix) <= PREFIX_BITS[version as 4 | 6]
-}
-
-/** Code points. A secret below it can be guessed from one signed body. */
+/** In code points. A shorter secret could be guessed from one signed body. */
 const MIN_SECRET_CHARACTERS = 16
 
-/** What comes with a secret by mistake: blanks, quotes, line breaks, invisible characters, bytes that were no UTF-8. */
+/** Characters of a mistake in copying: blanks, quotes, line breaks, invisible characters, bytes outside of UTF-8. */
 const NOT_IN_A_SECRET = /[\s\p{Quotation_Mark}`\p{Cc}\p{Cf}\p{Cs}\uFFFD]/u
 
 function isSecret(text: string): boolean {
@@ -38,17 +23,17 @@ const checks = {
   'address-or-range': isAddressOrRange,
   'encryption-key': isEncryptionKey,
   secret: isSecret,
-  'trusted-proxy': (text: string) => NAMED_RANGES.includes(text) || isAddressOrRange(text),
+  'trusted-proxy': isTrustedProxy,
 }
 
-/** Registers a check with TypeBox, whose formats are global, and returns the schema keywords that ask for it. */
-export function format(name: keyof typeof checks): { format: string } {
+/** Registers a check with TypeBox, whose formats are global. Returns the keyword of the schema that selects it. */
+function checkedBy(name: keyof typeof checks): { format: string } {
   FormatRegistry.Set(name, checks[name])
   return { format: name }
 }
 
-// Besides JSON Schema's words a field carries three of ours: `read` (how its text becomes a value), `expects` (what a fault
-// says), and `faults` (finds all faults of a text itself). A value that cannot be read stays text, which the check refuses.
+// A field has three keywords besides those of JSON Schema: `read` turns its text into a value, `expects` is the text of a
+// fault, `faults` finds all faults of a text. A text that cannot be read stays text, which the check refuses.
 
 function readInteger(text: string): number | string {
   return /^\d{1,15}$/.test(text) ? Number(text) : text
@@ -70,7 +55,7 @@ function readTrustProxy(text: string): boolean | number | string | string[] {
   return /^\d+$/.test(text) ? readInteger(text) : readList(text)
 }
 
-/** A TCP port; 0 lets the system choose one. */
+/** A TCP port; the system chooses one for 0. */
 export function port(fallback: number) {
   const expects = 'a port, 0 to 65535'
   return Type.Integer({ minimum: 0, maximum: 65_535, default: fallback, read: readInteger, expects })
@@ -105,25 +90,25 @@ export function stringList() {
   return Type.Array(Type.String(), { default: [], read: readList, expects: 'a comma-separated list' })
 }
 
-/** Secrets that sign, comma-separated; blanks around items are dropped. Default: empty. */
+/** Webhook secrets, comma-separated; blanks around items are dropped. Default: empty. */
 export function secretList() {
   const expects = 'secrets of 16 characters or more, without blanks, quotes, line breaks or invisible characters'
-  return Type.Array(Type.String({ ...format('secret') }), { default: [], read: readList, expects })
+  return Type.Array(Type.String({ ...checkedBy('secret') }), { default: [], read: readList, expects })
 }
 
 /** Addresses and CIDR ranges, IPv4 and IPv6, comma-separated. Default: empty = off. */
 export function addressList() {
   const expects = 'IPv4 or IPv6 addresses or CIDR ranges, comma-separated'
-  return Type.Array(Type.String({ ...format('address-or-range') }), { default: [], read: readList, expects })
+  return Type.Array(Type.String({ ...checkedBy('address-or-range') }), { default: [], read: readList, expects })
 }
 
-/** Keys for AES-256-GCM, each with an id; the first encrypts, all decrypt. Default: none. */
+/** Keys for AES-256-GCM, each with an id: the first encrypts, each can decrypt. Default: none. */
 export function encryptionKeys() {
   const expects = 'keys as <id>:<base64 of 32 bytes>, comma-separated'
-  return Type.Array(Type.String({ ...format('encryption-key') }), { default: [], read: readList, expects })
+  return Type.Array(Type.String({ ...checkedBy('encryption-key') }), { default: [], read: readList, expects })
 }
 
-/** Which of these keys share an id, as a fault of the variable `name`. */
+/** A fault of the variable `name` where two of its keys share an id. */
 export function keyFaults(name: string, keys: readonly string[] = []): readonly string[] {
   const ids = keys.map((key) => key.split(':')[0])
   return new Set(ids).size === ids.length ? [] : [`${name}: expected ids that differ`]
@@ -131,7 +116,7 @@ export function keyFaults(name: string, keys: readonly string[] = []): readonly 
 
 /** `true`, a number of hops, or a list of addresses and ranges, as Fastify's `trustProxy`. Default: off. */
 export function trustProxy() {
-  const proxies = Type.Array(Type.String({ ...format('trusted-proxy') }))
+  const proxies = Type.Array(Type.String({ ...checkedBy('trusted-proxy') }))
   const hops = Type.Integer({ minimum: 0, maximum: 100 })
   const expects = 'true, a number of hops, or addresses and CIDR ranges, comma-separated'
   return Type.Union([Type.Boolean(), hops, proxies], { default: false, read: readTrustProxy, expects })

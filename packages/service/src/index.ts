@@ -1,8 +1,9 @@
+export { AddressSet } from './addresses.ts'
 export { describeError, type ErrorDescription, type OwnErrors } from './describe-error.ts'
-export { drainOnSignals, type DrainOptions, exitOnInvalidEnv, exitOnUncaught } from './graceful-shutdown.ts'
 export {
   addressList,
   encryptionKeys,
+  flag,
   integerOrOff,
   keyFaults,
   logLevel,
@@ -11,20 +12,18 @@ export {
   secretList,
   stringList,
   trustProxy,
-  flag,
   word,
 } from './env-fields.ts'
-export { type EnvCheck, EnvironmentError, type EnvSource, loadEnv } from './load-env.ts'
-
-export { createLogger, type Logger, RepeatedLine } from './logger.ts'
+export { exitOnUncaught, shutDownOnSignals, type GracefulShutdownOptions } from './graceful-shutdown.ts'
+export { EnvironmentError, exitOnInvalidEnv, loadEnv, type EnvCheck, type EnvSource } from './load-env.ts'
+export { createLogger, RepeatedLine, type Logger } from './logger.ts'
 export {
   createRegistry,
-  type OperationsServer,
-  type OperationsServerOptions,
   readinessAnswer,
   startOperationsServer,
+  type OperationsServer,
+  type OperationsServerOptions,
 } from './operations-server.ts'
 export { Readiness, type ReadinessOptions } from './readiness.ts'
 export { currentTraceParent, inSpan, isTracingWanted, startTracing, type SpanOptions, type Tracing } from './tracing.ts'
-
 export { Counter, Gauge, Histogram, type Registry } from 'prom-client'

@@ -1,11 +1,25 @@
+import { readFileSync } from 'node:fs'
 import { TypeGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-
 import { CodedError } from '@persona-ingest/core'
-import { readFileSync } from 'node:fs'
 
-/** The variables as a process has them; an app's `env.ts` passes `process.env`. */
+/** The variables of a process; `env.ts` of an app passes `process.env`. */
 export type EnvSource = Readonly<Record<string, string | undefined>>
+
+/** Finds faults that concern several variables. Receives the valid ones and returns `NAME: what is wrong`. */
+export type EnvCheck<S extends TObject> = (valid: Partial<Static<S>>) => readonly string[]
+
+/** Every fault of the environment: `NAME: what is wrong`, never a value. */
+export class EnvironmentError extends CodedError {
+  override readonly name = 'EnvironmentError'
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    const noun = faults.length === 1 ? '1 fault' : `${faults.length} faults`
+    super('ENVIRONMENT_INVALID', `${noun} in the environment:\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
+    this.faults = Object.freeze([...faults])
+  }
+}
 
 type EnvText = { readonly text: string | undefined } | { readonly fault: string }
 
@@ -17,7 +31,7 @@ function systemCode(error: unknown): string {
 function decode(bytes: Uint8Array): string | null {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    // UTF-16 without a byte order mark is UTF-8 with zero bytes.
+    // UTF-16 without a byte order mark passes as UTF-8 with zero bytes.
     return text.includes('\0') ? null : text
   } catch {
     return null
@@ -33,13 +47,13 @@ function readText(name: string, path: string): EnvText {
   }
 }
 
-/** Blanks alone are what an empty line of a template leaves behind: they count as empty, and empty as unset. */
+/** An empty line of a template leaves blanks: they count as unset, as an empty text does. */
 function unlessBlank(text: string | undefined): string | undefined {
   const trimmed = text?.trim()
   return trimmed === '' ? undefined : trimmed
 }
 
-/** Finds the text of variable `name`: from itself or from the file that `<name>_FILE` points to, never both. */
+/** Finds the text of variable `name`: from itself or from the file that `<name>_FILE` names, never both. */
 function readVariable(name: string, source: EnvSource): EnvText {
   const direct = unlessBlank(source[name])
   const path = unlessBlank(source[`${name}_FILE`])
@@ -49,32 +63,17 @@ function readVariable(name: string, source: EnvSource): EnvText {
   return 'fault' in file ? file : { text: unlessBlank(file.text) }
 }
 
-/** Every fault of the environment at once: `NAME: what is wrong`, never a value. */
-export class EnvironmentError extends CodedError {
-  override readonly name = 'EnvironmentError'
-  readonly faults: readonly string[]
-
-  constructor(faults: readonly string[]) {
-    const noun = faults.length === 1 ? '1 fault' : `${faults.length} faults`
-    super('ENVIRONMENT_INVALID', `${noun} in the environment:\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
-    this.faults = Object.freeze([...faults])
-  }
-}
-
-/** Judges what one field alone cannot; gets the variables that are valid and tells further faults (`NAME: ...`). */
-export type EnvCheck<S extends TObject> = (valid: Partial<Static<S>>) => readonly string[]
-
-type FieldResult = { readonly value?: unknown } | { readonly faults: readonly string[] }
-
-/** `Value.Convert` would take `1.5` for the integer 1 and `0x10` for 0: each field says itself how its text is read. */
+/** `Value.Convert` would read `1.5` as the integer 1 and `0x10` as 0: each field reads its own text. */
 function convert(field: TSchema, text: string): unknown {
   return typeof field['read'] === 'function' ? (field['read'] as (text: string) => unknown)(text) : text
 }
 
-/** A field that can be wrong in several ways finds the faults of its text itself, each as `expected ...`. */
+/** A field with several possible faults finds the faults of its text itself, each as `expected ...`. */
 function faultsOf(field: TSchema, text: string): readonly string[] {
   return typeof field['faults'] === 'function' ? (field['faults'] as (text: string) => readonly string[])(text) : []
 }
+
+type FieldResult = { readonly value?: unknown } | { readonly faults: readonly string[] }
 
 function readField(name: string, field: TSchema, source: EnvSource): FieldResult {
   const found = readVariable(name, source)
@@ -93,10 +92,10 @@ function freeze(value: unknown): unknown {
 }
 
 /**
- * Reads an app's environment once, as a whole: default, convert, check.
+ * Reads the whole environment of an app once: default, convert, check.
  *
- * The keys of `schema` are the variables' names, its values come from the field builders. A variable may be given as
- * `<NAME>_FILE`; empty counts as unset. The result and its lists are frozen.
+ * The keys of `schema` are the names of the variables, its values come from the field builders. A variable may be given
+ * as `<NAME>_FILE`; an empty one counts as unset. The result and its lists are frozen.
  *
  * @throws EnvironmentError (`ENVIRONMENT_INVALID`) with every fault by name, without values.
  */
@@ -111,4 +110,19 @@ export function loadEnv<S extends TObject>(schema: S, source: EnvSource, check?:
   faults.push(...(check?.(env) ?? []))
   if (faults.length > 0) throw new EnvironmentError(faults)
   return Object.freeze(env) as Readonly<Static<S>>
+}
+
+/**
+ * Runs `readEnv` of an app; where the environment is invalid, prints every fault and ends the process with exit code 1.
+ *
+ * The faults go to stderr as plain text: `LOG_LEVEL` itself may be invalid, or `silent`.
+ */
+export function exitOnInvalidEnv<T>(readEnv: () => T): T {
+  try {
+    return readEnv()
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return process.exit(1)
+  }
 }

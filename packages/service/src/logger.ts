@@ -1,42 +1,18 @@
 import {
+  pino,
+  stdTimeFunctions,
   type Bindings,
   type ChildLoggerOptions,
   type DestinationStream,
   type Logger,
-  pino,
-  stdTimeFunctions,
 } from 'pino'
 import { describeError, type OwnErrors } from './describe-error.ts'
 
-/** As much as is written at once; what is over goes out before the pass ends. */
-const BUFFER_BYTES = 8_192
+export type { Logger }
 
 /**
- * Standard output for log lines: all lines of one pass of the event loop in one write, synchronously, and the last ones
- * when the process ends by itself. A write a line took a twentieth of all that a delivery costs.
- */
-function standardOutput(): DestinationStream {
-  const output = pino.destination({ dest: 1, sync: true, minLength: BUFFER_BYTES })
-  let isScheduled = false
-  const flush = (): void => {
-    isScheduled = false
-    // `flushSync` would wait for the disk as well.
-    output.flush()
-  }
-  process.on('exit', flush)
-  return {
-    write(line) {
-      output.write(line)
-      if (isScheduled) return
-      isScheduled = true
-      setImmediate(flush)
-    },
-  }
-}
-
-/**
- * Names under which personal data or secrets would stand if somebody logged them by mistake. A net, not the rule: the
- * rule is that log lines are made of ids, codes, counts and times.
+ * Names of members that would hold personal data or secrets if they were logged by mistake. The redaction is the second
+ * line of defence: log lines consist of ids, codes, counts and times.
  */
 const NEVER_LOGGED: ReadonlySet<string> = new Set([
   'body',
@@ -62,7 +38,7 @@ const NEVER_LOGGED: ReadonlySet<string> = new Set([
   'remoteAddress',
 ])
 
-const CENSOR = '[redacted]'
+const REDACTED = '[redacted]'
 
 type Members = Record<string, unknown>
 
@@ -72,17 +48,17 @@ function isPlain(value: unknown): value is Members {
 }
 
 /**
- * Censors what must never be logged, in an object that is about to be and in the objects below it. Gives the same object
- * where there is nothing of the kind, which costs a look at each key: pino's own redaction took 0.02 ms a line, a tenth
- * of all that a delivery costs.
+ * Redacts an object for a log line, and the objects inside of it. Returns the same object where nothing is redacted.
+ *
+ * pino's own redaction took 0.02 ms per line, a tenth of the cost of a delivery; this one looks at each key once.
  */
-function censored(members: Members): Members {
+function redacted(members: Members): Members {
   let copy: Members | null = null
   for (const key of Object.keys(members)) {
     const value = members[key]
     let kept: unknown = value
-    if (NEVER_LOGGED.has(key)) kept = CENSOR
-    else if (isPlain(value)) kept = censored(value)
+    if (NEVER_LOGGED.has(key)) kept = REDACTED
+    else if (isPlain(value)) kept = redacted(value)
     if (kept === value) continue
     copy ??= { ...members }
     copy[key] = kept
@@ -90,7 +66,16 @@ function censored(members: Members): Members {
   return copy ?? members
 }
 
-/** pino takes an error's message for the sentence where none is given, and so do libraries: that would quote it. */
+/** pino has no hook for the bindings of a child. Children and their children inherit this method. */
+function withRedactedChildren(logger: Logger): Logger {
+  const original: Logger['child'] = Reflect.get(logger, 'child')
+  const child = function (this: Logger, bindings: Bindings, options?: ChildLoggerOptions): Logger {
+    return Reflect.apply(original, this, [redacted(bindings), options])
+  }
+  return Object.assign(logger, { child })
+}
+
+/** Where a line has no sentence, pino and other libraries use the message of the error, which quotes values. */
 function withConstantSentence(values: unknown[]): unknown[] {
   const [first, sentence, ...rest] = values
   const error = first instanceof Error ? first : (first as { err?: unknown } | undefined)?.err
@@ -100,11 +85,37 @@ function withConstantSentence(values: unknown[]): unknown[] {
   return [merging, quotes ? 'error' : sentence, ...rest]
 }
 
-export type { Logger }
+/** Above this number of bytes lines are written before the pass of the event loop ends. */
+const BUFFER_BYTES = 8_192
 
 /**
- * Creates the process' logger: one JSON object a line on stdout; a last line before `process.exit` is not lost. Errors go under `err` and keep what `describeError` keeps.
- * `destination` replaces stdout in tests.
+ * Standard output for log lines: one synchronous write for all lines of a pass of the event loop. One write per line took
+ * a twentieth of the cost of a delivery. Buffered lines are written when the process exits.
+ */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true, minLength: BUFFER_BYTES })
+  let isScheduled = false
+  const flush = (): void => {
+    isScheduled = false
+    // `flushSync` would wait for the disk as well.
+    output.flush()
+  }
+  process.on('exit', flush)
+  return {
+    write(line) {
+      output.write(line)
+      if (isScheduled) return
+      isScheduled = true
+      setImmediate(flush)
+    },
+  }
+}
+
+/**
+ * Creates the logger of a process: one JSON object per line on stdout, complete up to `process.exit`.
+ *
+ * Errors stand under `err`, as `describeError` describes them; `ownErrors` keep their message. Members with names of
+ * personal data and secrets are redacted. `destination` replaces stdout in tests.
  */
 export function createLogger(options: {
   app: string
@@ -118,7 +129,7 @@ export function createLogger(options: {
       level: options.level,
       base: { app: options.app },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), log: censored },
+      formatters: { level: (label) => ({ level: label }), log: redacted },
       serializers: { err: serializeError, error: serializeError },
       hooks: {
         logMethod(values, method) {
@@ -128,21 +139,14 @@ export function createLogger(options: {
     },
     options.destination ?? standardOutput(),
   )
-  return withCensoredChildren(logger)
-}
-
-/** pino has no hook for what a child is bound to; children, and theirs, inherit this one. */
-function withCensoredChildren(logger: Logger): Logger {
-  const original: Logger['child'] = Reflect.get(logger, 'child')
-  const child = function (this: Logger, bindings: Bindings, options?: ChildLoggerOptions): Logger {
-    return Reflect.apply(original, this, [censored(bindings), options])
-  }
-  return Object.assign(logger, { child })
+  return withRedactedChildren(logger)
 }
 
 /**
- * Keeps a line that anybody can cause, or that an outage causes a hundred times a second, from filling the log: written
- * at once the first time, then every `everyMs` at most, with the number of times since. One count per key.
+ * Limits how often a line is logged that any client, or each failure of an outage, would cause.
+ *
+ * Each key has its own count. The first line is written at once, then one per `everyMs` milliseconds at most, with the
+ * number of calls since the last.
  */
 export class RepeatedLine<K extends string> {
   readonly #everyMs: number

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Readiness } from './readiness.ts'
 
-/** Creates a registry of its own (nothing global) that already holds the process' and Node.js' default metrics. */
+/** Creates a registry that holds the default metrics of the process and of Node.js. */
 export function createRegistry(): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -12,14 +12,14 @@ export function createRegistry(): Registry {
 
 export type OperationsServerOptions = {
   readonly port: number
-  /** The address to listen on; the metrics tell more than the public should know. */
+  /** The address to listen on: a private one, since the metrics are not for the public. */
   readonly host: string
   readonly registry: Registry
   readonly readiness: Readiness
 }
 
 export type OperationsServer = {
-  /** The port listened on; another than asked for where that was 0. */
+  /** The port that the server listens on; chosen by the system where the option is 0. */
   readonly port: number
   /** Stops listening and ends open connections. */
   close(): Promise<void>
@@ -31,7 +31,7 @@ function json(status: number, value: unknown): Answer {
   return { status, type: 'application/json; charset=utf-8', text: JSON.stringify(value) }
 }
 
-/** What `GET /readyz` says on whichever port. */
+/** The answer of `GET /readyz`, the same on each port. */
 export async function readinessAnswer(readiness: Readiness): Promise<{ status: 200 | 503; body: object }> {
   const missing = await readiness.missing()
   return missing.length === 0
@@ -59,10 +59,10 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
 
 /**
  * Serves `/livez`, `/readyz` and `/metrics` (Prometheus text) on a port that the public does not reach.
- * Rejects where the port cannot be listened on.
+ * Rejects where the port is not free.
  */
 export async function startOperationsServer(options: OperationsServerOptions): Promise<OperationsServer> {
-  // Scrapers and probes send a few hundred bytes: short limits keep a stuck one from holding a socket.
+  // Scrapers and probes send a few hundred bytes. The limits close the socket of a client that hangs.
   const limits = { headersTimeout: 5000, requestTimeout: 5000, maxHeaderSize: 8192 }
   const server = createServer(limits, (request, response) => void serve(request, response, options))
   await new Promise<void>((resolve, reject) => {

@@ -1,11 +1,11 @@
 import { withDeadline } from '@persona-ingest/core'
 
 export type ReadinessOptions = {
-  /** By the name that an operator reads: resolves while the thing can be used. */
+  /** Each resolves while its dependency is usable; the keys are the names in the answer. */
   readonly checks: Readonly<Record<string, () => Promise<void>>>
-  /** How long one answer is given again without asking anew. Default 1000. */
+  /** How long the result of a round of checks is reused, in milliseconds. Default 1000. */
   readonly cacheMs?: number
-  /** A check that takes longer counts as failed. Default 2000. */
+  /** A check that takes longer counts as failed, in milliseconds. Default 2000. */
   readonly timeoutMs?: number
 }
 
@@ -22,16 +22,16 @@ async function passes(check: () => Promise<void>, timeoutMs: number): Promise<bo
 }
 
 /**
- * Tells whether the process can do its work, and what is missing where it cannot.
+ * Tells whether the process can work, and which dependencies are missing.
  *
- * Probes come from anybody who reaches the port: all of them share one round of checks, whose result is kept for
- * `cacheMs`, so that they cannot flood what stands behind.
+ * Concurrent probes share one round of checks, and its result is kept for `cacheMs`: a flood of probes causes one check a
+ * second.
  */
 export class Readiness {
   readonly #checks: ReadinessOptions['checks']
   readonly #cacheMs: number
   readonly #timeoutMs: number
-  #draining = false
+  #isShuttingDown = false
   #round: Promise<readonly string[]> | null = null
   #staleAtMs = Number.POSITIVE_INFINITY
 
@@ -41,18 +41,18 @@ export class Readiness {
     this.#timeoutMs = options.timeoutMs ?? 2000
   }
 
-  get isDraining(): boolean {
-    return this.#draining
+  get isShuttingDown(): boolean {
+    return this.#isShuttingDown
   }
 
-  /** From now on nothing but `draining` is missing; there is no way back. */
-  drain(): void {
-    this.#draining = true
+  /** From now on `draining` alone is missing, for good. */
+  beginShutdown(): void {
+    this.#isShuttingDown = true
   }
 
-  /** Names what is missing; empty = ready. Takes `timeoutMs` at most, never rejects. */
+  /** The names of missing dependencies; empty: ready. Takes `timeoutMs` at most, never rejects. */
   async missing(): Promise<readonly string[]> {
-    if (this.#draining) return ['draining']
+    if (this.#isShuttingDown) return ['draining']
     if (this.#round === null || performance.now() >= this.#staleAtMs) {
       this.#staleAtMs = Number.POSITIVE_INFINITY
       this.#round = this.#ask()

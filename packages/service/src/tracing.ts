@@ -16,7 +16,7 @@ import { type Logger, RepeatedLine } from './logger.ts'
 
 export type Tracing = {
   readonly isOn: boolean
-  /** Sends what is still held, within two seconds. Never rejects. */
+  /** Exports the remaining spans, within two seconds. Never rejects. */
   stop(): Promise<void>
 }
 
@@ -25,18 +25,18 @@ const STOP_DEADLINE_MS = 2_000
 const TROUBLE_EVERY_MS = 60_000
 const TRACER = 'persona-ingest'
 
-/** Spans cost time even where nobody takes them, so that nothing is asked of OpenTelemetry while tracing is off. */
+/** Spans cost time even without an exporter: while tracing is off, OpenTelemetry is not called. */
 let isOn = false
 
-/** Whether OpenTelemetry's own variables ask for traces: an exporter or an endpoint is named, and nothing says no. */
+/** Whether the variables of OpenTelemetry ask for traces: they name an exporter or an endpoint, and none disables it. */
 export function isTracingWanted(source: EnvSource): boolean {
   if (source['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || source['OTEL_TRACES_EXPORTER'] === 'none') return false
   const names = ['OTEL_TRACES_EXPORTER', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']
   return names.some((name) => (source[name] ?? '') !== '')
 }
 
-/** Exporters tell of trouble here only; what they say may quote an answer from afar, and is not repeated. */
-function tellTrouble(logger: Logger): void {
+/** Exporters report failures to this logger only. Their messages may quote an answer of a server and are not logged. */
+function logFailures(logger: Logger): void {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
     write: (_kind, count) => logger.warn({ count }, 'traces in trouble, some are lost'),
@@ -48,7 +48,7 @@ function tellTrouble(logger: Logger): void {
 
 /**
  * Starts OpenTelemetry where its standard variables ask for it (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`,
- * `OTEL_TRACES_SAMPLER`, ...): traces over OTLP/HTTP. Otherwise nothing of it is loaded.
+ * `OTEL_TRACES_SAMPLER`, ...): traces over OTLP/HTTP. Otherwise its modules are not loaded.
  *
  * @see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
@@ -63,7 +63,7 @@ export async function startTracing(options: {
     import('@opentelemetry/resources'),
     import('@opentelemetry/exporter-trace-otlp-http'),
   ])
-  tellTrouble(options.logger)
+  logFailures(options.logger)
   const named = resources.resourceFromAttributes({ 'service.name': `persona-ingest-${options.app}` })
   const provider = new sdk.NodeTracerProvider({
     resource: named.merge(resources.detectResources({ detectors: [resources.envDetector] })),
@@ -82,7 +82,7 @@ export async function startTracing(options: {
   }
 }
 
-/** The active span in the words of W3C's `traceparent`, to travel with a delivery; none while tracing is off. */
+/** The active span as a W3C `traceparent`, stored with a delivery; undefined while tracing is off. */
 export function currentTraceParent(): string | undefined {
   if (!isOn) return undefined
   const carrier: { traceparent?: string } = {}
@@ -95,14 +95,14 @@ function parentContext(traceParent: string | undefined): Context {
 }
 
 export type SpanOptions = {
-  /** Where the work began, perhaps in another process; default: the active span. */
+  /** The parent span, perhaps of another process; default: the active span. */
   readonly traceParent?: string | undefined
   readonly isConsumer?: boolean
   /** Ids, codes, counts and times: never personal data. */
   readonly attributes?: Attributes
 }
 
-/** Runs work in a span of its own, and just runs it while tracing is off. `note` adds to the span's attributes. */
+/** Runs `work` in a span; without one while tracing is off. `note` adds attributes to the span. */
 export async function inSpan<T>(
   name: string,
   options: SpanOptions,
@@ -111,7 +111,7 @@ export async function inSpan<T>(
   if (!isOn) return work(() => {})
   const { attributes = {}, isConsumer = false } = options
   const parent = parentContext(options.traceParent)
-  // The job that a delivery came in is another trace, or another delivery's: linked, so that one is found from the other.
+  // The span of the job belongs to another trace: a link leads from one to the other.
   const job = options.traceParent === undefined ? undefined : trace.getActiveSpan()?.spanContext()
   const settings = {
     attributes,

@@ -36,14 +36,14 @@ async function draining(app: FastifyInstance, { readiness, drainTimeoutMs }: Dra
   app.decorate('readiness', readiness)
   app.decorate('heldDeliveries', heldDeliveries)
   app.decorate('drain', async () => {
-    readiness.drain()
+    readiness.beginShutdown()
     // Fastify's close() stops listening first; the port has to answer while deliveries are held.
     await heldDeliveries.none()
     await closeServer(app, Math.min(CLOSE_GRACE_MS, drainTimeoutMs / 4))
   })
   // Sends clients and load balancers elsewhere with their next request.
   app.addHook('onSend', async (_request, reply) => {
-    if (readiness.isDraining) reply.header('connection', 'close')
+    if (readiness.isShuttingDown) reply.header('connection', 'close')
   })
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { quarantineReasons, attributeFilter, type Environment, type SigningSecret } from '@persona-ingest/persona'
-import { currentTraceParent } from '@persona-ingest/service'
+import { AddressSet, currentTraceParent } from '@persona-ingest/service'
 import { Type, type Static } from '@sinclair/typebox'
 import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
 import { BodyBudget } from '../delivery/body-budget.ts'
@@ -9,7 +9,6 @@ import { bodyReader } from '../delivery/body-reader.ts'
 import type { ClockSkew } from '../delivery/clock-skew.ts'
 import { newDeliveryRecord } from '../delivery/delivery-record.ts'
 import { SignatureQueue } from '../delivery/signature-queue.ts'
-import { AddressSet } from '../delivery/source-address.ts'
 import type { IngressEnv } from '../env.ts'
 import { IngressError } from '../errors.ts'
 import { protectConnection } from '../plugins/connection-limits.ts'
@@ -85,7 +84,7 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
     const received = await authenticate(request)
     protectConnection(request)
     record.environment = received.environment
-    if (app.readiness.isDraining) throw new IngressError('DRAINING')
+    if (app.readiness.isShuttingDown) throw new IngressError('DRAINING')
 
     const delivery = deliveryOf({ ...received, body: filterAttributes(received.body) })
     record.eventId = delivery.eventId

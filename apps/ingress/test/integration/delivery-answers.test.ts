@@ -146,7 +146,7 @@ t.test('the checks come in the documented order', async (t) => {
     headers: { 'content-type': 'text/plain', 'persona-signature': 'x' },
     remoteAddress: '192.0.2.2',
   }
-  app.readiness.drain()
+  app.readiness.beginShutdown()
   const codeOf = async (request: object) => (await deliver(request)).json.errors?.[0]?.code
   t.equal(await codeOf(everything), 'ADDRESS_NOT_ALLOWED')
   const listed = { ...everything, remoteAddress: '192.0.2.1' }

@@ -2,8 +2,8 @@ import t from 'tap'
 import { spawnFixture } from '../fixtures/spawn.ts'
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${signal} drains and exits 0`, async (t) => {
-    const fixture = spawnFixture(t, 'draining-process.ts', 'finishes', '5000')
+  t.test(`${signal} shuts down gracefully and exits 0`, async (t) => {
+    const fixture = spawnFixture(t, 'process-with-shutdown.ts', 'finishes', '5000')
     await fixture.said('up')
     fixture.child.kill(signal)
     t.equal(await fixture.code(), 0)
@@ -12,8 +12,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-t.test('a drain past its time limit exits 1 and says what was held', async (t) => {
-  const fixture = spawnFixture(t, 'draining-process.ts', 'hangs', '50')
+t.test('a shutdown past its time limit exits 1 and logs what is in flight', async (t) => {
+  const fixture = spawnFixture(t, 'process-with-shutdown.ts', 'hangs', '50')
   await fixture.said('up')
   fixture.child.kill('SIGTERM')
   t.equal(await fixture.code(), 1)
@@ -22,7 +22,7 @@ t.test('a drain past its time limit exits 1 and says what was held', async (t) =
 })
 
 t.test('a second signal, of either kind, ends at once with 1', async (t) => {
-  const fixture = spawnFixture(t, 'draining-process.ts', 'hangs', '60000')
+  const fixture = spawnFixture(t, 'process-with-shutdown.ts', 'hangs', '60000')
   await fixture.said('up')
   fixture.child.kill('SIGTERM')
   await fixture.said('draining')
@@ -31,8 +31,8 @@ t.test('a second signal, of either kind, ends at once with 1', async (t) => {
   t.match(JSON.parse(fixture.lines().at(-1)!), { level: 'warn', signal: 'SIGINT', msg: /second signal/ })
 })
 
-t.test('a drain that fails exits 1 and does not quote the error', async (t) => {
-  const fixture = spawnFixture(t, 'draining-process.ts', 'fails', '5000')
+t.test('a shutdown that fails exits 1 and does not quote the error', async (t) => {
+  const fixture = spawnFixture(t, 'process-with-shutdown.ts', 'fails', '5000')
   await fixture.said('up')
   fixture.child.kill('SIGTERM')
   t.equal(await fixture.code(), 1)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { CodedError } from '@persona-ingest/core'
-import { createLogger } from '../../src/index.ts'
+import { createLogger, RepeatedLine } from '../../src/index.ts'
 
 const MARK = 'marked-value'
 
@@ -55,4 +55,30 @@ t.test("our own error's message stands under err", async (t) => {
   const { logger, last } = capture()
   logger.error({ err: new CodedError('A_CODE', 'what was expected') }, 'sentence')
   t.match(last(), { msg: 'sentence', err: { code: 'A_CODE', message: 'what was expected' } })
+})
+
+t.test('the first of a repeated line is written at once, repetitions are counted until the time is over', async (t) => {
+  const written: [string, number][] = []
+  const line = new RepeatedLine<string>({ everyMs: 60_000, write: (key, count) => written.push([key, count]) })
+  for (let i = 0; i < 5; i += 1) line.note('a')
+  line.note('b')
+  t.same(written, [
+    ['a', 1],
+    ['b', 1],
+  ])
+})
+
+t.test('the next of a repeated line holds the number of calls since', async (t) => {
+  const written: number[] = []
+  const clock = t.capture(performance, 'now', () => nowMs)
+  let nowMs = 0
+  const line = new RepeatedLine<string>({ everyMs: 1000, write: (_key, count) => written.push(count) })
+  line.note('a')
+  nowMs = 999
+  line.note('a')
+  line.note('a')
+  nowMs = 1000
+  line.note('a')
+  clock.restore()
+  t.same(written, [1, 3])
 })

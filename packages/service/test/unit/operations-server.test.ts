@@ -30,7 +30,7 @@ t.test('readyz names what is missing, livez stays', async (t) => {
   const answer = await fetch(`${url}/readyz`)
   t.equal(answer.status, 503)
   t.same(await answer.json(), { status: 'unavailable', missing: ['redis'] })
-  readiness.drain()
+  readiness.beginShutdown()
   t.same(await (await fetch(`${url}/readyz`)).json(), { status: 'unavailable', missing: ['draining'] })
   t.equal((await fetch(`${url}/livez`)).status, 200)
 })

@@ -29,10 +29,10 @@ t.test('an answer that is too old is asked for anew', async (t) => {
   t.same(await readiness.missing(), [])
 })
 
-t.test('while draining nothing is asked and draining is what is missing', async (t) => {
+t.test('during the shutdown no check runs and draining alone is missing', async (t) => {
   const readiness = new Readiness({ checks: { redis: async () => void t.fail('asked') } })
-  t.equal(readiness.isDraining, false)
-  readiness.drain()
-  t.equal(readiness.isDraining, true)
+  t.equal(readiness.isShuttingDown, false)
+  readiness.beginShutdown()
+  t.equal(readiness.isShuttingDown, true)
   t.same(await readiness.missing(), ['draining'])
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AddressSet, readAddress } from '../../src/delivery/source-address.ts'
+import { AddressSet, readAddress } from '../../src/addresses.ts'
 
 t.test('addresses and ranges of both families are found, their neighbours are not', async (t) => {
   const listed = new AddressSet(['35.232.44.140', '10.1.0.0/16', '2001:db8::/32', '::1'])

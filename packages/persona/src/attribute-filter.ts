@@ -11,26 +11,26 @@ import {
   type JsonValue,
 } from './json.ts'
 
-/** One pattern of a blocklist, taken apart. */
+/** One parsed pattern of a blocklist. */
 type Rule = {
   readonly isExemption: boolean
-  /** Patterns of the keys from the object's `attributes` down; a single one of a rule without path fits at any depth. */
+  /** Patterns of consecutive keys. An anchored rule begins at `attributes`, any other matches at any depth. */
   readonly path: readonly Wildcards[]
   readonly isAnchored: boolean
-  /** Which objects it is about; null: all. */
+  /** Pattern of the objects' type; null matches all. */
   readonly type: Wildcards | null
 }
 
-/** Where a member of an object's attributes stands: its key, and the member that it stands in. */
+/** The place of a member in an object's attributes: its key and depth (from 1), and the member around it. */
 export type Place = { readonly key: string; readonly depth: number; readonly above: Place | null }
 
 const PATH_PREFIX = '/data/attributes/'
 const PATTERN = /^!?(?:\/data\/attributes\/)?[\w*-]+(?:\/[\w*-]+)*(?:\?type=[\w/*-]+)?$/
 
-/** Statuses and the provider's word that an object was redacted: without them rows would be wrong, or stay. */
+/** Without the status a row is wrong; without `redacted_at` a redaction is missed. */
 const NEVER_BLOCKED = new Set(['status', 'redacted_at'])
 
-/** Tells whether a text is a pattern of a blocklist. */
+/** Tells whether a text is a valid pattern of a blocklist. */
 export function isBlocklistPattern(text: string): boolean {
   const [path = ''] = text.replace(/^!/, '').split('?')
   return PATTERN.test(text) && (!path.includes('/') || path.startsWith(PATH_PREFIX))
@@ -43,7 +43,7 @@ function wildcards(text: string): Wildcards {
   return text.split('*')
 }
 
-/** Part by part, each as early as it comes: the time grows with the text's length, however many stars there are. */
+/** Matches each part at its first occurrence, so that many stars do not multiply the time. */
 function matches(parts: Wildcards, text: string): boolean {
   const [first = '', ...rest] = parts
   const last = rest.pop()
@@ -58,7 +58,7 @@ function matches(parts: Wildcards, text: string): boolean {
   return text.length - last.length >= at && text.endsWith(last)
 }
 
-/** Whatever case style a key is written in: `name-first`, `nameFirst` and `name_first` are one. */
+/** Returns one name for all casings of a key: `name-first`, `nameFirst` and `name_first`. */
 function styleless(key: string): string {
   return snakeCase(key.replaceAll('-', '_'), 'camel')
 }
@@ -76,7 +76,7 @@ function readRule(text: string): Rule {
   }
 }
 
-/** Looks at as many keys as the rule has, whatever the depth. */
+/** Compares as many keys as the rule has, from the innermost outwards. */
 function fits({ path, isAnchored, type }: Rule, place: Place, objectType: string): boolean {
   if (type !== null && !matches(type, objectType)) return false
   if (isAnchored && place.depth !== path.length) return false
@@ -89,9 +89,9 @@ function fits({ path, isAnchored, type }: Rule, place: Place, objectType: string
 }
 
 /**
- * Compiles a blocklist, in the provider's own way of writing them: a key such as `name-*`, at any depth and whatever its
- * case style, or a path such as `/data/attributes/fields/name-*?type=inquiry`; a `!` before a pattern exempts. Returns
- * what tells of a place in an object's `attributes`, and the object's type, whether it is blocked.
+ * Compiles a blocklist in the provider's syntax: a key such as `name-*`, at any depth and in any casing, or a path such
+ * as `/data/attributes/fields/name-*?type=inquiry`; a `!` before a pattern exempts. The returned function tells whether
+ * a place in the attributes of an object is blocked.
  *
  * @see https://docs.withpersona.com/webhook-attribute-blocklists
  */
@@ -105,9 +105,9 @@ function compileBlocklist(patterns: readonly string[]): (place: Place, type: str
 }
 
 export type AttributeFilterOptions = {
-  /** Attributes that are not stored at all; see {@link compileBlocklist}. */
+  /** Patterns of attributes that are not stored; an empty list filters none. */
   readonly blocklist: readonly string[]
-  /** Whether links to files lose their `access_token`, with which anybody could read the file for some hours. */
+  /** Whether links to files lose their `access_token`, which gives access to the file for some hours. */
   readonly dropsFileTokens: boolean
 }
 
@@ -125,7 +125,7 @@ function withoutToken(text: string): string {
   return text.replace(FILE_TOKEN, (_match, before: string, after: string) => (after === '' ? '' : before))
 }
 
-/** What is left of an object's attributes, however deeply they are nested. */
+/** Returns the attributes, of any depth, without blocked members and tokens. */
 function visitAttributes(attributes: JsonObject, visit: Visit): JsonValue {
   return copyJson<Place | null>(attributes, null, {
     leaf: (value) => (typeof value === 'string' && visit.dropsFileTokens ? withoutToken(value) : value),
@@ -147,7 +147,7 @@ function inObject(object: JsonValue, change: (object: JsonObject) => JsonObject)
   return isJsonObject(object) ? change(object) : object
 }
 
-/** The body's document as text; null where it is no JSON. */
+/** Returns the text of the changed document; null where the body is not JSON. */
 function rewritten(body: Uint8Array, change: (document: JsonValue) => JsonValue): string | null {
   try {
     return stringifyExact(change(parseExact(bodyText(body))))
@@ -158,9 +158,8 @@ function rewritten(body: Uint8Array, change: (document: JsonValue) => JsonValue)
 }
 
 /**
- * Makes the function that takes out of an event's body what is not to be stored: from the attributes of every object in
- * `payload.data` and `included`. What can't be read as JSON stays as it is; everything else is written anew, so that what
- * only its text held (blanks, the first of two equal keys) goes with it.
+ * Returns a function that removes attributes from the objects in `payload.data` and `included` of a body. A body that is
+ * not JSON stays as it is. Any other body is printed again, so that a blocked value cannot stay in duplicate keys.
  */
 export function attributeFilter(options: AttributeFilterOptions): (body: Uint8Array) => Uint8Array {
   const { blocklist, dropsFileTokens } = options

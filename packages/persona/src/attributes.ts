@@ -2,10 +2,10 @@ import { isLosslessNumber, type LosslessNumber } from 'lossless-json'
 import { copyJson, isLeaf, type JsonObject, type JsonValue, newObject, own, setMember } from './json.ts'
 import { numberText } from './numbers.ts'
 
-/** The key inflection that a webhook was set to. It changes keys only; values stay as they are. */
+/** The key inflection that a webhook is configured with. It changes keys only, never values. */
 export type Casing = 'kebab' | 'camel' | 'snake'
 
-/** Keys recur in nearly every event; the bound keeps customer-made keys from filling the memory. */
+/** Most keys recur in every event. The bound limits the memory that keys named by customers take. */
 const MAX_CACHED_KEYS = 10_000
 const MAX_CACHED_CHARACTERS = 100
 const snakeKeys = { camel: new Map<string, string>(), kebab: new Map<string, string>() }
@@ -30,8 +30,8 @@ export function snakeCase(key: string, casing: Casing): string {
 }
 
 /**
- * Which key of an object counts for each name. Several keys can become the same name, and jsonb keeps no order of keys:
- * the greatest counts. One pass: an object may hold thousands of keys that become one name.
+ * Returns for each snake_case name the key of the object that counts. Several keys can become the same name; the
+ * greatest counts, since jsonb keeps no order of keys. One pass serves objects with thousands of such keys.
  */
 export function countingKeys(object: JsonObject, casing: Casing): ReadonlyMap<string, string> {
   const counting = new Map<string, string>()
@@ -46,7 +46,7 @@ export function countingKeys(object: JsonObject, casing: Casing): ReadonlyMap<st
 type CopyMember = (value: JsonValue, name: string) => JsonValue
 
 function fillRecased(source: JsonObject, target: JsonObject, casing: Casing, copyMember: CopyMember): void {
-  // Hardly any object has two keys of one name.
+  // Computed on demand: two keys of one name are rare.
   let counting: ReadonlyMap<string, string> | null = null
   for (const key of Object.keys(source)) {
     const name = snakeCase(key, casing)
@@ -58,19 +58,19 @@ function fillRecased(source: JsonObject, target: JsonObject, casing: Casing, cop
   }
 }
 
-/** Copies an object with its keys in snake_case and each value as `copyMember` gives it. */
+/** Copies an object with keys in snake_case; `copyMember` returns each value of the copy. */
 export function recaseObject(object: JsonObject, casing: Casing, copyMember: CopyMember): JsonObject {
   const recased = newObject()
   fillRecased(object, recased, casing, copyMember)
   return recased
 }
 
-/** Far below any stack, and beyond any event of the provider. */
+/** Far below the limit of the call stack, and above the depth of any event seen. */
 const MAX_RECURSION = 100
 
 /**
- * Copies a JSON value with every key at every depth in snake_case. By recursion, which is twice as fast as {@link copyJson}
- * and part of every event's way, as far as it is safe.
+ * Copies a JSON value with the keys of all levels in snake_case. It recurses down to {@link MAX_RECURSION}, because
+ * recursion is twice as fast as {@link copyJson} and every event needs it.
  */
 export function recaseKeys(value: JsonValue, casing: Casing, depth = 0): JsonValue {
   if (isLeaf(value)) return value
@@ -112,8 +112,8 @@ const FIRST_YEAR_MS = Date.UTC(2000, 0, 1) - 63_082_281_600_000 // 0001-01-01T00
 const LAST_YEAR_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 /**
- * Reads an ISO 8601 time with a zone as Unix milliseconds; a greater precision is cut, not rounded.
- * Null where the text is no such time, has no zone, or lies outside the years 1 to 9999 in UTC. Never throws.
+ * Reads an ISO 8601 time with a zone as Unix milliseconds; a greater precision is cut, not rounded. Returns null where
+ * the text is not such a time, has no zone, or lies outside the years 1 to 9999 in UTC. Never throws.
  */
 export function parseTimestamp(text: string): number | null {
   const match = ISO_8601_WITH_ZONE.exec(text)
@@ -121,7 +121,7 @@ export function parseTimestamp(text: string): number | null {
   const [, year, month, day, hour, minute, second = '0', fraction = '', zone = 'Z'] = match
   const offset = zoneMinutes(zone)
   if (offset === null || !isCalendarDay(Number(year), Number(month), Number(day))) return null
-  // 60 is a leap second: ISO 8601 allows it, Unix time has none, so it counts as the last one of its minute.
+  // Second 60 is a leap second of ISO 8601. Unix time has none, so that it becomes second 59.
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return null
   const milliseconds = Number(fraction.slice(0, 3).padEnd(3, '0'))
   const date = new Date(0)
@@ -131,15 +131,15 @@ export function parseTimestamp(text: string): number | null {
   return time < FIRST_YEAR_MS || time > LAST_YEAR_MS ? null : time
 }
 
-/** What reading one attribute for a column gives: the column's value, and whether the attribute stays as well. */
+/** The column's value read from one attribute, and whether the attribute also stays in `attributes`. */
 type Reading<T> = { readonly value: T; readonly stays: boolean }
 
-/** What a text column holds of a number or boolean. */
+/** Returns the text that a text column holds for a number or boolean. */
 export function leafText(value: number | boolean | LosslessNumber): string {
   return typeof value === 'boolean' ? String(value) : numberText(String(value))
 }
 
-/** An attribute's text, as a text column would hold it; null for what it would not. */
+/** Returns the text that a text column holds for an attribute; null for an object, a list, null or undefined. */
 export function attributeText(value: JsonValue | undefined): string | null {
   return readText(value).value
 }
@@ -178,8 +178,8 @@ function readKind(value: JsonValue | undefined, isRightKind: (value: JsonValue) 
 }
 
 /**
- * Takes the attributes that have a column of their own out of an object's snake_case attributes. What a column can't
- * hold (a wrong kind, an unreadable date) stays, so that nothing told is lost.
+ * Reads an object's snake_case attributes into columns, and keeps the rest. A value that its column cannot hold (wrong
+ * kind, unreadable date) stays in the rest, so that no information is lost.
  */
 export class AttributeColumns {
   readonly #attributes: JsonObject
@@ -216,7 +216,7 @@ export class AttributeColumns {
     return this.#take(key, (value) => readKind(value, isRightKind))
   }
 
-  /** What no column has taken so far. A copy: an object that members were deleted from is slow to read and to write. */
+  /** Returns a copy of the attributes that no column holds. An object with deleted members would be slow to print. */
   rest(): JsonObject {
     const rest = newObject()
     for (const key of Object.keys(this.#attributes)) {

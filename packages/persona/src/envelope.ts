@@ -4,7 +4,11 @@ import { isLosslessNumber } from 'lossless-json'
 import { parseTimestamp, type Casing } from './attributes.ts'
 import { isJsonObject, own, type JsonObject, type JsonValue } from './json.ts'
 
-/** Every reason for which an authentic body is kept as a dead letter instead of an event. Stable; see docs/errors.md. */
+/**
+ * Lists the reasons for which an authentic body is kept as a dead letter instead of an event. Stable.
+ *
+ * @see docs/errors.md#quarantine-reasons
+ */
 export const quarantineReasons = [
   'INVALID_JSON',
   'NOT_AN_OBJECT',
@@ -22,19 +26,19 @@ export type QuarantineReason = (typeof quarantineReasons)[number]
 const upTo255Characters = Type.RegExp(/^[^]{1,255}$/u)
 const eventId = TypeCompiler.Compile(Type.RegExp(/^[A-Za-z0-9_-]{1,255}$/))
 const eventName = TypeCompiler.Compile(upTo255Characters)
-/** All that can be relied on in `payload`: blocklists and allowlists may remove the rest. */
+/** The required members of `payload`; blocklists and allowlists of a webhook may remove all others. */
 const payload = TypeCompiler.Compile(
   Type.Object({ data: Type.Object({ type: upTo255Characters, id: upTo255Characters }) }),
 )
 
-/** How each casing spells the envelope's time; a body that spells it twice is read by the first of them. */
+/** The key of the envelope's time in each casing. Where a body has two of them, the first of this list counts. */
 export const createdAtKeys: Readonly<Record<Casing, string>> = {
   kebab: 'created-at',
   camel: 'createdAt',
   snake: 'created_at',
 }
 const CREATED_AT_KEYS = Object.entries(createdAtKeys) as readonly (readonly [Casing, string])[]
-/** Persona was founded in 2018; an absurd time would win or lose against every other for ever. */
+/** Persona was founded in 2018. An absurd time would win or lose against all other events for good. */
 const EARLIEST_MS = Date.UTC(2015, 0, 1)
 const FUTURE_MS = 24 * 60 * 60 * 1000
 
@@ -52,7 +56,7 @@ export type Envelope = {
 export type UnusableEnvelope = {
   readonly ok: false
   readonly reason: QuarantineReason
-  /** The event's id where it could be read all the same. */
+  /** The event's id where it is readable. */
   readonly eventId: string | null
 }
 
@@ -60,7 +64,7 @@ type ParsedBody = {
   readonly document: JsonValue
   /** Unix milliseconds; bounds `created-at`. */
   readonly receivedAtMs: number
-  /** Whether the limit of nesting is passed over: for the log, where an older version stored deeper documents. */
+  /** Whether the limit of nesting does not apply. It is true for the event log: an older version stored deeper documents. */
   readonly mayBeDeep: boolean
 }
 
@@ -68,10 +72,10 @@ function member(value: JsonValue | undefined, key: string): JsonValue | undefine
   return isJsonObject(value) ? own(value, key) : undefined
 }
 
-/** The most levels of objects and lists that a delivery may have, its document counted. @see docs/contract.md#2-http-the-ingress */
+/** The greatest depth of objects and lists in a delivery, the document counted. @see docs/contract.md#2-http-the-ingress */
 const MAX_NESTING = 1_000
 
-/** Tells whether a document is nested more deeply than an event may be. Looks no deeper than that. */
+/** Tells whether a document exceeds the limit of nesting. It recurses no deeper than the limit. */
 function isNestedTooDeeply(value: JsonValue, levels = MAX_NESTING): boolean {
   if (value === null || typeof value !== 'object') return false
   if (levels === 0) return !isLosslessNumber(value)
@@ -85,12 +89,12 @@ function isNestedTooDeeply(value: JsonValue, levels = MAX_NESTING): boolean {
 }
 
 function readCreatedAt(attributes: JsonValue | undefined, receivedAtMs: number) {
-  const told = CREATED_AT_KEYS.find(([, key]) => {
+  const spelling = CREATED_AT_KEYS.find(([, key]) => {
     const value = member(attributes, key)
     return value !== undefined && value !== null
   })
-  if (told === undefined) return 'CREATED_AT_MISSING'
-  const [casing, key] = told
+  if (spelling === undefined) return 'CREATED_AT_MISSING'
+  const [casing, key] = spelling
   const value = member(attributes, key)
   const createdAtMs = typeof value === 'string' ? parseTimestamp(value) : null
   if (createdAtMs === null) return 'CREATED_AT_INVALID'
@@ -98,7 +102,7 @@ function readCreatedAt(attributes: JsonValue | undefined, receivedAtMs: number) 
   return { createdAtMs, casing }
 }
 
-/** Judges a parsed document: its envelope, or the first reason why it is no usable event. Never throws. */
+/** Returns the envelope of a parsed document, or the first reason that makes it unusable. Never throws. */
 export function envelopeOf({ document, receivedAtMs, mayBeDeep }: ParsedBody): Envelope | UnusableEnvelope {
   if (!isJsonObject(document)) return { ok: false, reason: 'NOT_AN_OBJECT', eventId: null }
   const data = own(document, 'data')
@@ -125,15 +129,15 @@ export function envelopeOf({ document, receivedAtMs, mayBeDeep }: ParsedBody): E
   }
 }
 
-/** The text of a body, a byte order mark dropped; bytes that are no UTF-8 become U+FFFD. */
+/** Returns the text of a body without its byte order mark; bytes that are not UTF-8 become U+FFFD. */
 export function bodyText(body: Uint8Array): string {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
   return text.startsWith('\ufeff') ? text.slice(1) : text
 }
 
 /**
- * Tells whether an authentic body is a usable event, in any of the three casings.
- * `receivedAtMs` bounds `created-at` (24 hours ahead of it at most). Never throws.
+ * Reads the envelope of an authentic body, in any of the three casings, or the reason that makes it unusable.
+ * `receivedAtMs` (Unix milliseconds) bounds `created-at`: at most 24 hours later. Never throws.
  *
  * @see docs/contract.md#2-http-the-ingress
  * @see https://docs.withpersona.com/events

@@ -15,25 +15,25 @@ import {
   type Snapshot,
 } from './snapshot.ts'
 
-/** The newest redaction that reaches an object, its own or that of any inquiry that ever claimed it; null: none does. */
+/** Returns the clock of the newest redaction of an object or of any inquiry that ever claimed it; null for none. */
 export type ErasureLookup = (objectId: string) => Clock | null
 
 type EventIdentity = Pick<PersonaEvent, 'clock' | 'redactedIds'>
 
-/** Tells whether the copy of an object in an event lies at or below a redaction. */
+/** Tells whether an event is not newer than a redaction. */
 function isReached(event: EventIdentity, erasedAt: Clock | null): boolean {
   return erasedAt !== null && compareClocks(event.clock, erasedAt) <= 0
 }
 
-/** The redacting snapshot itself is stored as told: the provider has emptied it. */
+/** Tells whether an event's snapshot announced the redaction. It is stored whole: the provider has emptied it. */
 function isRedactingSnapshot(event: EventIdentity, objectId: string, erasedAt: Clock | null): boolean {
   return erasedAt !== null && event.redactedIds.includes(objectId) && compareClocks(event.clock, erasedAt) === 0
 }
 
 /**
- * Decides for each object standing in an event whether its copy keeps its skeleton only.
- * In an inquiry's own events (it stands in `payload.data`) at or below its redaction that is every object, shared ones
- * included. What has no id is reduced where the object in `payload.data` is reached: it can be told apart by nothing else.
+ * Returns a function that tells whether an object of the event keeps its skeleton only. In an inquiry's own events (it
+ * is `payload.data`) up to its redaction, every object is reduced, shared ones included. An object without id is reduced
+ * together with `payload.data`.
  *
  * @see docs/contract.md#11-promises for promise 6
  */
@@ -52,11 +52,11 @@ export function reducedObjectIn(
   }
 }
 
-/** Reduces an event to what erasure leaves of it; returns the same event where nothing is to go. */
+/** Reduces an event to what redactions leave of it. Returns the same event where they remove nothing. */
 export function reduceEvent(event: PersonaEvent, erasedAt: ErasureLookup): PersonaEvent {
   const isReduced = reducedObjectIn(event, erasedAt)
-  const standing = [event.primary, ...event.included]
-  if (!isReduced(null) && !standing.some((object) => isReduced(object.id))) return event
+  const objects = [event.primary, ...event.included]
+  if (!isReduced(null) && !objects.some((object) => isReduced(object.id))) return event
   const reduceObject = (object: EventObject): EventObject =>
     isReduced(object.id) ? { ...object, snapshot: skeletonOf(object.snapshot) } : object
   const document = reducePayload(event.document, { casing: event.casing, kind: 'redacted', isReduced })
@@ -71,8 +71,8 @@ export function reduceEvent(event: PersonaEvent, erasedAt: ErasureLookup): Perso
 }
 
 /**
- * The payload that is left of an event that has come of age: of every object that stands in it, a redacting snapshot too,
- * the ids, types, statuses, times and relationships. It goes on telling all that orders, links and redacts.
+ * Returns the payload of an event after its retention time: ids, types, statuses, times and relationships of all its
+ * objects. Order, claims and redactions can still be derived from it.
  */
 export function prunedPayload({ document, casing }: PersonaEvent): string {
   return stringifyExact(reducePayload(document, { casing, kind: 'pruned', isReduced: () => true }))
@@ -81,13 +81,13 @@ export function prunedPayload({ document, casing }: PersonaEvent): string {
 function bareIdentifier(data: JsonObject): JsonObject {
   const id = readId(own(data, 'id'))
   const type = own(data, 'type')
-  // An id without a type names no reference but fills a column (`account_id`): a rebuild must find it again.
+  // An id without a type is not a reference but fills a column (`account_id`), which a rebuild must find again.
   return Object.assign(newObject(), id === null ? {} : { ...(typeof type === 'string' && { type }), id })
 }
 
 /**
- * Plain values of a list go. Null in their place would be a value that the list did not have, and a rebuild could not
- * tell a pruned event's list from a list that was changed. Not by recursion, as `copyJson`.
+ * Removes plain values of a list. Null in their place would be a value that the list did not have: a rebuild would
+ * report a change. A list of any depth needs a loop instead of recursion.
  */
 function bareData(data: JsonValue): JsonValue {
   if (!Array.isArray(data)) return isJsonObject(data) ? bareIdentifier(data) : null
@@ -104,14 +104,14 @@ function bareData(data: JsonValue): JsonValue {
   return bare
 }
 
-/** Keeps of each relationship the type and id only: what a skeleton may hold. */
+/** Returns relationships with type and id only, as a skeleton may hold them. */
 export function bareRelationships(relationships: JsonObject): JsonObject {
   const bare = newObject()
   for (const name of Object.keys(relationships)) setMember(bare, name, bareData(relationships[name] as JsonValue))
   return bare
 }
 
-/** A snapshot's skeleton: all that erasure leaves of it. */
+/** Returns a snapshot's skeleton: the part that a redaction leaves. */
 export function skeletonOf(snapshot: Snapshot): Snapshot {
   const bare = { attributes: {}, relationships: bareRelationships(snapshot.relationships) }
   if (snapshot.family === 'inquiry') return { ...snapshot, ...bare, referenceId: null, tags: [], fields: {} }
@@ -120,8 +120,8 @@ export function skeletonOf(snapshot: Snapshot): Snapshot {
 }
 
 /**
- * The attributes that may stay, beside the status: an allowlist, so that unknown ones go. They are the times that a row
- * has columns for: any other would be one of its `attributes` again when the stored payload is read anew.
+ * The attributes that stay besides the status; unknown ones are removed. They are the times that a row has columns for:
+ * a further one would appear in the row's `attributes` when the stored payload is read again.
  */
 const SKELETON_TIMES: Readonly<Record<ObjectFamily, ReadonlySet<string>>> = {
   inquiry: new Set(inquiryTimes),
@@ -129,7 +129,7 @@ const SKELETON_TIMES: Readonly<Record<ObjectFamily, ReadonlySet<string>>> = {
   resource: new Set(),
 }
 
-/** `redacted`: nothing that was redacted is left. `pruned`: what tells a redaction goes on telling it. */
+/** `redacted` removes a `redacted-at` that is not a time; `pruned` keeps it, since it announces a redaction. */
 type SkeletonKind = 'redacted' | 'pruned'
 
 type Reduction = {
@@ -145,11 +145,11 @@ function skeletonAttribute(
   kind: SkeletonKind,
 ): string | undefined {
   if (name === 'status' && value !== null) {
-    // A status of a wrong kind tells none, and must go on hiding the one that the event's name would tell.
+    // A status of a wrong kind is no status, but it still prevents the status by the event's name.
     return typeof value === 'string' ? value : ''
   }
   const isTime = typeof value === 'string' && parseTimestamp(value) !== null
-  // Whatever is not null redacts, and what is no time may say anything.
+  // A value that is not a time may hold personal data. The empty text still announces the redaction.
   if (kind === 'pruned' && name === 'redacted_at' && value !== null) return isTime ? value : ''
   return isTime && SKELETON_TIMES[family].has(name) ? value : undefined
 }
@@ -165,7 +165,7 @@ function skeletonAttributes(
   for (const [key, member] of Object.entries(value)) {
     const name = snakeCase(key, casing)
     const kept = skeletonAttribute(family, name, member, kind)
-    // Where two keys become one name, the one that did not count must not come to count when the other goes.
+    // Where two keys become one name, the ignored key must not count after the other one is removed.
     if (kept !== undefined && counting.get(name) === key) skeleton[key] = kept
   }
   return skeleton
@@ -205,8 +205,8 @@ function reduceCopy(value: JsonValue, reduction: Reduction): JsonValue {
 }
 
 /**
- * Reduces the copies of objects in a stored payload, in the payload's own casing. Where the object in `payload.data`
- * goes, so does all of the envelope but the event's id, type, name and time.
+ * Reduces the objects of a payload, in its own casing. Where `payload.data` is reduced, the envelope keeps the event's
+ * id, type, name and time only.
  */
 export function reducePayload(document: JsonValue, reduction: Reduction): JsonValue {
   const { casing, isReduced } = reduction

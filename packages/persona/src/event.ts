@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { CodedError } from '@persona-ingest/core'
 import type { Casing } from './attributes.ts'
 import { bodyText, envelopeOf, type Envelope, type QuarantineReason } from './envelope.ts'
 import { parseStorable, type JsonValue, type StorableJson } from './json.ts'
@@ -24,15 +25,15 @@ import {
   type Snapshot,
 } from './snapshot.ts'
 
-/** One object standing in an event. */
+/** One object of an event. */
 export type EventObject = {
   readonly id: string
   readonly snapshot: Snapshot
-  /** The status this event tells of it, or null where it tells none. */
+  /** The status that this event gives the object, or null. */
   readonly status: string | null
 }
 
-/** A usable event, read: what it says of every object that stands in it or is named by it. */
+/** A usable event: the objects in it, the references to others, and the claims between them. */
 export type PersonaEvent = {
   readonly id: string
   readonly environment: Environment
@@ -43,43 +44,51 @@ export type PersonaEvent = {
   readonly document: JsonValue
   /** The document as JSON text that PostgreSQL can hold. */
   readonly payloadText: string
-  /** The delivered bytes where `payloadText` no longer says all that they said; else null. */
+  /** The delivered bytes where `payloadText` lost something of them; else null. */
   readonly originalBytes: Uint8Array | null
   /** The object in `payload.data`. */
   readonly primary: EventObject
   /** The other objects, each once. */
   readonly included: readonly EventObject[]
-  /** Objects that relationships name and that do not stand in the event themselves. */
+  /** Objects that relationships name and that the event does not contain. */
   readonly references: readonly Reference[]
   readonly claims: readonly Claim[]
-  /** The inquiry this event belongs to, as far as it tells it itself. */
+  /** The inquiry that this event belongs to, as far as the event itself tells. */
   readonly inquiryId: string | null
-  /** Objects whose redaction this event tells: inquiries, accounts, transactions, cases. */
+  /** Objects whose redaction this event announces: inquiries, accounts, transactions, cases. */
   readonly redactedIds: readonly string[]
-  /** The inquiries among them: their redaction reaches whatever they ever claimed. */
+  /** The inquiries among them; their redaction extends to all objects that they ever claimed. */
   readonly redactedInquiryIds: readonly string[]
 }
 
 /**
- * jsonb keeps `1e131071` in a few bytes, and prints 131,072 digits. A body of 80 KB with 8,200 such numbers can't be read
- * from the log again: its text is longer than PostgreSQL gives, and no redaction or erasure could reach it.
+ * jsonb stores `1e131071` in a few bytes and prints 131,072 digits. With 8,200 such numbers in a body of 80 KB, the text
+ * exceeds PostgreSQL's limit: the event could not be read or redacted any more.
  */
 const MAX_SPELLED_OUT = 4_000_000
 
-/** Thrown for a body that is no usable event; the ingress quarantines these, so a worker meets one only by replay. */
-export class UnusableEventError extends Error {
-  readonly reason: QuarantineReason | 'NUMBERS_TOO_LONG'
-  constructor(reason: QuarantineReason | 'NUMBERS_TOO_LONG') {
-    super(`Expected a usable event, got a body that is unusable: ${reason}`)
-    this.name = 'UnusableEventError'
-    this.reason = reason
+type UnusableReason = QuarantineReason | 'NUMBERS_TOO_LONG'
+
+/**
+ * Reports a body that is not a usable event. `code` and `reason` are the same reason of docs/errors.md. The ingress
+ * quarantines such bodies, so that the worker sees them only in jobs and rows of an older version.
+ */
+export class UnusableEventError extends CodedError<UnusableReason> {
+  override readonly name = 'UnusableEventError'
+
+  constructor(reason: UnusableReason) {
+    super(reason, `Expected a usable event, got a body that is unusable: ${reason}`)
+  }
+
+  get reason(): UnusableReason {
+    return this.code
   }
 }
 
-type Standing = { readonly primary: ObjectReading; readonly included: readonly ObjectReading[] }
+type ObjectReadings = { readonly primary: ObjectReading; readonly included: readonly ObjectReading[] }
 
-/** The same object twice in one event: `payload.data` counts, then the first in `included`. */
-function readStanding(envelope: Envelope): Standing {
+/** Reads each object once: of copies with one id, `payload.data` counts, then the first in `included`. */
+function readObjects(envelope: Envelope): ObjectReadings {
   const primary = readObject(envelope.primary, envelope.casing)
   if (primary === null) throw new UnusableEventError('PAYLOAD_INVALID')
   const seen = new Set([primary.id])
@@ -93,10 +102,10 @@ function readStanding(envelope: Envelope): Standing {
   return { primary, included }
 }
 
-function* claimsOf({ primary, included }: Standing): Generator<Claim> {
-  const standing = [primary, ...included]
-  const types = new Map(standing.map((object) => [object.id, object.snapshot.type]))
-  for (const object of standing) {
+function* claimsOf({ primary, included }: ObjectReadings): Generator<Claim> {
+  const objects = [primary, ...included]
+  const types = new Map(objects.map((object) => [object.id, object.snapshot.type]))
+  for (const object of objects) {
     for (const reference of referencesOf(object.snapshot.relationships)) {
       const isOwnWord = reference.type === 'inquiry' && carriesInquiryId(object.snapshot.type)
       if (isOwnWord) yield { objectId: object.id, inquiryId: reference.id, strength: claimStrength.byObject }
@@ -113,12 +122,12 @@ function* claimsOf({ primary, included }: Standing): Generator<Claim> {
   }
 }
 
-/** One event may name an object by several types; jsonb keeps no order of members, so the greatest counts. */
-function referencesOnly({ primary, included }: Standing): readonly Reference[] {
-  const standing = [primary, ...included]
-  const ids = new Set(standing.map((object) => object.id))
+/** Returns the objects that are only named. Of several types for one id the greatest counts: jsonb keeps no order. */
+function referencesOnly({ primary, included }: ObjectReadings): readonly Reference[] {
+  const objects = [primary, ...included]
+  const ids = new Set(objects.map((object) => object.id))
   const references = new Map<string, Reference>()
-  for (const object of standing) {
+  for (const object of objects) {
     for (const reference of referencesOf(object.snapshot.relationships)) {
       if (ids.has(reference.id)) continue
       const known = references.get(reference.id)
@@ -137,17 +146,17 @@ function toPrimary(reading: ObjectReading, eventName: string): EventObject {
   return { ...toEventObject(reading), status: statusByEventName(eventName, reading.snapshot.family) }
 }
 
-/** A redaction is told by a snapshot, whatever the event, or by the name of an event about the object. */
-function redactionsOf({ primary, included }: Standing, eventName: string): readonly ObjectReading[] {
-  const isToldByName = (object: ObjectReading): boolean =>
+/** Returns the objects that are redacted by their snapshot or by an event `<type>.redacted` about them. */
+function redactionsOf({ primary, included }: ObjectReadings, eventName: string): readonly ObjectReading[] {
+  const isAnnounced = (object: ObjectReading): boolean =>
     object === primary && eventName === `${object.snapshot.type}.redacted`
   return [primary, ...included]
     .filter((object) => isRedactable(object.snapshot.type))
-    .filter((object) => object.isRedacted || isToldByName(object))
+    .filter((object) => object.isRedacted || isAnnounced(object))
 }
 
-function redactedIdsOf(standing: Standing, eventName: string) {
-  const redacted = redactionsOf(standing, eventName)
+function redactedIdsOf(objects: ObjectReadings, eventName: string) {
+  const redacted = redactionsOf(objects, eventName)
   const inquiries = redacted.filter((object) => object.snapshot.family === 'inquiry')
   return {
     redactedIds: redacted.map((object) => object.id),
@@ -176,15 +185,16 @@ function parseBody(body: Uint8Array): StorableJson {
 }
 
 /**
- * Reads a delivered body, or a stored payload, as an event. Throws {@link UnusableEventError}.
+ * Reads a delivered body, or a stored payload, as an event. Only the envelope's required members are relied on.
+ * `receivedAtMs` is in Unix milliseconds. Throws {@link UnusableEventError}.
  *
- * @see persona.md, sections 2 to 4: nothing but the envelope's required members can be relied on.
+ * @see docs/persona.md
  */
 export function readEvent(input: {
   readonly body: Uint8Array
   readonly environment: Environment
   readonly receivedAtMs: number
-  /** Whether the body stands in the log: an older version stored documents nested beyond today's limit. Default: no. */
+  /** Whether the body is from the event log, which may exceed today's limits. Default: false. */
   readonly isStored?: boolean
 }): PersonaEvent {
   const { receivedAtMs, isStored = false } = input
@@ -192,8 +202,8 @@ export function readEvent(input: {
   const envelope = envelopeOf({ document: json.value, receivedAtMs, mayBeDeep: isStored })
   if (!envelope.ok) throw new UnusableEventError(envelope.reason)
   if (!isStored && json.spelledOutLength > MAX_SPELLED_OUT) throw new UnusableEventError('NUMBERS_TOO_LONG')
-  const standing = readStanding(envelope)
-  const claims = [...claimsOf(standing)]
+  const objects = readObjects(envelope)
+  const claims = [...claimsOf(objects)]
   return {
     id: envelope.eventId,
     environment: input.environment,
@@ -204,16 +214,16 @@ export function readEvent(input: {
     document: json.value,
     payloadText: json.text,
     originalBytes: isFaithful(input.body, json) ? null : input.body,
-    primary: toPrimary(standing.primary, envelope.name),
-    included: standing.included.map(toEventObject),
-    references: referencesOnly(standing),
+    primary: toPrimary(objects.primary, envelope.name),
+    included: objects.included.map(toEventObject),
+    references: referencesOnly(objects),
     claims,
-    inquiryId: inquiryIdOf(standing.primary, claims),
-    ...redactedIdsOf(standing, envelope.name),
+    inquiryId: inquiryIdOf(objects.primary, claims),
+    ...redactedIdsOf(objects, envelope.name),
   }
 }
 
-/** What one event tells of each object that it shows, names or claims. */
+/** Returns the state, by id, of each object that one event contains, names or claims. */
 export function statesOf(event: PersonaEvent): ReadonlyMap<string, ObjectState> {
   const { clock, environment, name: eventName } = event
   const states = new Map<string, ObjectState>()
@@ -230,7 +240,7 @@ export function statesOf(event: PersonaEvent): ReadonlyMap<string, ObjectState> 
   return states
 }
 
-/** Folds events, in any order, into the state of every object that they tell of. */
+/** Merges events, in any order, into the states of their objects by id. */
 export function foldEvents(events: Iterable<PersonaEvent>): Map<string, ObjectState> {
   const folded = new Map<string, ObjectState>()
   for (const event of events) {

@@ -2,15 +2,15 @@ import { isLosslessNumber, type LosslessNumber } from 'lossless-json'
 import { DIGITS_MARK, endOfString, ExactNumber, judgeNumbers, markNumbers, spelledOutLength } from './numbers.ts'
 
 export type JsonObject = { [key: string]: JsonValue }
-/** A parsed JSON value; a number that JavaScript would round or reword is a `LosslessNumber`. */
+/** A parsed JSON value. A number that JavaScript would round or print differently is a `LosslessNumber`. */
 export type JsonValue = null | boolean | number | string | LosslessNumber | JsonValue[] | JsonObject
 
-/** An object that members are added to one by one; {@link setMember} keeps a key such as `__proto__` a key. */
+/** Returns an empty object. Fill it with {@link setMember}, which keeps a key such as `__proto__` a key. */
 export function newObject(): JsonObject {
   return {}
 }
 
-/** Adds a member of any name. Plain objects are several times as fast to fill and to write as those without prototype. */
+/** Adds a member of any name. Plain objects are several times faster to fill and print than objects without prototype. */
 export function setMember(object: JsonObject, name: string, value: JsonValue): void {
   if (name !== '__proto__') object[name] = value
   else Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true })
@@ -21,17 +21,17 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isLosslessNumber(value)
 }
 
-/** The own value of a key; undefined where the object lacks it (inherited names such as `constructor` are no keys). */
+/** Returns the value of an own key, else undefined. Inherited names such as `constructor` are not keys. */
 export function own(object: JsonObject, key: string): JsonValue | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined
 }
 
-/** True for what has no members: text, number, boolean, null. */
+/** Tells whether a value has no members: it is text, number, boolean or null. */
 export function isLeaf(value: JsonValue): value is Exclude<JsonValue, JsonObject | JsonValue[]> {
   return value === null || typeof value !== 'object' || isLosslessNumber(value)
 }
 
-/** How a document is copied. `Context` is handed down from an object to its members. */
+/** Rules of a copy by {@link copyJson}. `Context` passes from an object to its members. */
 export type CopyRules<Context> = {
   readonly leaf: (value: JsonValue) => JsonValue
   /** Sets the members of an object's copy; `copy` gives the copy of a member. */
@@ -44,8 +44,8 @@ export type CopyRules<Context> = {
 }
 
 /**
- * Copies a value, container by container. Not by recursion: the log may hold documents that an older version stored, and
- * that are nested more deeply than the stack is high.
+ * Copies a value of any depth. The copy uses a list instead of recursion, because an older version stored documents
+ * that are nested more deeply than the call stack allows.
  */
 export function copyJson<Context>(value: JsonValue, context: Context, { leaf, fill }: CopyRules<Context>): JsonValue {
   const sources: (JsonObject | JsonValue[])[] = []
@@ -77,7 +77,10 @@ function copyMembers(
   for (const key of Object.keys(source)) setMember(target, key, copy(source[key] as JsonValue, null))
 }
 
-/** JavaScript's own parser reads any nesting; parsers that keep digits recurse, and end with the stack. */
+/**
+ * Parses a text that holds inexact numbers. `JSON.parse` reads any depth; parsers that keep digits recurse and overflow
+ * the call stack.
+ */
 function parseLossless(text: string): JsonValue {
   const leaf = (value: JsonValue): JsonValue =>
     typeof value === 'string' && value.startsWith(DIGITS_MARK)
@@ -86,18 +89,18 @@ function parseLossless(text: string): JsonValue {
   return copyJson(JSON.parse(markNumbers(text)) as JsonValue, null, { leaf, fill: copyMembers })
 }
 
-/** Parses JSON so that every number keeps its digits. Throws a SyntaxError on anything that is no JSON. */
+/** Parses JSON so that every number keeps its digits. Throws a `SyntaxError` where the text is not JSON. */
 export function parseExact(text: string): JsonValue {
   const rounded = JSON.parse(text) as JsonValue
   return judgeNumbers(text).areExact ? rounded : parseLossless(text)
 }
 
-/** The JSON text of a value, which JavaScript's own writer can't give where the nesting is higher than the stack. */
+/** Prints a value of any depth. `JSON.stringify` recurses, and fails above a few thousand levels. */
 function writeDeep(value: JsonValue): string {
   const parts: string[] = []
   const open: { source: JsonObject | JsonValue[]; keys: readonly string[] | null; at: number }[] = []
   const begin = (member: JsonValue): void => {
-    // A date stands in rows that are printed.
+    // Rows that `ops` prints hold dates.
     if (isLeaf(member) || member instanceof Date) return void parts.push(JSON.stringify(member))
     const source = member
     const keys = Array.isArray(source) ? null : Object.keys(source)
@@ -120,7 +123,6 @@ function writeDeep(value: JsonValue): string {
   return parts.join('')
 }
 
-/** JavaScript's writer recurses. Where its stack ends, the other writer gives the same text. */
 function write(value: JsonValue): string {
   try {
     return JSON.stringify(value)
@@ -131,7 +133,7 @@ function write(value: JsonValue): string {
 
 const MARKED_DIGITS = new RegExp(`"${DIGITS_MARK}([^"]*)"`, 'g')
 
-/** The JSON text of a value made by {@link parseExact}. */
+/** Returns the JSON text of a value that {@link parseExact} made; numbers keep their digits. */
 export function stringifyExact(value: JsonValue): string {
   const text = write(value)
   return text.includes(DIGITS_MARK) ? text.replace(MARKED_DIGITS, '$1') : text
@@ -147,12 +149,12 @@ function fillInOrder(
 
 const asIs = (value: JsonValue): JsonValue => value
 
-/** The same text for every JSON text of the same value, whatever the order of its keys and the space between. */
+/** Returns one text for all JSON texts of the same value: keys sorted, no blanks. Throws a `SyntaxError`. */
 export function canonicalText(text: string): string {
   return stringifyExact(copyJson(parseExact(text), null, { leaf: asIs, fill: fillInOrder }))
 }
 
-/** How many members all objects of a value have together. */
+/** Counts the members of all objects in a value. */
 function countMembers(value: JsonValue): number {
   let members = 0
   const pending: JsonValue[] = [value]
@@ -165,7 +167,7 @@ function countMembers(value: JsonValue): number {
   return members
 }
 
-/** How many keys a valid JSON text spells out: strings that a colon follows. */
+/** Counts the keys in a valid JSON text: strings with a colon behind them. */
 function countKeys(text: string): number {
   let keys = 0
   for (let open = text.indexOf('"'); open !== -1;) {
@@ -178,8 +180,8 @@ function countKeys(text: string): number {
 }
 
 /**
- * Tells whether a text names a key twice in one object: parsers keep the last one only, so the text holds more than
- * its value. `value` must be what the text parses to.
+ * Tells whether an object of the text has the same key twice. A parser keeps the last one only, so the text holds more
+ * than its value. `value` is the parsed text.
  */
 export function hasDuplicateKeys(text: string, value: JsonValue): boolean {
   return countKeys(text) !== countMembers(value)
@@ -187,7 +189,7 @@ export function hasDuplicateKeys(text: string, value: JsonValue): boolean {
 
 const ESCAPED_SUSPECT = /\\u(?:0000|d[89a-f])/i
 
-/** Replaces what PostgreSQL's text and jsonb can't hold, NUL and lone surrogates, by U+FFFD. */
+/** Replaces NUL and lone surrogates, which PostgreSQL's text and jsonb refuse, by U+FFFD. */
 export function storableText(text: string): string {
   return text.includes('\u0000') ? text.replaceAll('\u0000', '\ufffd').toWellFormed() : text.toWellFormed()
 }
@@ -203,27 +205,27 @@ function storableValue(value: JsonValue): JsonValue {
 
 export type StorableJson = {
   readonly text: string
-  /** Characters of the numbers with an exponent once jsonb has spelt them out: `1e131071` takes 131,072. */
+  /** Characters that jsonb prints for the numbers with an exponent: `1e131071` takes 131,072. */
   readonly spelledOutLength: number
   readonly value: JsonValue
-  /** False where `text` no longer says all that the delivered text said, so that its bytes must be kept too. */
+  /** False where `text` lost something of the delivered text, so that the delivered bytes must be kept too. */
   readonly isFaithful: boolean
 }
 
-/** A number with an exponent, as JavaScript writes it; jsonb spells it out. In a string it costs the closer look only. */
+/** A number with an exponent, as JavaScript prints it; jsonb prints all its digits. A match in a string is harmless. */
 const WRITTEN_EXPONENT = /\de[+-]\d/
 
 /**
- * Tells whether a text is written as JavaScript writes its value: then it holds nothing that the value lacks, neither a
- * key named twice nor digits of a number, and needs no closer look.
+ * Tells whether a text equals the text that JavaScript prints for its value. Such a text has no duplicate keys and no
+ * digits that the value lacks, so that the slower checks of {@link parseStorable} are not needed.
  */
 function isPlain(text: string, value: JsonValue): boolean {
   return !text.includes('\\u') && !WRITTEN_EXPONENT.test(text) && write(value) === text
 }
 
 /**
- * Parses a JSON text, nested however deeply, into a value and a text that PostgreSQL can hold. Throws a SyntaxError on
- * what is no JSON.
+ * Parses a JSON text of any depth into a value and a text that PostgreSQL can hold. Throws a `SyntaxError` where the
+ * text is not JSON.
  */
 export function parseStorable(text: string): StorableJson {
   const rounded = JSON.parse(text) as JsonValue
@@ -231,7 +233,7 @@ export function parseStorable(text: string): StorableJson {
   const numbers = judgeNumbers(text)
   const length = numbers.areRespelt ? spelledOutLength(text) : 0
   const value = numbers.areExact ? rounded : parseLossless(text)
-  // Of a key named twice the text holds what the value dropped: PostgreSQL may refuse it, or find it nested too deeply.
+  // With duplicate keys the text holds what the value dropped. PostgreSQL may refuse that part of the text.
   const isDistinct = !hasDuplicateKeys(text, value)
   if (isDistinct && !ESCAPED_SUSPECT.test(text)) {
     return { text, value, spelledOutLength: length, isFaithful: !numbers.areRespelt }

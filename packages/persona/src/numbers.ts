@@ -2,29 +2,29 @@ import { randomUUID } from 'node:crypto'
 import { LosslessNumber } from 'lossless-json'
 
 /**
- * Finds numbers that `JSON.parse` followed by `JSON.stringify` may not give back: 16 digits and more, exponents, a
- * fraction ending in 0 or below a millionth, minus zero. A match inside a string only costs the slower parser.
+ * Numbers that may change by `JSON.parse` followed by `JSON.stringify`: 16 digits and more, exponents, a fraction that
+ * ends in 0 or is below a millionth, minus zero. A match inside a string only costs time.
  */
 const SUSPECT =
   /[:[,]\s*(-0(?=[,\]}\s])|-?(?=\d{16}|[\d.]{17}|0\.0{6}|\d+\.\d*0[,\]}\s]|[\d.]+[eE])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=[,\]}\s])/
 const EVERY_SUSPECT = new RegExp(SUSPECT.source, 'g')
 
-/** Begins the string that carries a number's digits through `JSON.stringify`; no body can hold what it can't know. */
+/** Prefix of a string that carries a number's digits through `JSON.stringify`. It is random: no body can contain it. */
 export const DIGITS_MARK = `exact number ${randomUUID()}: `
 
-/** A number as its text spells it. `JSON.stringify` can't give back digits as they are; a marked string it can. */
+/** A number that keeps the digits of its text. It prints as a string with {@link DIGITS_MARK}. */
 export class ExactNumber extends LosslessNumber {
   toJSON(): string {
     return DIGITS_MARK + this.value
   }
 }
 
-/** Whether JavaScript prints a number as this text spells it. */
+/** Tells whether JavaScript prints a number exactly as this text. */
 export function isExact(number: string): boolean {
   return String(Number(number)) === number
 }
 
-/** The place of the quotation mark that ends the string which begins at `open`. */
+/** Returns the index of the quotation mark that ends the string beginning at `open`. */
 export function endOfString(text: string, open: number): number {
   for (let close = text.indexOf('"', open + 1); ; close = text.indexOf('"', close + 1)) {
     let before = close - 1
@@ -35,7 +35,7 @@ export function endOfString(text: string, open: number): number {
 
 const NUMBER = /-?\d[\d.eE+-]*/g
 
-/** A valid JSON text in which each number that JavaScript would round or reword is a marked string. */
+/** Returns a valid JSON text with every inexact number replaced by a string with {@link DIGITS_MARK}. */
 export function markNumbers(text: string): string {
   const parts: string[] = []
   for (let at = 0; at < text.length;) {
@@ -49,10 +49,10 @@ export function markNumbers(text: string): string {
   return parts.join('')
 }
 
-/** Numbers that jsonb spells anew (`1e2` as `100`, `-0` as `0`). */
+/** Numbers that jsonb prints differently (`1e2` as `100`, `-0` as `0`). */
 const RESPELT = /^-0(?:\.0+)?$|[eE]/
 
-/** What a text's numbers need; most texts hold no suspect one, and most suspects are what JavaScript would print. */
+/** Tells whether JavaScript keeps all numbers of a text exact, and whether jsonb prints any of them differently. */
 export function judgeNumbers(text: string): { readonly areExact: boolean; readonly areRespelt: boolean } {
   let areExact = true
   let areRespelt = false
@@ -65,10 +65,10 @@ export function judgeNumbers(text: string): { readonly areExact: boolean; readon
   return { areExact, areRespelt }
 }
 
-/** PostgreSQL's `numeric` has 131,072 digits before the point and 16,383 behind it at most, and refuses the rest. */
+/** PostgreSQL's `numeric` refuses more than 131,072 digits before the point or 16,383 behind it. */
 const MAX_SHIFT = 150_000
 
-/** Characters that the numbers with an exponent take in a valid JSON text once they are spelt out. */
+/** Counts the characters that jsonb prints for the numbers with an exponent in a valid JSON text. */
 export function spelledOutLength(text: string): number {
   let length = 0
   for (let at = 0; at < text.length;) {
@@ -87,8 +87,8 @@ export function spelledOutLength(text: string): number {
 const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 
 /**
- * The text of a number as jsonb prints it: without exponent, and without the sign of a zero. Digits stay, zeros at the
- * end included: `1e2` is `100`, `100e-2` is `1.00`, `1.50` is itself. A text column holds this spelling, so that the
+ * Returns the text of a number as jsonb prints it, without exponent and without the sign of a zero. Digits stay, zeros
+ * at the end included: `1e2` becomes `100`, `100e-2` becomes `1.00`. A text column holds this form, so that the
  * delivered text and the stored document give the same row.
  */
 export function numberText(number: string): string {

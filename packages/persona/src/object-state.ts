@@ -2,15 +2,14 @@ import type { Environment } from './signature.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /**
- * The total order of events: `(event_created_at, event_rank, event_id)`.
+ * The position of an event in the total order `(event_created_at, event_rank, event_id)`. Last write wins by it.
  *
- * Time decides; the rank orders exact ties of time only, and never beats it: an expired inquiry can be resumed and a
- * decision revised.
+ * The rank orders exact ties of time only: an expired inquiry can be resumed, and a decision can be revised.
  */
 export type Clock = { readonly createdAtMs: number; readonly rank: number; readonly eventId: string }
 
 /**
- * What ties of time are ordered by; a name that is not listed has rank 0.
+ * The rank of each event name; any other name has rank 0.
  *
  * @see docs/contract.md#4-database-postgresql-schema-public
  */
@@ -34,26 +33,26 @@ const RANKS: ReadonlyMap<string, number> = new Map([
   ['verification.skipped', 4],
 ])
 
-/** The rank of an event name among events of the same millisecond, 0 to 7. */
+/** Returns the rank, 0 to 7, of an event name among events of the same millisecond. */
 export function eventRank(name: string): number {
   return RANKS.get(name) ?? 0
 }
 
-/** Compares two texts byte by byte in UTF-8, as PostgreSQL's `COLLATE "C"` does; JavaScript's `<` differs past U+FFFF. */
+/** Compares two texts byte by byte in UTF-8, as PostgreSQL's `COLLATE "C"`. JavaScript's `<` differs above U+FFFF. */
 export function compareBytes(left: string, right: string): number {
   return left === right ? 0 : Buffer.compare(Buffer.from(left), Buffer.from(right))
 }
 
-/** Negative where `left` is older by the total order, 0 for the same event, positive where it is newer. */
+/** Compares by the total order: negative where `left` is older, 0 for the same event, positive where it is newer. */
 export function compareClocks(left: Clock, right: Clock): number {
   return left.createdAtMs - right.createdAtMs || left.rank - right.rank || compareBytes(left.eventId, right.eventId)
 }
 
-/** How an event says that an object belongs to an inquiry; the greater number counts within one event. */
+/** The strength of a claim by its place in the event; the greater number wins within one event. */
 export const claimStrength = { included: 1, byInquiry: 2, byObject: 3 } as const
 export type ClaimStrength = (typeof claimStrength)[keyof typeof claimStrength]
 
-/** One event's word that an object belongs to an inquiry. */
+/** A statement of one event that an object belongs to an inquiry. */
 export type Claim = {
   readonly objectId: string
   readonly inquiryId: string
@@ -61,12 +60,12 @@ export type Claim = {
 }
 export type ClockedClaim = Claim & { readonly clock: Clock }
 
-/** Orders the claims of one event: the object's own word, then the inquiry's, then `included`; then the greater id. */
+/** Orders the claims of one event by strength, then by inquiry id; the greatest wins. */
 export function compareClaims(left: Claim, right: Claim): number {
   return left.strength - right.strength || compareBytes(left.inquiryId, right.inquiryId)
 }
 
-/** Orders claims of all events: the newest by the clock counts. */
+/** Orders claims of several events by the clock; the newest wins. */
 export function compareClockedClaims(left: ClockedClaim, right: ClockedClaim): number {
   return compareClocks(left.clock, right.clock) || compareClaims(left, right)
 }
@@ -74,24 +73,24 @@ export function compareClockedClaims(left: ClockedClaim, right: ClockedClaim): n
 type Clocked<T> = T & { readonly clock: Clock }
 
 /**
- * All that is known of one object, each part with the clock of the event that told it.
+ * The state of one object; each part has the clock of the event that reported it.
  *
- * Merging two states takes the newer of each part: it is commutative, associative and idempotent, so any order,
+ * A merge of two states takes the newer of each part. It is commutative, associative and idempotent, so that any order,
  * repetition and grouping of events ends in the same state.
  */
 export type ObjectState = {
   readonly id: string
-  /** The newest snapshot: the row's values. */
+  /** The newest snapshot: the values of the row. */
   readonly snapshot: Clocked<{
     readonly value: Snapshot
     readonly environment: Environment
     readonly eventName: string
   }> | null
-  /** The newest reference by name alone: the row's type and environment as long as there is no snapshot. */
+  /** The newest reference by relationship: the row's type and environment while there is no snapshot. */
   readonly reference: Clocked<{ readonly type: string; readonly environment: Environment }> | null
-  /** The newest status told; a newer snapshot that tells none leaves it. */
+  /** The newest status. A newer snapshot without a status leaves it. */
   readonly status: Clocked<{ readonly value: string }> | null
-  /** The newest word on which inquiry the object belongs to. */
+  /** The newest claim of an inquiry for the object. */
   readonly claim: ClockedClaim | null
 }
 
@@ -105,7 +104,7 @@ function newerClaim(left: ClockedClaim | null, right: ClockedClaim | null): Cloc
   return compareClockedClaims(left, right) >= 0 ? left : right
 }
 
-/** Merges what is known of one object from two sides. */
+/** Merges two states of one object; of each part the newer one wins. */
 export function mergeStates(left: ObjectState, right: ObjectState): ObjectState {
   return {
     id: left.id,
@@ -116,6 +115,7 @@ export function mergeStates(left: ObjectState, right: ObjectState): ObjectState 
   }
 }
 
+/** Returns the state of an object before any event. */
 export function emptyState(id: string): ObjectState {
   return { id, snapshot: null, reference: null, status: null, claim: null }
 }

@@ -1,9 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
-/** The provider's two worlds. Nothing in a body tells them apart: the signing secret that matched does. */
+/** The provider's environment of an event. A body does not tell it; the signing secret that matched does. */
 export type Environment = 'production' | 'sandbox'
 
-/** A secret of one webhook (`wbhsec_...`, used whole as UTF-8 bytes) and the environment that it stands for. */
+/** A secret of one webhook (`wbhsec_...`, used whole as UTF-8 bytes) and the webhook's environment. */
 export type SigningSecret = { readonly value: string; readonly environment: Environment }
 
 export type SignatureVerdict =
@@ -19,18 +19,18 @@ export type SignatureVerdict =
 type SignatureGroup = { readonly timestamp: string; readonly digests: readonly Buffer[] }
 
 /**
- * Bytes of a body that are hashed for one secret: eight distinct times over a body of 2 MiB, some hundred over a usual
- * one. A header holds about 200 groups at most; the provider sends two, with one time.
+ * The most bytes hashed for one secret: eight distinct times over a body of 2 MiB, hundreds over a usual one. A header
+ * holds about 200 groups at most; the provider sends two, with one time.
  */
 const MAX_HASHED_BYTES = 16 * 1024 * 1024
 
 /**
- * Distinct times out of tolerance that are verified. None can be accepted, a match only tells the reason for the 401;
+ * Distinct times out of tolerance that are verified. A match cannot be accepted and only tells the reason for the 401;
  * each costs one HMAC per secret over a body of up to some MiB.
  */
 const MAX_TIMES_OUT_OF_TOLERANCE = 2
 
-/** Clocks drift; a `t` this far ahead of ours is still taken. @see docs/contract.md#3-environment-and-processes */
+/** Clocks drift: a `t` up to this far in the future is accepted. @see docs/contract.md#3-environment-and-processes */
 const FUTURE_TOLERANCE_SECONDS = 300
 
 const TIMESTAMP = /^\d{1,12}$/
@@ -49,7 +49,7 @@ class GroupReader {
     if (key === 'v1' && DIGEST.test(value)) (this.#open?.digests ?? this.#withoutTime).push(Buffer.from(value, 'hex'))
   }
 
-  /** A blank between two groups, and not one within a group, ends the first. */
+  /** A blank ends a group that has digests. A blank inside a group does not. */
   endOfWord(): void {
     if ((this.#open?.digests.length ?? 0) > 0) this.#open = undefined
   }
@@ -62,19 +62,19 @@ class GroupReader {
   #readTime(timestamp: string): void {
     const group = { timestamp, digests: this.#withoutTime }
     this.groups.push(group)
-    // Digests stood before their time: those that follow belong to the next one.
+    // Digests before their time belong to it; digests behind it then belong to the next time.
     this.#open = group.digests.length > 0 ? undefined : group
     this.#withoutTime = []
   }
 }
 
 /**
- * Reads the groups of a header in every form that gateways and servers make of it: repeated headers joined by a comma
- * with or without a blank, a blank after each comma or around `=`, a line break or tab for a blank, values in quotes.
+ * Reads the groups of a header in each form that gateways produce: repeated headers joined by a comma, blanks after a
+ * comma or around `=`, a line break or tab for a blank, values in quotes.
  */
 function readGroups(header: string): readonly SignatureGroup[] {
   const reader = new GroupReader()
-  // In two steps: one expression with `\s*` on both sides takes quadratic time over many blanks.
+  // Two steps: one expression with `\s*` on both sides takes quadratic time over many blanks.
   const words = header
     .replaceAll('"', '')
     .replaceAll(/\s+/g, ' ')
@@ -91,7 +91,7 @@ function digestOf(secret: string, timestamp: string, body: Uint8Array): Buffer {
   return createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest()
 }
 
-/** One group for each text of `t`, in the header's order, so that no text costs more than one digest per secret. */
+/** Returns one group for each text of `t`, in the header's order, so that a text costs one digest per secret. */
 function groupsByTimestamp(groups: readonly SignatureGroup[]): readonly SignatureGroup[] {
   const byTimestamp = new Map<string, Buffer[]>()
   for (const { timestamp, digests } of groups) {
@@ -124,8 +124,8 @@ export type SignatureInput = {
 }
 
 /**
- * What is worth a digest of the body: first what can be accepted, the nearest to our clock first, then the little that
- * tells an age from a mismatch.
+ * Returns the groups that are worth a digest: first those in tolerance, the nearest to `nowMs` first, then a few that
+ * tell an old signature from a mismatch.
  */
 function candidatesOf(groups: readonly SignatureGroup[], input: SignatureInput): readonly SignatureGroup[] {
   const { body, nowMs, toleranceSeconds } = input
@@ -139,9 +139,8 @@ function candidatesOf(groups: readonly SignatureGroup[], input: SignatureInput):
 }
 
 /**
- * Verifies a header as `verifySignature` does, in steps, for a caller that has other work in between: it computes one
- * digest of the body from one `next()` to the following one. The first `next()` computes none, and yields how many
- * digests there are at most.
+ * Verifies a header as {@link verifySignature} in steps, so that the caller can do other work in between. Each `next()`
+ * after the first computes one digest of the body. Each yields the number of digests left at most.
  */
 export function* signatureVerification(input: SignatureInput): Generator<number, SignatureVerdict, void> {
   if (input.header === undefined || input.header.trim() === '') return { ok: false, code: 'SIGNATURE_MISSING' }
@@ -155,7 +154,7 @@ export function* signatureVerification(input: SignatureInput): Generator<number,
       yield left--
       const expected = digestOf(value, timestamp, input.body)
       if (!digests.some((digest) => timingSafeEqual(digest, expected))) continue
-      // Candidates in tolerance come first, so that no later one can be more acceptable.
+      // Candidates in tolerance come first, so that the first match decides.
       return judgeAge({ environment, timestampSeconds: Number(timestamp) }, input.nowMs, input.toleranceSeconds)
     }
   }
@@ -165,9 +164,9 @@ export function* signatureVerification(input: SignatureInput): Generator<number,
 /**
  * Verifies a `Persona-Signature` header over the raw bytes of a body.
  *
- * Any of the header's groups (`t=<unix seconds>,v1=<lower-case hex>`, separated by blanks or commas) may match with any
- * of the secrets, so that a rotation loses nothing in either order of change. Blanks and joins do not matter. `t` may be
- * `toleranceSeconds` old and 300 s ahead. The body is hashed once per distinct `t` and secret. Never throws.
+ * Any group of the header (`t=<unix seconds>,v1=<lower-case hex>`, separated by blanks or commas) may match with any
+ * secret, so that a rotation loses nothing in either order of change. `t` may be `toleranceSeconds` old and 300 s ahead.
+ * The body is hashed once per distinct `t` and secret. Never throws.
  *
  * @see https://docs.withpersona.com/webhooks-best-practices
  */
@@ -179,7 +178,7 @@ export function verifySignature(input: SignatureInput): SignatureVerdict {
   }
 }
 
-/** Signs a body as the provider does: one group per secret, separated by a blank, as during a rotation. */
+/** Returns the header with which the provider signs a body: one group per secret, separated by a blank. */
 export function signatureHeader(input: {
   body: Uint8Array
   secrets: readonly string[]

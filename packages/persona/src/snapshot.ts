@@ -2,10 +2,10 @@ import { isLosslessNumber } from 'lossless-json'
 import { AttributeColumns, type Casing, leafText, recaseKeys, recaseObject } from './attributes.ts'
 import { isJsonObject, type JsonObject, type JsonValue, own } from './json.ts'
 
-/** A JSON:API resource identifier: one object named by another's relationship. */
+/** A JSON:API resource identifier: the id and type of an object that a relationship names. */
 export type Reference = { readonly id: string; readonly type: string }
 
-/** An id that a row can be kept under: a non-empty string of at most 255 characters; else null. */
+/** Returns an id that can be a row's key: a non-empty string of at most 255 characters; else null. */
 export function readId(value: JsonValue | undefined): string | null {
   if (typeof value !== 'string' || value === '') return null
   return value.length <= 255 || (value.length <= 510 && Array.from(value).length <= 255) ? value : null
@@ -19,8 +19,8 @@ function readReference(value: JsonValue): Reference | null {
 }
 
 /**
- * Reads an object's `relationships` as a map of snake_case name to `data`: an object, a list or null. A relation
- * without data (`{}`), and one of any other kind, is null.
+ * Reads an object's `relationships` as a map of snake_case name to `data`: an object, a list or null. A relationship
+ * without data (`{}`) or of any other kind becomes null.
  */
 export function readRelationships(value: JsonValue | undefined, casing: Casing): JsonObject {
   if (!isJsonObject(value)) return {}
@@ -30,7 +30,7 @@ export function readRelationships(value: JsonValue | undefined, casing: Casing):
   })
 }
 
-/** Every object that relationships name, in their order; what has no id or type is passed over. */
+/** Returns the objects that relationships name, in their order. A relationship without id or type is skipped. */
 export function referencesOf(relationships: JsonObject): readonly Reference[] {
   const references: Reference[] = []
   const add = (data: JsonValue): void => {
@@ -45,28 +45,28 @@ export function referencesOf(relationships: JsonObject): readonly Reference[] {
   return references
 }
 
-/** The id a to-one relationship names, by its snake_case name; null where it names none. */
+/** Returns the id that a to-one relationship names; null where it names none. `name` is in snake_case. */
 export function relatedId(relationships: JsonObject, name: string): string | null {
   const data = own(relationships, name)
   return isJsonObject(data) ? readId(own(data, 'id')) : null
 }
 
-/** Which table an object's row stands in. */
+/** The table of an object's row. */
 export type ObjectFamily = 'inquiry' | 'verification' | 'resource'
 
-/** Types whose objects belong to an inquiry, alone or with a sub-type behind a slash. */
+/** Types whose objects belong to an inquiry, also with a sub-type behind a slash. */
 const LINKED_TYPES = new Set(['verification', 'report', 'document', 'selfie'])
 
-/** Types whose redaction the provider tells: by an attribute of the object, or by an event of the type's own. */
+/** Types whose redaction the provider announces, by an attribute of the object or by an event about it. */
 const REDACTABLE_TYPES = new Set(['inquiry', 'account', 'transaction', 'case'])
 
-/** The family of a JSON:API type such as `verification/selfie`; the provider's list of types is open. */
+/** Returns the family of a JSON:API type such as `verification/selfie`. Any unknown type is a `resource`. */
 export function familyOf(type: string | null): ObjectFamily {
   if (type === 'inquiry') return 'inquiry'
   return type === 'verification' || type?.startsWith('verification/') ? 'verification' : 'resource'
 }
 
-/** Tells whether objects of a type carry an `inquiry_id`. */
+/** Tells whether rows of a type have an `inquiry_id`. */
 export function carriesInquiryId(type: string | null): boolean {
   if (type === null) return false
   return type === 'inquiry-session' || type === 'session' || LINKED_TYPES.has(type.split('/', 1)[0] as string)
@@ -101,7 +101,7 @@ export type VerificationSnapshot = SnapshotBase & {
 }
 export type ResourceSnapshot = SnapshotBase & { readonly family: 'resource' }
 
-/** The state of one object as one event tells it, in snake_case, split as its table is. */
+/** The state of one object as one event reports it, with snake_case keys, split into the columns of its table. */
 export type Snapshot = InquirySnapshot | VerificationSnapshot | ResourceSnapshot
 
 export const inquiryTimes = [
@@ -117,13 +117,13 @@ export const inquiryTimes = [
 ] as const
 export const verificationTimes = ['created_at', 'submitted_at', 'completed_at', 'redacted_at'] as const
 
-/** What an event tells of an object: its snapshot, and apart from it what has a rule of its own. */
+/** One object of an event: its snapshot, and separately the status and the redaction, which have rules of their own. */
 export type ObjectReading = {
   readonly id: string
   readonly snapshot: Snapshot
-  /** The status that the attributes tell; only a non-empty string does. */
+  /** The status in the attributes where it is a non-empty string. */
   readonly status: string | null
-  /** True where the attributes hold no status at all, so that the event's name may tell it. */
+  /** True where the attributes have no status at all, so that the event's name may give one. */
   readonly lacksStatus: boolean
   /** True where the provider says that this object was redacted. */
   readonly isRedacted: boolean
@@ -131,8 +131,8 @@ export type ObjectReading = {
 
 function readAttributes(value: JsonValue | undefined, casing: Casing): JsonObject {
   if (!isJsonObject(value)) return {}
-  // Keys below `fields` are the customer's own names: whatever their casing, they stay.
-  return recaseObject(value, casing, (told, name) => (name === 'fields' ? told : recaseKeys(told, casing)))
+  // Keys below `fields` are named by the customer, so that their casing stays.
+  return recaseObject(value, casing, (member, name) => (name === 'fields' ? member : recaseKeys(member, casing)))
 }
 
 function readTimes<Name extends string>(columns: AttributeColumns, names: readonly Name[]) {
@@ -141,17 +141,17 @@ function readTimes<Name extends string>(columns: AttributeColumns, names: readon
   return times
 }
 
-/** What is known of an object's snapshot before its attributes are read into columns. */
-type Told = Pick<SnapshotBase, 'type' | 'relationships'>
+/** The part of a snapshot that does not come from attributes. */
+type Origin = Pick<SnapshotBase, 'type' | 'relationships'>
 
-function readInquiry(told: Told, columns: AttributeColumns): InquirySnapshot {
+function readInquiry(origin: Origin, columns: AttributeColumns): InquirySnapshot {
   return {
-    ...told,
+    ...origin,
     family: 'inquiry',
     referenceId: columns.text('reference_id'),
-    accountId: relatedId(told.relationships, 'account'),
-    templateId: relatedId(told.relationships, 'inquiry_template') ?? relatedId(told.relationships, 'template'),
-    templateVersionId: relatedId(told.relationships, 'inquiry_template_version'),
+    accountId: relatedId(origin.relationships, 'account'),
+    templateId: relatedId(origin.relationships, 'inquiry_template') ?? relatedId(origin.relationships, 'template'),
+    templateVersionId: relatedId(origin.relationships, 'inquiry_template_version'),
     tags: columns.tags(),
     fields: (columns.object('fields', isJsonObject) as JsonObject | null) ?? {},
     times: readTimes(columns, inquiryTimes),
@@ -159,9 +159,9 @@ function readInquiry(told: Told, columns: AttributeColumns): InquirySnapshot {
   }
 }
 
-function readVerification(told: Told, columns: AttributeColumns): VerificationSnapshot {
+function readVerification(origin: Origin, columns: AttributeColumns): VerificationSnapshot {
   return {
-    ...told,
+    ...origin,
     family: 'verification',
     countryCode: columns.text('country_code'),
     checks: columns.object('checks', Array.isArray) ?? [],
@@ -170,7 +170,7 @@ function readVerification(told: Told, columns: AttributeColumns): VerificationSn
   }
 }
 
-/** A type is text: a number or boolean is held as its JSON text, any other kind as null. */
+/** Returns a type as text: a number or boolean as its JSON text, an empty text or any other kind as null. */
 export function readType(value: JsonValue | undefined): string | null {
   if (typeof value === 'string') return value === '' ? null : value
   if (typeof value === 'number' || typeof value === 'boolean' || isLosslessNumber(value)) return leafText(value)
@@ -178,38 +178,38 @@ export function readType(value: JsonValue | undefined): string | null {
 }
 
 /**
- * A redaction is told by any `redacted-at` but null, be it no readable time or an empty text: what is erased in vain can
- * be had from the provider again, what is kept in vain is a person's.
+ * Tells whether a `redacted-at` announces a redaction. Any value except null does, an unreadable time included: data
+ * erased by mistake can be fetched again, personal data kept by mistake is a breach.
  */
-function tellsRedaction(value: JsonValue | undefined): boolean {
+function announcesRedaction(value: JsonValue | undefined): boolean {
   return value !== undefined && value !== null
 }
 
-function readFamily(told: Told, columns: AttributeColumns): Snapshot {
-  const family = familyOf(told.type)
-  if (family === 'inquiry') return readInquiry(told, columns)
-  if (family === 'verification') return readVerification(told, columns)
-  return { ...told, family, attributes: columns.rest() }
+function readFamily(origin: Origin, columns: AttributeColumns): Snapshot {
+  const family = familyOf(origin.type)
+  if (family === 'inquiry') return readInquiry(origin, columns)
+  if (family === 'verification') return readVerification(origin, columns)
+  return { ...origin, family, attributes: columns.rest() }
 }
 
-/** Reads one JSON:API object; null for what has no id that a row can be kept under, which is passed over. */
+/** Reads one JSON:API object. Returns null where its id cannot be a row's key. */
 export function readObject(value: JsonValue, casing: Casing): ObjectReading | null {
   if (!isJsonObject(value)) return null
   const id = readId(own(value, 'id'))
   if (id === null) return null
   const attributes = readAttributes(own(value, 'attributes'), casing)
-  const toldStatus = own(attributes, 'status') ?? null
-  const isRedacted = tellsRedaction(own(attributes, 'redacted_at'))
+  const statusAttribute = own(attributes, 'status') ?? null
+  const isRedacted = announcesRedaction(own(attributes, 'redacted_at'))
   const relationships = readRelationships(own(value, 'relationships'), casing)
   const columns = new AttributeColumns(attributes)
   const status = columns.status()
   const snapshot = readFamily({ type: readType(own(value, 'type')), relationships }, columns)
-  return { id, snapshot, status, lacksStatus: toldStatus === null, isRedacted }
+  return { id, snapshot, status, lacksStatus: statusAttribute === null, isRedacted }
 }
 
 /**
- * The status that an event's name fixes for the object in `payload.data`, where its attributes tell none (a webhook's
- * attribute blocklist can remove `status`). Names and statuses are spelt differently in places.
+ * The status that an event's name gives the object in `payload.data` where its attributes have none: a webhook's
+ * attribute blocklist can remove `status`. Some names differ from their statuses.
  */
 const STATUS_BY_EVENT_NAME: ReadonlyMap<string, string> = new Map([
   ['inquiry.created', 'created'],
@@ -229,7 +229,7 @@ const STATUS_BY_EVENT_NAME: ReadonlyMap<string, string> = new Map([
   ['verification.requires-retry', 'requires_retry'],
 ])
 
-/** The status an event name fixes, or null where it fixes none or is of another family than the object. */
+/** Returns the status that an event name gives; null where it gives none or concerns another family. */
 export function statusByEventName(name: string, family: string): string | null {
   return name.startsWith(`${family}.`) ? (STATUS_BY_EVENT_NAME.get(name) ?? null) : null
 }

@@ -13,29 +13,55 @@ export {
   reducedObjectIn,
   reduceEvent,
   skeletonOf,
-  type ErasureLookup,
-} from './erasure.ts'
+  type RedactionLookup,
+} from './redaction.ts'
 export { foldEvents, readEvent, statesOf, UnusableEventError, type EventObject, type PersonaEvent } from './event.ts'
-export { canonicalText, copyJson, isLeaf, parseExact, setMember, stringifyExact } from './json.ts'
-export type { CopyRules, JsonObject, JsonValue } from './json.ts'
 export {
+  canonicalText,
+  copyJson,
+  type CopyRules,
+  isLeaf,
+  type JsonObject,
+  type JsonValue,
+  parseExact,
+  setMember,
+  stringifyExact,
+} from './json.ts'
+
+export {
+  type Claim,
   claimStrength,
+  type ClaimStrength,
+  type Clock,
+  type ClockedClaim,
   compareBytes,
   compareClaims,
   compareClockedClaims,
   compareClocks,
   eventRank,
   mergeStates,
+  type ObjectState,
 } from './object-state.ts'
-export type { Claim, ClaimStrength, Clock, ClockedClaim, ObjectState } from './object-state.ts'
-export { signatureHeader, signatureVerification, verifySignature } from './signature.ts'
-export type { Environment, SignatureInput, SignatureVerdict, SigningSecret } from './signature.ts'
-export { carriesInquiryId, familyOf, inquiryTimes, verificationTimes } from './snapshot.ts'
-export type {
-  InquirySnapshot,
-  ObjectFamily,
-  Reference,
-  ResourceSnapshot,
-  Snapshot,
-  VerificationSnapshot,
+
+export {
+  type Environment,
+  signatureHeader,
+  type SignatureInput,
+  type SignatureVerdict,
+  signatureVerification,
+  type SigningSecret,
+  verifySignature,
+} from './signature.ts'
+
+export {
+  carriesInquiryId,
+  familyOf,
+  type InquirySnapshot,
+  inquiryTimes,
+  type ObjectFamily,
+  type Reference,
+  type ResourceSnapshot,
+  type Snapshot,
+  type VerificationSnapshot,
+  verificationTimes,
 } from './snapshot.ts'

@@ -5,7 +5,7 @@ import {
   reduceEvent,
   type Clock,
   type Environment,
-  type ErasureLookup,
+  type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { batchIds } from '../ingest/batch-ids.ts'
@@ -74,7 +74,7 @@ export function objectIdsOf(letter: LetterBytes): readonly string[] {
 }
 
 /** A letter's claims are stored nowhere, since its event is not; for its own copies they count all the same. */
-function withOwnClaims({ claims }: PersonaEvent, erasedAt: ErasureLookup): ErasureLookup {
+function withOwnClaims({ claims }: PersonaEvent, erasedAt: RedactionLookup): RedactionLookup {
   const claimed = new Map<string, Clock>()
   for (const { objectId, inquiryId } of claims) {
     const clock = erasedAt(inquiryId)
@@ -104,7 +104,7 @@ export function isEmptied(body: Uint8Array): boolean {
  * The body as erasure leaves it, null where it stays as it is. What is no readable event but names an erased object keeps
  * nothing: it has no clock that could tell its copies from newer ones.
  */
-export function reduceLetterBody(letter: LetterBytes, erasedAt: ErasureLookup): Uint8Array | null {
+export function reduceLetterBody(letter: LetterBytes, erasedAt: RedactionLookup): Uint8Array | null {
   const event = readLetter(letter)
   if (event === null) return objectIdsOf(letter).some((id) => erasedAt(id) !== null) ? emptiedBody() : null
   const reduced = reduceEvent(event, withOwnClaims(event, erasedAt))

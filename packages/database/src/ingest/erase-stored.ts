@@ -2,7 +2,7 @@ import {
   reducedObjectIn,
   reduceEvent,
   type Clock,
-  type ErasureLookup,
+  type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
 import { inPages } from './in-pages.ts'
@@ -40,7 +40,7 @@ FROM json_to_recordset($1::json) AS sent(id text, payload jsonb)
 WHERE events.id = sent.id AND (events.payload <> sent.payload OR events.original_body IS NOT NULL)
 RETURNING events.id`
 
-async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clock>, erasedBefore: ErasureLookup) {
+async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clock>, erasedBefore: RedactionLookup) {
   const rows = [...raised.keys()].map((id): Row => {
     const before = erasedBefore(id)
     return { id, since: before === null ? null : isoTime(before.createdAtMs) }
@@ -72,7 +72,7 @@ function readEvents(executor: SqlExecutor, stored: readonly StoredEventRow[]): R
   }
 }
 
-function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: ErasureLookup): readonly RowSkeleton[] {
+function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: RedactionLookup): readonly RowSkeleton[] {
   const isReduced = reducedObjectIn(event, erasedAt)
   return [reduced.primary, ...reduced.included]
     .filter((object) => isReduced(object.id))
@@ -114,7 +114,7 @@ async function erasePage(
 export async function eraseStoredCopies(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,
-  erasedBefore: ErasureLookup,
+  erasedBefore: RedactionLookup,
 ): Promise<ErasedCopies> {
   if (raised.size === 0) return { eventIds: [], rows: [] }
   const eventIds: string[] = []

@@ -1,4 +1,4 @@
-import { compareClocks, type Clock, type ErasureLookup, type PersonaEvent } from '@persona-ingest/persona'
+import { compareClocks, type Clock, type RedactionLookup, type PersonaEvent } from '@persona-ingest/persona'
 import type { KnownWorld } from './known-world.ts'
 import type { StoredClaim } from './stored-claims.ts'
 
@@ -47,6 +47,6 @@ export function raisedErasures(input: {
 }
 
 /** Looks erasures up in what is stored and what the batch raises. */
-export function erasureLookup(known: KnownWorld, raised: ReadonlyMap<string, Clock>): ErasureLookup {
+export function erasureLookup(known: KnownWorld, raised: ReadonlyMap<string, Clock>): RedactionLookup {
   return (objectId) => raised.get(objectId) ?? known.objects.get(objectId)?.erasedAt ?? null
 }

@@ -1,4 +1,4 @@
-import type { Clock, ErasureLookup } from '@persona-ingest/persona'
+import type { Clock, RedactionLookup } from '@persona-ingest/persona'
 import type { SqlExecutor } from './sql-executor.ts'
 
 type StoredErasure = { readonly id: string; readonly eventId: string; readonly createdAt: Date; readonly rank: number }
@@ -12,7 +12,7 @@ export async function storedErasureLookup(
   executor: SqlExecutor,
   objectIds: Iterable<string>,
   raised: ReadonlyMap<string, Clock>,
-): Promise<ErasureLookup> {
+): Promise<RedactionLookup> {
   const rows = await executor.query<StoredErasure>(storedErasuresSql, [[...new Set(objectIds)]])
   const stored = new Map<string, Clock>(
     rows.map(({ id, eventId, createdAt, rank }) => [id, { createdAtMs: createdAt.getTime(), rank, eventId }]),

@@ -1,4 +1,4 @@
-import { reduceEvent, type ErasureLookup, type PersonaEvent } from '@persona-ingest/persona'
+import { reduceEvent, type RedactionLookup, type PersonaEvent } from '@persona-ingest/persona'
 import { batchIds } from '../ingest/batch-ids.ts'
 import { readKnownWorld } from '../ingest/known-world.ts'
 import { moveRows } from '../ingest/move-rows.ts'
@@ -46,7 +46,7 @@ ON CONFLICT DO NOTHING
 INSERT INTO ${SHADOW_SCHEMA}.projected SELECT e.id, e.xmin::text FROM public.events e WHERE e.id = ANY($5::text[])
 ON CONFLICT DO NOTHING`)
 
-async function readErasures(executor: SqlExecutor, objectIds: readonly string[]): Promise<ErasureLookup> {
+async function readErasures(executor: SqlExecutor, objectIds: readonly string[]): Promise<RedactionLookup> {
   const rows = await executor.query<StoredErasure>(erasuresSql, [objectIds])
   const erasures = new Map(rows.map(({ id, ...clock }) => [id, clock]))
   return (objectId) => erasures.get(objectId) ?? null

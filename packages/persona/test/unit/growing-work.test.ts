@@ -1,7 +1,7 @@
 import t from 'tap'
 import { recaseKeys, recaseObject } from '../../src/attributes.ts'
 import { canonicalText, type JsonValue, parseStorable } from '../../src/json.ts'
-import { reducePayload } from '../../src/erasure.ts'
+import { reducePayload } from '../../src/redaction.ts'
 import { attributeFilter } from '../../src/attribute-filter.ts'
 import { anEvent, anObject, readText, type Json, type JsonMap } from '../model/event-document.ts'
 

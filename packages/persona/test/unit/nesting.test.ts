@@ -1,5 +1,5 @@
 import t from 'tap'
-import { prunedPayload, reduceEvent } from '../../src/erasure.ts'
+import { prunedPayload, reduceEvent } from '../../src/redaction.ts'
 import { readEvent, UnusableEventError } from '../../src/event.ts'
 import { canonicalText, stringifyExact } from '../../src/json.ts'
 import { anEvent, readText, RECEIVED_AT_MS } from '../model/event-document.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Casing } from '../../src/attributes.ts'
 import { parseExact } from '../../src/json.ts'
-import { bareRelationships } from '../../src/erasure.ts'
+import { bareRelationships } from '../../src/redaction.ts'
 import { readId, readRelationships, referencesOf, relatedId } from '../../src/snapshot.ts'
 import { plain, type Json } from '../model/event-document.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type JsonObject, parseExact } from '../../src/json.ts'
-import { skeletonOf } from '../../src/erasure.ts'
+import { skeletonOf } from '../../src/redaction.ts'
 import { inquiryTimes, readObject, verificationTimes } from '../../src/snapshot.ts'
 import type { Casing } from '../../src/attributes.ts'
 import { anObject, plain, type Json, type JsonMap } from '../model/event-document.ts'

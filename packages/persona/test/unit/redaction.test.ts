@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Clock } from '../../src/object-state.ts'
-import { reducedObjectIn, reduceEvent, type ErasureLookup } from '../../src/erasure.ts'
+import { reducedObjectIn, reduceEvent, type RedactionLookup } from '../../src/redaction.ts'
 import type { PersonaEvent } from '../../src/event.ts'
 import { anEvent, anObject, plain, read, readText, relation, type Json, type JsonMap } from '../model/event-document.ts'
 
@@ -24,12 +24,12 @@ function clockAt(event: PersonaEvent, side: 'before' | 'same' | 'after'): Clock 
   return { ...event.clock, createdAtMs: event.clock.createdAtMs + shift }
 }
 
-function erased(clocks: Readonly<Record<string, Clock>>): ErasureLookup {
+function erased(clocks: Readonly<Record<string, Clock>>): RedactionLookup {
   return (objectId) => clocks[objectId] ?? null
 }
 
 /** The ids of the objects of an event that keep their skeleton only; null stands for those without an id. */
-function reducedIds(event: PersonaEvent, lookup: ErasureLookup): readonly (string | null)[] {
+function reducedIds(event: PersonaEvent, lookup: RedactionLookup): readonly (string | null)[] {
   const isReduced = reducedObjectIn(event, lookup)
   return [null, event.primary.id, ...event.included.map((object) => object.id)].filter(isReduced)
 }

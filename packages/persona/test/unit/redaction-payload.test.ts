@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Casing } from '../../src/attributes.ts'
 import { parseExact } from '../../src/json.ts'
-import { reducePayload } from '../../src/erasure.ts'
+import { reducePayload } from '../../src/redaction.ts'
 import { anEvent, anObject, edited, plain, relation, type Json, type JsonMap } from '../model/event-document.ts'
 import { recased } from '../model/recase.ts'
 

@@ -16,18 +16,18 @@ import {
 } from './snapshot.ts'
 
 /** Returns the clock of the newest redaction of an object or of any inquiry that ever claimed it; null for none. */
-export type ErasureLookup = (objectId: string) => Clock | null
+export type RedactionLookup = (objectId: string) => Clock | null
 
 type EventIdentity = Pick<PersonaEvent, 'clock' | 'redactedIds'>
 
 /** Tells whether an event is not newer than a redaction. */
-function isReached(event: EventIdentity, erasedAt: Clock | null): boolean {
-  return erasedAt !== null && compareClocks(event.clock, erasedAt) <= 0
+function isReached(event: EventIdentity, redactedAt: Clock | null): boolean {
+  return redactedAt !== null && compareClocks(event.clock, redactedAt) <= 0
 }
 
 /** Tells whether an event's snapshot announced the redaction. It is stored whole: the provider has emptied it. */
-function isRedactingSnapshot(event: EventIdentity, objectId: string, erasedAt: Clock | null): boolean {
-  return erasedAt !== null && event.redactedIds.includes(objectId) && compareClocks(event.clock, erasedAt) === 0
+function isRedactingSnapshot(event: EventIdentity, objectId: string, redactedAt: Clock | null): boolean {
+  return redactedAt !== null && event.redactedIds.includes(objectId) && compareClocks(event.clock, redactedAt) === 0
 }
 
 /**
@@ -39,22 +39,22 @@ function isRedactingSnapshot(event: EventIdentity, objectId: string, erasedAt: C
  */
 export function reducedObjectIn(
   event: EventIdentity & { readonly primary: Pick<EventObject, 'id' | 'snapshot'> },
-  erasedAt: ErasureLookup,
+  redactedAt: RedactionLookup,
 ): (objectId: string | null) => boolean {
   const { primary } = event
-  const isPrimaryReached = isReached(event, erasedAt(primary.id))
+  const isPrimaryReached = isReached(event, redactedAt(primary.id))
   const isOwnEvent = primary.snapshot.family === 'inquiry' && isPrimaryReached
   return (objectId) => {
     if (objectId === null) return isPrimaryReached
-    const erased = erasedAt(objectId)
-    if (isRedactingSnapshot(event, objectId, erased)) return false
-    return isOwnEvent || isReached(event, erased)
+    const clock = redactedAt(objectId)
+    if (isRedactingSnapshot(event, objectId, clock)) return false
+    return isOwnEvent || isReached(event, clock)
   }
 }
 
 /** Reduces an event to what redactions leave of it. Returns the same event where they remove nothing. */
-export function reduceEvent(event: PersonaEvent, erasedAt: ErasureLookup): PersonaEvent {
-  const isReduced = reducedObjectIn(event, erasedAt)
+export function reduceEvent(event: PersonaEvent, redactedAt: RedactionLookup): PersonaEvent {
+  const isReduced = reducedObjectIn(event, redactedAt)
   const objects = [event.primary, ...event.included]
   if (!isReduced(null) && !objects.some((object) => isReduced(object.id))) return event
   const reduceObject = (object: EventObject): EventObject =>

@@ -6,7 +6,7 @@ import {
   reducedObjectIn,
   reduceEvent,
   type Clock,
-  type ErasureLookup,
+  type RedactionLookup,
   type PersonaEvent,
 } from '../../src/index.ts'
 import { documents } from '../model/arbitrary-document.ts'
@@ -19,7 +19,7 @@ const MARK = 'SECRET'
 /** Every text that is no id, type, status, time or name of an event or relationship carries the mark. */
 const marked = documents(fc.constantFrom(MARK, `${MARK}-1`, `a ${MARK}`), PLAIN_KEYS)
 
-const everything: ErasureLookup = () => ({ createdAtMs: Number.MAX_SAFE_INTEGER, rank: 0, eventId: 'z' })
+const everything: RedactionLookup = () => ({ createdAtMs: Number.MAX_SAFE_INTEGER, rank: 0, eventId: 'z' })
 
 /** Redactions of some objects, each older than an event, the event itself, or newer. */
 const lookups = fc.dictionary(
@@ -27,7 +27,7 @@ const lookups = fc.dictionary(
   fc.constantFrom(-1, 0, 0, 1, 1),
 )
 
-function lookupOf(event: PersonaEvent, shifts: Readonly<Record<string, number>>): ErasureLookup {
+function lookupOf(event: PersonaEvent, shifts: Readonly<Record<string, number>>): RedactionLookup {
   return (objectId): Clock | null => {
     const shift = Object.hasOwn(shifts, objectId) ? shifts[objectId] : undefined
     return shift === undefined ? null : { ...event.clock, createdAtMs: event.clock.createdAtMs + shift }

@@ -8,10 +8,9 @@ import {
   startOperationsServer,
   startTracing,
 } from '@persona-ingest/service'
-import { buildApp } from './app.ts'
+import { buildApp, LISTEN_BACKLOG } from './app.ts'
 import { readEnv, wantsTraces } from './env.ts'
-import { openProducer } from './open-producer.ts'
-import { LISTEN_BACKLOG } from './server-options.ts'
+import { openProducer } from './deliveries/enqueue.ts'
 
 const env = exitOnInvalidEnv(() => readEnv())
 const { HOST: host, PORT: port, METRICS_HOST, METRICS_PORT, DRAIN_TIMEOUT_MS: timeoutMs } = env

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { QueueUnavailableError } from '@persona-ingest/queue'
-import { Backlog } from '../../src/delivery/backlog.ts'
+import { Backlog } from '../../src/deliveries/enqueue.ts'
 
 function counting(waiting: number) {
   const asked = { times: 0 }

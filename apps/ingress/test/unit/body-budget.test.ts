@@ -3,7 +3,7 @@ import { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '@persona-ingest/testkit'
 import t from 'tap'
-import { BodyBudget, BUDGET_BYTES, LEAST_GROWTH_BYTES } from '../../src/delivery/body-budget.ts'
+import { BodyBudget, BUDGET_BYTES, LEAST_GROWTH_BYTES } from '../../src/deliveries/body.ts'
 
 const LARGE_BYTES = 2 * 1024 * 1024
 const never = () => {

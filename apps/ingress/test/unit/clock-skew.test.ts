@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createLogger, createRegistry, Gauge, Histogram } from '@persona-ingest/service'
-import { ClockSkew } from '../../src/delivery/clock-skew.ts'
+import { ClockSkew } from '../../src/deliveries/signature.ts'
 
 const NOW_MS = Date.UTC(2026, 1, 3)
 const TEN_MINUTES_MS = 600_000

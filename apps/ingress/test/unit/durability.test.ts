@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { createLogger } from '@persona-ingest/service'
 import type { QueueDurability } from '@persona-ingest/queue'
 import { eventually } from '@persona-ingest/testkit'
-import { watchDurability } from '../../src/durability.ts'
+import { watchDurability } from '../../src/deliveries/enqueue.ts'
 
 const safe = { appendonly: 'yes', appendfsync: 'always', maxmemoryPolicy: 'noeviction' }
 

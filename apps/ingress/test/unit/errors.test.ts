@@ -5,7 +5,7 @@ import t from 'tap'
 import { deadLetterReasons } from '../../../../packages/database/src/dead-letters/dead-letter-reasons.ts'
 import { quarantineReasons } from '@persona-ingest/persona'
 import { queueFaults } from '@persona-ingest/queue'
-import { errorDocument } from '../../src/error-document.ts'
+import { errorDocument } from '../../src/http/errors.ts'
 import { errors, IngressError, type IngressErrorCode } from '../../src/index.ts'
 
 const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/errors.md'), 'utf8')

@@ -2,7 +2,7 @@ import { createServer, IncomingMessage } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { stopParsing } from '../../src/node-http-quirks.ts'
+import { stopParsing } from '../../src/http/node-http-quirks.ts'
 
 /** How many requests a server makes of what one write brings, where each connection is destroyed at its fourth. */
 async function requestsMade(t: Test, end: (socket: Socket) => void): Promise<number> {

@@ -1,6 +1,6 @@
 import { signatureHeader, type SigningSecret } from '@persona-ingest/persona'
 import t from 'tap'
-import { SignatureQueue } from '../../src/delivery/signature-queue.ts'
+import { SignatureQueue } from '../../src/deliveries/signature.ts'
 import { PRODUCTION_SECRET } from '../fixtures/a-delivery.ts'
 
 const SENT_AT = 1_770_112_921

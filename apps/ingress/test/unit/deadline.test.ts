@@ -1,6 +1,5 @@
 import t from 'tap'
-import { LoopLateness } from '../../src/delivery/loop-lateness.ts'
-import { Patience } from '../../src/delivery/patience.ts'
+import { LoopLateness, Patience } from '../../src/deliveries/deadline.ts'
 
 function aPatience() {
   const loop = { latenessMs: 0 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { RepeatedLine } from '@persona-ingest/service'
-import { admitRequests, isReceiving, stopParsing } from '../node-http-quirks.ts'
+import { admitRequests, isReceiving, stopParsing } from './node-http-quirks.ts'
 
 /**
  * Open connections. The provider and a proxy hold some dozens; a flood of silent ones took about 10 KB each, so that this
@@ -185,7 +185,7 @@ function closeAfterRefusals(app: FastifyInstance): void {
 }
 
 /** What one client, or many, may take of the connections, so that the deliveries of all others are answered in time. */
-async function connectionLimits(app: FastifyInstance): Promise<void> {
+async function registerConnectionLimits(app: FastifyInstance): Promise<void> {
   limitConnections(app)
   const strayBytes = new StrayBytes()
   limitStrayBytes(app, strayBytes)
@@ -193,4 +193,4 @@ async function connectionLimits(app: FastifyInstance): Promise<void> {
   closeAfterRefusals(app)
 }
 
-export default fastifyPlugin(connectionLimits, { name: 'connection-limits', fastify: '5.x' })
+export const connectionLimits = fastifyPlugin(registerConnectionLimits, { name: 'connection-limits', fastify: '5.x' })

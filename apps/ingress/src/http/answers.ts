@@ -1,11 +1,46 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { QueueUnavailableError } from '@persona-ingest/queue'
-import { refuseOnSocket } from '../client-error.ts'
-import { ERROR_MEDIA_TYPE, errorDocument } from '../error-document.ts'
-import { errorRow, IngressError, type IngressErrorCode } from '../errors.ts'
-import type { Refusals } from '../refusals.ts'
+
+import {
+  DELIVERY_ROUTE,
+  ERROR_MEDIA_TYPE,
+  errorDocument,
+  errorRow,
+  IngressError,
+  type IngressErrorCode,
+} from './errors.ts'
+import { RepeatedLine, type Logger } from '@persona-ingest/service'
+import type { IngressMetrics } from '../metrics.ts'
+
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+
+const SAY_EVERY_MS = 60_000
+
+/**
+ * Counts and logs requests that are refused before they are a delivery: a wrong path or method, malformed HTTP, a
+ * timeout. A webhook with a wrong URL shows nowhere else. Codes only: a path may hold anything.
+ */
+export class Refusals {
+  readonly #counter: IngressMetrics['refusedRequests']
+  readonly #lines: RepeatedLine<IngressErrorCode>
+
+  constructor({ metrics, logger }: { metrics: Pick<IngressMetrics, 'refusedRequests'>; logger: Logger }) {
+    this.#counter = metrics.refusedRequests
+    this.#lines = new RepeatedLine({
+      everyMs: SAY_EVERY_MS,
+      write: (reason, count) =>
+        logger.warn({ reason, count, expected: DELIVERY_ROUTE }, 'requests refused that are no deliveries'),
+    })
+  }
+
+  note(code: IngressErrorCode): void {
+    this.#counter.inc({ reason: code })
+    this.#lines.note(code)
+  }
+}
 
 /** The methods that each path takes, for `Allow`; also the list of what the public port shows. */
 const METHODS_BY_PATH: Readonly<Record<string, string>> = {
@@ -92,7 +127,7 @@ async function refuseUnknownRoute(request: FastifyRequest, reply: FastifyReply):
   throw new IngressError('METHOD_NOT_ALLOWED')
 }
 
-async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refusals }): Promise<void> {
+async function registerErrorAnswers(app: FastifyInstance, { refusals }: { refusals: Refusals }): Promise<void> {
   const answerError = errorAnswerer(refusals)
   app.setErrorHandler(answerError)
   // `Expect: 100-continue` is met by Node.js itself, without a body for any other.
@@ -111,4 +146,40 @@ async function errorAnswers(app: FastifyInstance, { refusals }: { refusals: Refu
   app.setNotFoundHandler((request, reply) => answerError(new IngressError('NOT_FOUND'), request, reply))
 }
 
-export default fastifyPlugin(errorAnswers, { name: 'error-answers', fastify: '5.x' })
+export const errorAnswers = fastifyPlugin(registerErrorAnswers, { name: 'error-answers', fastify: '5.x' })
+
+const codes: Readonly<Record<string, IngressErrorCode>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'BODY_TOO_LARGE',
+}
+
+/** Node.js keeps the answer under way in a property that has no public name; its own default handler looks there too. */
+function hasBegunToAnswer(socket: Duplex): boolean {
+  const underWay: unknown = Reflect.get(socket, '_httpMessage')
+  return underWay instanceof ServerResponse && underWay.headersSent
+}
+
+/** Refuses on the socket itself, counted and logged. Where an answer has begun nothing is added in the middle of it. */
+function refuseOnSocket(code: IngressErrorCode, socket: Duplex, refusals: Refusals): void {
+  refusals.note(code)
+  if (!socket.writable || hasBegunToAnswer(socket)) {
+    socket.destroy()
+    return
+  }
+  const { status } = errorRow(code)
+  const document = errorDocument(code)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `content-type: ${ERROR_MEDIA_TYPE}`,
+    `content-length: ${document.length}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${document.toString()}`, () => socket.destroy())
+}
+
+/** Answers where Node.js could not read the request, so that no request object exists. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket, refusals: Refusals): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  refuseOnSocket(codes[error.code ?? ''] ?? 'REQUEST_MALFORMED', socket, refusals)
+}

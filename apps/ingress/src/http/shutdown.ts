@@ -1,7 +1,38 @@
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import type { Readiness } from '@persona-ingest/service'
-import { HeldDeliveries } from '../delivery/held-deliveries.ts'
+import { type Readiness, readinessAnswer } from '@persona-ingest/service'
+
+/** Counts the deliveries between the gate and their answer: what a drain has to wait for. */
+export class HeldDeliveries {
+  #count = 0
+  readonly #waiting = new Set<() => void>()
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Runs one delivery and counts it as held for as long. */
+  async hold<T>(run: () => Promise<T>): Promise<T> {
+    this.#count += 1
+    try {
+      return await run()
+    } finally {
+      this.#count -= 1
+      if (this.#count === 0) this.#release()
+    }
+  }
+
+  /** Resolves once none is held. */
+  async none(): Promise<void> {
+    if (this.#count === 0) return
+    await new Promise<void>((resolve) => this.#waiting.add(resolve))
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
+  }
+}
 
 /** How long clients in the middle of a request may go on, at most, once nothing of theirs can be accepted any more. */
 const CLOSE_GRACE_MS = 2000
@@ -31,7 +62,7 @@ async function closeServer(app: FastifyInstance, graceMs: number): Promise<void>
 
 type DrainingOptions = { readonly readiness: Readiness; readonly drainTimeoutMs: number }
 
-async function draining(app: FastifyInstance, { readiness, drainTimeoutMs }: DrainingOptions): Promise<void> {
+async function registerDraining(app: FastifyInstance, { readiness, drainTimeoutMs }: DrainingOptions): Promise<void> {
   const heldDeliveries = new HeldDeliveries()
   app.decorate('readiness', readiness)
   app.decorate('heldDeliveries', heldDeliveries)
@@ -47,4 +78,13 @@ async function draining(app: FastifyInstance, { readiness, drainTimeoutMs }: Dra
   })
 }
 
-export default fastifyPlugin(draining, { name: 'draining', fastify: '5.x' })
+export const draining = fastifyPlugin(registerDraining, { name: 'draining', fastify: '5.x' })
+
+/** `GET /livez` and `GET /readyz` on the public port, for load balancers that reach no other. */
+export async function healthRoutes(app: FastifyInstance): Promise<void> {
+  app.get('/livez', async () => ({ status: 'live' }))
+  app.get('/readyz', async (_request, reply) => {
+    const { status, body } = await readinessAnswer(app.readiness)
+    return reply.code(status).header('cache-control', 'no-store').send(body)
+  })
+}

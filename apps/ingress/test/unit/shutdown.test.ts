@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
-import { HeldDeliveries } from '../../src/delivery/held-deliveries.ts'
+import { HeldDeliveries } from '../../src/http/shutdown.ts'
 
 t.test('none resolves at once while nothing is held', async (t) => {
   const held = new HeldDeliveries()

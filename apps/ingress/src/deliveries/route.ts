@@ -1,19 +1,46 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import { quarantineReasons, attributeFilter, type Environment, type SigningSecret } from '@persona-ingest/persona'
-import { AddressSet, currentTraceParent } from '@persona-ingest/service'
+import { attributeFilter, type Environment, quarantineReasons, type SigningSecret } from '@persona-ingest/persona'
+import { AddressSet, currentTraceParent, RepeatedLine } from '@persona-ingest/service'
 import { Type, type Static } from '@sinclair/typebox'
-import { acceptDelivery, deliveryOf, type AcceptDeps } from '../delivery/accept-delivery.ts'
-import { BodyBudget } from '../delivery/body-budget.ts'
-import { bodyReader } from '../delivery/body-reader.ts'
-import type { ClockSkew } from '../delivery/clock-skew.ts'
-import { newDeliveryRecord } from '../delivery/delivery-record.ts'
-import { SignatureQueue } from '../delivery/signature-queue.ts'
+import { acceptDelivery, deliveryOf, type AcceptDeps } from './enqueue.ts'
+import { BodyBudget, bodyReader } from './body.ts'
+import { type ClockSkew, SignatureQueue } from './signature.ts'
 import type { IngressEnv } from '../env.ts'
-import { IngressError } from '../errors.ts'
-import { protectConnection } from '../plugins/connection-limits.ts'
+import { errorRow, IngressError, type IngressErrorCode } from '../http/errors.ts'
+import { protectConnection } from '../http/connection-limits.ts'
 
-export type DeliveryRouteOptions = AcceptDeps & {
+import fastifyPlugin from 'fastify-plugin'
+
+import type { IngressMetrics } from '../metrics.ts'
+
+/** What is known of one delivery, for its log line and its metrics. Ids and codes only. */
+type DeliveryRecord = {
+  outcome: 'accepted' | 'quarantined' | 'refused'
+  /** A quarantine reason or a code of the error table; null for accepted ones. */
+  reason: string | null
+  /** Why the queue could not take it: a code of `queueFaults`; null for every other reason. */
+  fault: string | null
+  environment: Environment | null
+  eventId: string | null
+  /** When the last byte (or, until then, the headers) was here, as `performance.now()`. */
+  completeAtMs: number
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set on the delivery route only, from its first hook until it has been reported. */
+    delivery: DeliveryRecord | null
+  }
+}
+
+/** A delivery of which nothing is known yet but that it is here. */
+function newDeliveryRecord(): DeliveryRecord {
+  const completeAtMs = performance.now()
+  return { outcome: 'refused', reason: null, fault: null, environment: null, eventId: null, completeAtMs }
+}
+
+type DeliveryRouteOptions = AcceptDeps & {
   readonly env: IngressEnv
   readonly now: () => number
   readonly clockSkew: ClockSkew
@@ -116,3 +143,48 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox<DeliveryRouteOptions> = a
   const schema = { response: { 200: Answer } }
   app.post('/webhooks/persona', { onRequest, schema }, deliveryHandler(app, options))
 }
+
+const SUMMARY_EVERY_MS = 10_000
+
+/** `BODY_BUDGET_EXCEEDED` is none: it is said before anybody knows whose delivery it is. */
+function isOutage(record: DeliveryRecord): boolean {
+  if (record.reason === 'BODY_BUDGET_EXCEEDED') return false
+  return record.reason !== null && errorRow(record.reason as IngressErrorCode).status >= 500
+}
+
+/** `warn` = a person may care. What anybody can send costs no line each at `info`: a summary stands for it. */
+function levelOf(record: DeliveryRecord): 'info' | 'warn' | 'debug' {
+  if (record.outcome === 'accepted') return 'info'
+  return record.outcome === 'quarantined' || isOutage(record) ? 'warn' : 'debug'
+}
+
+function count(record: DeliveryRecord, metrics: IngressMetrics): void {
+  const { outcome, reason, environment } = record
+  metrics.deliveries.inc({ outcome, reason: reason ?? '', environment: environment ?? 'unknown' })
+  metrics.answers.observe({ outcome }, (performance.now() - record.completeAtMs) / 1000)
+}
+
+/** One log line and one count per delivery, whatever became of it. Encapsulated with the route that it reports on. */
+async function registerDeliveryReports(app: FastifyInstance, { metrics }: { metrics: IngressMetrics }): Promise<void> {
+  const refusals = new RepeatedLine<string>({
+    everyMs: SUMMARY_EVERY_MS,
+    write: (reason, count) => app.log.warn({ reason, count }, 'deliveries refused'),
+  })
+  app.decorateRequest('delivery', null)
+  app.addHook('onRequest', async (request: FastifyRequest) => {
+    request.delivery = newDeliveryRecord()
+  })
+  // When the answer is decided, and not `onResponse`: that one never comes where the client has gone meanwhile.
+  app.addHook('onSend', async (request: FastifyRequest) => {
+    const record = request.delivery
+    if (record === null) return
+    request.delivery = null
+    count(record, metrics)
+    const { completeAtMs: _, ...told } = record
+    const level = levelOf(record)
+    request.log[level](told, 'delivery answered')
+    if (level === 'debug' && record.reason !== null) refusals.note(record.reason)
+  })
+}
+
+export const deliveryReports = fastifyPlugin(registerDeliveryReports, { name: 'delivery-reports', fastify: '5.x' })

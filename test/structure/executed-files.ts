@@ -59,7 +59,7 @@ async function startApps() {
       await eventually(() => stored(id))
     },
     async stop() {
-      await Promise.all([app.close(), built.drain(), database.close()])
+      await Promise.all([app.close(), built.close(), database.close()])
       await producer.close()
       await Promise.all([redis.stop(), postgres.stop()])
     },

@@ -17,21 +17,22 @@ import {
 import { createConsumer, type Consumer } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/core'
 import { Readiness, type Logger, type Registry } from '@persona-ingest/service'
-import { BATCHES_IN_FLIGHT, commitLanes } from './commit-lanes.ts'
+import { BATCHES_IN_FLIGHT, createCommit, memoryBounds } from './commit.ts'
 import type { WorkerEnv } from './env.ts'
-import type { EventStore } from './event-store.ts'
-import { HandBack } from './hand-back.ts'
-import { memoryBounds } from './memory-budget.ts'
+import type { EventStore } from './store-batch.ts'
+import {
+  InFlightDeliveries,
+  reduceResting,
+  type ProcessContext,
+  processDelivery,
+  settleTraced,
+} from './process-delivery.ts'
+
 import { createMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
-import { reduceResting } from './put-back.ts'
-import { announceDatabase, queueReports } from './queue-trouble.ts'
-import { repeatedly } from './repeatedly.ts'
-import { scheduledPrune } from './scheduled-prune.ts'
-import { settleDelivery, type SettleContext } from './settle.ts'
-import { settleTraced } from './settle-traced.ts'
-import { unkeyedDigestRemoval } from './unkeyed-digests.ts'
-import { createWatchdog } from './watchdog.ts'
+
+import { announceDatabase, createWatchdog, queueReports } from './watchdog.ts'
+import { repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
 
 const UPKEEP_EVERY_MS = 5_000
 /** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
@@ -58,10 +59,10 @@ export type WorkerDependencies = {
 
 export type WorkerApp = {
   readonly readiness: Readiness
-  readonly heldCount: () => number
+  readonly inFlightCount: () => number
   start(): void
   /** Stops taking, finishes what is held or hands it back, closes. */
-  drain(): Promise<void>
+  close(): Promise<void>
 }
 
 function openEventDatabase(env: WorkerEnv, sessionSettings: DatabaseOptions['sessionSettings']): Database {
@@ -120,7 +121,7 @@ const closeInTime = async (close: () => Promise<unknown>) => withDeadline(DATABA
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs, sessionSettings } = dependencies
   const draining = new AbortController()
-  const handBack = new HandBack()
+  const handBack = new InFlightDeliveries()
   const { maxHeldBytes, readBudget } = memoryBounds()
   const database = openEventDatabase(env, sessionSettings)
   const store = eventStore(database)
@@ -133,7 +134,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     maxInFlightBytes: maxHeldBytes,
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
-    handle: (held) => handBack.settled(settleTraced(context, held)),
+    handle: (held) => handBack.track(settleTraced(context, held)),
     ...queueReports(logger, { end, metrics: () => metrics }),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
@@ -141,18 +142,26 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
   const bytes = { held: { taken: () => consumer.inFlightBytes(), limit: maxHeldBytes }, read: readBudget }
   const metrics = createMetrics(registry, { queue: consumer, readiness, bytes, openDeadLetters, driftedEvents })
-  const commit = commitLanes({ store, outage, metrics })
-  const context: SettleContext = { store, outage, readBudget, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics }
+  const commit = createCommit({ store, outage, metrics })
+  const context: ProcessContext = {
+    store,
+    outage,
+    memory: readBudget,
+    commit,
+    maxAttempts: env.MAX_ATTEMPTS,
+    logger,
+    metrics,
+  }
   const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
   const watch = createWatchdog({ consumer, progress: () => outage.answers, canSettle, logger, end, stuckAfterMs })
   // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
-  const upkeep = async () => consumer.sweepFailed((held) => settleDelivery(context, held))
+  const upkeep = async () => consumer.sweepFailed((held) => processDelivery(context, held))
   const announce = announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) })
   const stops: (() => void)[] = []
   const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })
   return {
     readiness,
-    heldCount: () => consumer.inFlightCount(),
+    inFlightCount: () => consumer.inFlightCount(),
     start() {
       consumer.start()
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
@@ -163,12 +172,12 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       pruning.start()
       void tellIfUnusable(store, logger, draining.signal)
     },
-    async drain() {
+    async close() {
       readiness.beginShutdown()
       for (const stop of stops) stop()
       draining.abort()
       // A database that does not answer at all must not keep the deliveries past the time there is.
-      setTimeout(() => handBack.handBackAll(), env.DRAIN_TIMEOUT_MS * GIVE_UP_AFTER).unref()
+      setTimeout(() => handBack.requeueAll(), env.DRAIN_TIMEOUT_MS * GIVE_UP_AFTER).unref()
       const isSettled = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
       if (!isSettled) logger.warn('closed with deliveries held; they come back when their locks run out')
       await closeInTime(() => pruning.stop())

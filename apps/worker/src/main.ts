@@ -26,13 +26,13 @@ const operations = await startOperationsServer({ host: env.METRICS_HOST, port: e
 
 shutDownOnSignals({
   shutDown: async () => {
-    await worker.drain()
+    await worker.close()
     await operations.close()
     await tracing.stop()
   },
   timeoutMs: env.DRAIN_TIMEOUT_MS,
   logger,
-  inFlight: () => ({ heldDeliveries: worker.heldCount() }),
+  inFlight: () => ({ heldDeliveries: worker.inFlightCount() }),
 })
 
 worker.start()

@@ -52,7 +52,7 @@ t.test('the disk of the event log is full: an outage, without an attempt used up
   await outOfDisk(t, worker)
   t.match(worker.logged(OUT), [{ description: 'disk full (SQLSTATE 53100)' }])
   // Several tries more: none of them is an event's fault.
-  await eventually(async () => worker.worker.heldCount() > 0)
+  await eventually(async () => worker.worker.inFlightCount() > 0)
   t.strictSame(await sql('SELECT id FROM events'), [])
   await sql('DROP TABLE filler')
   await recovers(t, { queue, sql, count: 300 })

@@ -33,7 +33,7 @@ t.test('whole workers, four at once behind one queue, end in the rows of the mod
   })
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(async () => {
-    await Promise.all(workers.map((worker) => worker.drain()))
+    await Promise.all(workers.map((worker) => worker.close()))
     await producer.close()
   })
   await eventually(() => producer.isReady())

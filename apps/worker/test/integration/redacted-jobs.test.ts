@@ -64,7 +64,7 @@ t.test('a job that a drain hands back after its inquiry was redacted goes back r
   await eventually(() => logged('database takes no writes, holding deliveries until it does').length === 1)
   await eventually(async () => (await producer.counts()).active === 2)
   t.ok(await isHeld())
-  await worker.drain()
+  await worker.close()
   t.match(await producer.counts(), { active: 0, failed: 0 })
   t.notOk(await isHeld())
   await sql('ALTER SYSTEM RESET default_transaction_read_only')

@@ -1,9 +1,9 @@
 import { readEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { ByteBudget, heapBytesOf } from '../../src/memory-budget.ts'
+import { MemoryBudget, heapBytesOf } from '../../src/commit.ts'
 import { Outage } from '../../src/outage.ts'
-import { settleDelivery, type SettleContext } from '../../src/settle.ts'
+import { processDelivery, type ProcessContext } from '../../src/process-delivery.ts'
 import { aCountingStore } from '../fixtures/a-store.ts'
 import { aQueue } from '../fixtures/a-worker.ts'
 import { aDelivery, eventBody } from '../fixtures/an-event.ts'
@@ -91,7 +91,7 @@ t.test('a replay takes as much of the memory budget as a delivery of its event',
   for (const body of Object.values(bodies))
     await store.storeEvents([readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
   const takes: number[] = []
-  class NotedBudget extends ByteBudget {
+  class NotedBudget extends MemoryBudget {
     override async take(bytes: number) {
       takes.push(bytes)
       return super.take(bytes)
@@ -100,10 +100,10 @@ t.test('a replay takes as much of the memory budget as a delivery of its event',
   const readBudget = new NotedBudget(64_000_000)
   const outage = new Outage({ draining: new AbortController().signal, onChange: () => t.fail('an outage') })
   const unused = { inc: () => {}, info: () => {} }
-  const context = { store, outage, readBudget, metrics: { replays: unused }, logger: unused, maxAttempts: 1 }
+  const context = { store, outage, memory: readBudget, metrics: { replays: unused }, logger: unused, maxAttempts: 1 }
   for (const [eventId, body] of Object.entries(bodies)) {
     const held = { kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 } as const
-    t.strictSame(await settleDelivery(context as unknown as SettleContext, held), { action: 'ack' })
+    t.strictSame(await processDelivery(context as unknown as ProcessContext, held), { action: 'ack' })
     const taken = takes.pop() ?? 0
     const expected = heapBytesOf(body)
     // The log prints JSON with a space after each comma and colon.

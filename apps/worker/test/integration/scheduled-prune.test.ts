@@ -4,7 +4,7 @@ import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/t
 import { createLogger } from '@persona-ingest/service'
 import { Client } from 'pg'
 import t from 'tap'
-import { scheduledPrune } from '../../src/scheduled-prune.ts'
+import { scheduledPrune } from '../../src/upkeep.ts'
 import { aWorkerProcess, says } from '../fixtures/a-worker-process.ts'
 import { deliveries } from '../fixtures/an-event.ts'
 

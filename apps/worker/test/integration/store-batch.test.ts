@@ -2,8 +2,8 @@ import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { Outage } from '../../src/outage.ts'
-import type { StoreVerdict } from '../../src/event-store.ts'
-import { storeBatch } from '../../src/store-batch.ts'
+import { storeBatch, type StoreVerdict } from '../../src/store-batch.ts'
+
 import { aCountingStore } from '../fixtures/a-store.ts'
 import { eventBody, POISON, type EventParts } from '../fixtures/an-event.ts'
 

@@ -2,7 +2,7 @@ import { openDatabase } from '@persona-ingest/database'
 import { createLogger } from '@persona-ingest/service'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
 import t from 'tap'
-import { unkeyedDigestRemoval } from '../../src/unkeyed-digests.ts'
+import { unkeyedDigestRemoval } from '../../src/upkeep.ts'
 
 const { url, sql } = await throwAwayDatabase(t)
 const database = openDatabase({ encryptionKeys: [], url })

@@ -1,7 +1,7 @@
 import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
 import t from 'tap'
-import type { StoreVerdict } from '../../src/event-store.ts'
-import { GroupCommit, type GroupCommitOptions } from '../../src/group-commit.ts'
+import type { StoreVerdict } from '../../src/store-batch.ts'
+import { GroupCommit, type GroupCommitOptions } from '../../src/commit.ts'
 import { eventBody } from '../fixtures/an-event.ts'
 
 const anEvent = (id: string, attributes: object = {}): PersonaEvent =>

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ByteBudget, heapBytesOf, memoryBounds } from '../../src/memory-budget.ts'
+import { MemoryBudget, heapBytesOf, memoryBounds } from '../../src/commit.ts'
 
 const MIB = 2 ** 20
 const settled = () => new Promise((resolve) => setImmediate(resolve))
@@ -22,7 +22,7 @@ t.test('the estimate counts what a body becomes, not its bytes alone', async (t)
 })
 
 t.test('work waits for its bytes in the order of its asking, and what is larger than all goes alone', async (t) => {
-  const budget = new ByteBudget(100)
+  const budget = new MemoryBudget(100)
   const begun: string[] = []
   const take = async (name: string, bytes: number) => {
     const giveBack = await budget.take(bytes)

@@ -1,6 +1,6 @@
 import { createLogger } from '@persona-ingest/service'
 import t from 'tap'
-import { queueReports } from '../../src/queue-trouble.ts'
+import { queueReports } from '../../src/watchdog.ts'
 
 type Line = { readonly level: string; readonly msg: string; readonly fault?: string; readonly count?: number }
 

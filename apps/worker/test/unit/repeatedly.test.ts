@@ -1,6 +1,6 @@
 import { eventually } from '@persona-ingest/testkit'
 import t from 'tap'
-import { repeatedly } from '../../src/repeatedly.ts'
+import { repeatedly } from '../../src/upkeep.ts'
 
 t.test('work is done again after it ended, never twice at once, also when it fails', async (t) => {
   let running = 0

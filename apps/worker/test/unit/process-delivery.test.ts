@@ -2,10 +2,10 @@ import { failureOf, type DeadLetter } from '@persona-ingest/database'
 import type { InFlightDelivery } from '@persona-ingest/queue'
 import { createLogger, createRegistry } from '@persona-ingest/service'
 import t from 'tap'
-import { ByteBudget } from '../../src/memory-budget.ts'
+import { MemoryBudget } from '../../src/commit.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { Outage } from '../../src/outage.ts'
-import { settleDelivery, type SettleContext } from '../../src/settle.ts'
+import { processDelivery, type ProcessContext } from '../../src/process-delivery.ts'
 import { aDelivery } from '../fixtures/an-event.ts'
 
 function unreachable(): never {
@@ -28,12 +28,12 @@ function aContext() {
       failureOf,
     },
     outage: new Outage({ draining: new AbortController().signal, onChange: () => {} }),
-    readBudget: new ByteBudget(1_000_000),
+    memory: new MemoryBudget(1_000_000),
     commit: unreachable,
     maxAttempts: 3,
     logger: createLogger({ app: 'worker', level: 'silent' }),
     metrics: createMetrics(createRegistry(), sources as never),
-  } satisfies SettleContext
+  } satisfies ProcessContext
   return { context, letters }
 }
 
@@ -42,7 +42,7 @@ t.test(
   async (t) => {
     const { context, letters } = aContext()
     const broken = { ...aDelivery(), body: [] as never, stalledCount: 0 }
-    const settle = (attemptsMade: number) => settleDelivery(context, { ...broken, attemptsMade } as InFlightDelivery)
+    const settle = (attemptsMade: number) => processDelivery(context, { ...broken, attemptsMade } as InFlightDelivery)
     for (const attemptsMade of [0, 1])
       t.match(await settle(attemptsMade), { action: 'retry', reason: 'unexpected failure' })
     t.strictSame(letters, [])

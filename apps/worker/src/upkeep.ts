@@ -2,15 +2,77 @@ import {
   countPrunable,
   failureOf,
   MaintenanceBusyError,
-  prune,
-  recordOperation,
   type PrismaClient,
+  prune,
   type PruneReport,
+  recordOperation,
+  type RefreshReport,
+  removeUnkeyedDigests,
   type RetentionLimits,
 } from '@persona-ingest/database'
 import type { Logger } from '@persona-ingest/service'
 import type { WorkerEnv } from './env.ts'
-import { repeatedly } from './repeatedly.ts'
+
+const EVERY_MS = 30_000
+/** Bodies that do not open are read again with each pass, under a lock that other maintenance needs. */
+const NOTHING_OPENS_PAUSE_MS = 3_600_000
+
+type UnkeyedDigestRemoval = {
+  /** How long to wait before the next pass; it depends on what the last one found. */
+  readonly pauseMs: () => number
+  readonly work: () => Promise<void>
+}
+
+/** Nothing was written anew, and letters are left: their key is missing, or they are damaged. */
+function isStuck({ refreshed, unopenedIds }: RefreshReport): boolean {
+  return refreshed === 0 && unopenedIds.length > 0
+}
+
+/** Dead letters of versions before keyed digests hold unkeyed ones, which tell a body to a reader who knows most of it. */
+export function unkeyedDigestRemoval(
+  prisma: PrismaClient,
+  env: Pick<WorkerEnv, 'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS'>,
+  logger: Logger,
+): UnkeyedDigestRemoval {
+  const options = { databaseUrl: env.DATABASE_URL, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
+  let unopenedBefore = 0
+  let pauseMs = EVERY_MS
+  const work = async (): Promise<void> => {
+    pauseMs = EVERY_MS
+    const report = await removeUnkeyedDigests(prisma, options)
+    if (report === null) return
+    const { refreshed: deadLetters, unopenedIds } = report
+    if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
+    if (unopenedIds.length > unopenedBefore)
+      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
+    unopenedBefore = unopenedIds.length
+    if (isStuck(report)) pauseMs = NOTHING_OPENS_PAUSE_MS
+  }
+  return { pauseMs: () => pauseMs, work }
+}
+
+/**
+ * Does work again and again, each time `pauseMs` after it ended: work that waits out an outage must not pile up. A function
+ * gives each pause anew.
+ * Returns what stops it.
+ */
+export function repeatedly(options: {
+  readonly pauseMs: number | (() => number)
+  readonly work: () => Promise<unknown>
+  readonly onError: (error: unknown) => void
+}): () => void {
+  let isStopped = false
+  let timer: NodeJS.Timeout
+  const rest = (): void => {
+    const pauseMs = typeof options.pauseMs === 'number' ? options.pauseMs : options.pauseMs()
+    if (!isStopped) timer = setTimeout(() => void options.work().catch(options.onError).finally(rest), pauseMs)
+  }
+  rest()
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
+  }
+}
 
 const DAY_MS = 86_400_000
 const LOOKED_EVERY_MS = 5_000
@@ -18,7 +80,7 @@ const LOOKED_EVERY_MS = 5_000
 const PRUNED_EVERY_MS = 3_600_000
 const AGAIN_AFTER_MS = 60_000
 
-export type ScheduledPruneOptions = {
+type ScheduledPruneOptions = {
   readonly env: Pick<
     WorkerEnv,
     'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS' | 'PRUNE_EVENTS_AFTER_DAYS' | 'PRUNE_DEAD_LETTERS_AFTER_DAYS'
@@ -31,7 +93,7 @@ export type ScheduledPruneOptions = {
   readonly againAfterMs?: number
 }
 
-export interface ScheduledPrune {
+interface ScheduledPrune {
   start(): void
   /** Resolves when a prune that is under way has stopped. */
   stop(): Promise<void>

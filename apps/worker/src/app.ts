@@ -1,3 +1,4 @@
+import { withDeadline } from '@persona-ingest/core'
 import {
   countDriftedEvents,
   countOpenDeadLetters,
@@ -15,28 +16,20 @@ import {
   type DatabaseOptions,
 } from '@persona-ingest/database'
 import { createConsumer, type Consumer } from '@persona-ingest/queue'
-import { withDeadline } from '@persona-ingest/core'
 import { Readiness, type Logger, type Registry } from '@persona-ingest/service'
 import { BATCHES_IN_FLIGHT, createCommit, memoryBounds } from './commit.ts'
 import type { WorkerEnv } from './env.ts'
-import type { EventStore } from './store-batch.ts'
-import {
-  InFlightDeliveries,
-  reduceResting,
-  type ProcessContext,
-  processDelivery,
-  settleTraced,
-} from './process-delivery.ts'
-
-import { createMetrics } from './metrics.ts'
+import { createMetrics, registerGauges } from './metrics.ts'
 import { Outage } from './outage.ts'
-
-import { announceDatabase, createWatchdog, queueReports } from './watchdog.ts'
-import { repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
+import { InFlightDeliveries, processDelivery, processTraced, type ProcessContext } from './process-delivery.ts'
+import type { EventStore } from './store-batch.ts'
+import { reduceResting, repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
+import { announceDatabase, createWatchdog, queueListeners } from './watchdog.ts'
 
 const UPKEEP_EVERY_MS = 5_000
-/** Parts of DRAIN_TIMEOUT_MS: until deliveries that can't be stored are handed back, and until the queue is closed. */
-const GIVE_UP_AFTER = 0.5
+/** Part of DRAIN_TIMEOUT_MS after which deliveries that can't be stored are requeued. */
+const REQUEUE_AFTER = 0.5
+/** Part of DRAIN_TIMEOUT_MS after which the queue is closed, whatever is in flight. */
 const CLOSE_WITHIN = 0.85
 const DATABASE_CLOSE_MS = 500
 const SCRAPE_DEADLINE_MS = 2_000
@@ -49,19 +42,20 @@ export type WorkerDependencies = {
   readonly isTraced?: boolean
   /** First part of all Redis keys; default BullMQ's. */
   readonly queuePrefix?: string
-  /** Ends a process that was found asleep or stuck. */
+  /** Ends the process: the watchdog found it asleep or stuck, or Redis refuses the database number. */
   readonly end: () => void
-  /** After how long without a settled delivery it counts as stuck; default the watchdog's. */
+  /** Time without a finished delivery after which the worker counts as stuck, in ms; default 180,000. */
   readonly stuckAfterMs?: number
-  /** For tests: settings of PostgreSQL that differ from ours. */
+  /** For tests: settings of the PostgreSQL session that differ from the usual ones. */
   readonly sessionSettings?: DatabaseOptions['sessionSettings']
 }
 
 export type WorkerApp = {
   readonly readiness: Readiness
+  /** Deliveries taken from the queue and not yet acknowledged to it. */
   readonly inFlightCount: () => number
   start(): void
-  /** Stops taking, finishes what is held or hands it back, closes. */
+  /** Shuts down gracefully: stops taking, finishes or requeues what is in flight, closes. */
   close(): Promise<void>
 }
 
@@ -77,7 +71,7 @@ function openEventDatabase(env: WorkerEnv, sessionSettings: DatabaseOptions['ses
 function eventStore({ prisma }: Database): EventStore {
   return {
     storeEvents: (events) => storeEvents(prisma, events),
-    storeDeadLetter: (letter) => storeDeadLetter(prisma, letter),
+    storeDeadLetter: (deadLetter) => storeDeadLetter(prisma, deadLetter),
     erasureEpoch: () => readErasureEpoch(prisma),
     reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
     replayEvent: (eventId, options) => replayEvent(prisma, eventId, options),
@@ -87,7 +81,7 @@ function eventStore({ prisma }: Database): EventStore {
   }
 }
 
-/** A scrape must not wait for a database that does not answer, least of all then. */
+/** A scrape must not wait for a database that does not answer. */
 async function withinScrape<T>(answer: Promise<T>): Promise<T> {
   return withDeadline(
     SCRAPE_DEADLINE_MS,
@@ -105,81 +99,100 @@ function logOutages(logger: Logger) {
   }
 }
 
-/** With nothing to store, an address or a pooler that is wrong would be told by the first delivery only. */
-async function tellIfUnusable(store: EventStore, logger: Logger, draining: AbortSignal): Promise<void> {
+/** Logs a wrong address or pooler at the start: without this check, only the first delivery would show it. */
+async function warnIfUnusable(store: EventStore, logger: Logger, shutdown: AbortSignal): Promise<void> {
   try {
     await store.tryWriting()
   } catch (error) {
     const { description } = failureOf(error)
-    if (!draining.aborted) logger.warn({ description }, 'database takes no writes at the start')
+    if (!shutdown.aborted) logger.warn({ description }, 'database takes no writes at the start')
   }
 }
 
 const closeInTime = async (close: () => Promise<unknown>) => withDeadline(DATABASE_CLOSE_MS, close, () => undefined)
 
-/** Builds the whole worker; nothing is taken before `start`, and nothing fails because Redis or PostgreSQL is away. */
+/** The work that is repeated every few seconds, from the start to the shutdown. */
+function frequentWork({
+  context,
+  consumer,
+  readiness,
+  database,
+  end,
+  stuckAfterMs,
+}: {
+  readonly context: ProcessContext
+  readonly consumer: Consumer
+  readonly readiness: Readiness
+  readonly database: Database
+  readonly end: () => void
+  readonly stuckAfterMs: number | undefined
+}): readonly (() => Promise<unknown>)[] {
+  const { store, outage, logger } = context
+  const canFinish = async () => !outage.isOut && (await readiness.missing()).length === 0
+  return [
+    // A job of BullMQ's failed set is processed again, and leaves the set only once it is acknowledged.
+    () => consumer.sweepFailed((delivery) => processDelivery(context, delivery)),
+    reduceResting(consumer, store),
+    announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) }),
+    createWatchdog({ consumer, progress: () => outage.answers, canFinish, logger, end, stuckAfterMs }),
+  ]
+}
+
+/** Builds the whole worker. It takes nothing before `start`, and does not throw where Redis or PostgreSQL is away. */
 export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const { env, logger, registry, isTraced, queuePrefix, end, stuckAfterMs, sessionSettings } = dependencies
-  const draining = new AbortController()
-  const handBack = new InFlightDeliveries()
-  const { maxHeldBytes, readBudget } = memoryBounds()
+  const shutdown = new AbortController()
+  const { maxInFlightBytes, memory } = memoryBounds()
   const database = openEventDatabase(env, sessionSettings)
   const store = eventStore(database)
-  const outage = new Outage({ draining: draining.signal, onChange: logOutages(logger) })
-  const consumer: Consumer = createConsumer({
+  const metrics = createMetrics(registry)
+  const outage = new Outage({ shutdown: shutdown.signal, onChange: logOutages(logger) })
+  const commit = createCommit({ store, outage, metrics, memory })
+  const context: ProcessContext = { store, outage, memory, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics }
+  const inFlight = new InFlightDeliveries()
+  const consumer = createConsumer({
     redisUrl: env.REDIS_URL,
     prefix: queuePrefix,
     encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
     concurrency: env.WORKER_CONCURRENCY,
-    maxInFlightBytes: maxHeldBytes,
+    maxInFlightBytes,
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
-    handle: (held) => handBack.track(settleTraced(context, held)),
-    ...queueReports(logger, { end, metrics: () => metrics }),
+    handle: (delivery) => inFlight.track(processTraced(context, delivery)),
+    ...queueListeners({ logger, metrics, end }),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })
-  const openDeadLetters = () => withinScrape(countOpenDeadLetters(database.prisma))
-  const driftedEvents = () => withinScrape(countDriftedEvents(database.prisma))
-  const bytes = { held: { taken: () => consumer.inFlightBytes(), limit: maxHeldBytes }, read: readBudget }
-  const metrics = createMetrics(registry, { queue: consumer, readiness, bytes, openDeadLetters, driftedEvents })
-  const commit = createCommit({ store, outage, metrics })
-  const context: ProcessContext = {
-    store,
-    outage,
-    memory: readBudget,
-    commit,
-    maxAttempts: env.MAX_ATTEMPTS,
-    logger,
-    metrics,
-  }
-  const canSettle = async () => !outage.isOut && (await readiness.missing()).length === 0
-  const watch = createWatchdog({ consumer, progress: () => outage.answers, canSettle, logger, end, stuckAfterMs })
-  // What is in BullMQ's failed set gets another chance; it leaves the set only when it is settled for good.
-  const upkeep = async () => consumer.sweepFailed((held) => processDelivery(context, held))
-  const announce = announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) })
+  registerGauges(registry, {
+    queue: consumer,
+    readiness,
+    bytes: { held: { taken: () => consumer.inFlightBytes(), limit: maxInFlightBytes }, read: memory },
+    openDeadLetters: () => withinScrape(countOpenDeadLetters(database.prisma)),
+    driftedEvents: () => withinScrape(countDriftedEvents(database.prisma)),
+  })
+  const works = frequentWork({ context, consumer, readiness, database, end, stuckAfterMs })
+  const digests = unkeyedDigestRemoval(database, env, logger)
+  const pruning = scheduledPrune({ env, database, logger, shutdown: shutdown.signal })
   const stops: (() => void)[] = []
-  const pruning = scheduledPrune({ env, prisma: database.prisma, logger, draining: draining.signal })
   return {
     readiness,
     inFlightCount: () => consumer.inFlightCount(),
     start() {
       consumer.start()
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
-      // Each with a timer of its own: a sweep that hangs must not stop the watchdog.
-      for (const work of [upkeep, reduceResting(consumer, store), announce, watch])
-        stops.push(repeatedly({ pauseMs: UPKEEP_EVERY_MS, work, onError }))
-      stops.push(repeatedly({ ...unkeyedDigestRemoval(database.prisma, env, logger), onError }))
+      // Separate timers: a hung sweep must not block the watchdog.
+      for (const work of works) stops.push(repeatedly({ pauseMs: UPKEEP_EVERY_MS, work, onError }))
+      stops.push(repeatedly({ ...digests, onError }))
       pruning.start()
-      void tellIfUnusable(store, logger, draining.signal)
+      void warnIfUnusable(store, logger, shutdown.signal)
     },
     async close() {
       readiness.beginShutdown()
       for (const stop of stops) stop()
-      draining.abort()
-      // A database that does not answer at all must not keep the deliveries past the time there is.
-      setTimeout(() => handBack.requeueAll(), env.DRAIN_TIMEOUT_MS * GIVE_UP_AFTER).unref()
-      const isSettled = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
-      if (!isSettled) logger.warn('closed with deliveries held; they come back when their locks run out')
+      shutdown.abort()
+      // A database that does not answer must not hold deliveries until the deadline.
+      setTimeout(() => inFlight.requeueAll(), env.DRAIN_TIMEOUT_MS * REQUEUE_AFTER).unref()
+      const isFinished = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
+      if (!isFinished) logger.warn('closed with deliveries held; they come back when their locks run out')
       await closeInTime(() => pruning.stop())
       await closeInTime(() => database.close())
     },

@@ -14,7 +14,7 @@ import {
   type EnvSource,
 } from '@persona-ingest/service'
 
-/** A hundred years: beyond it a time of day can't be told any more. */
+/** A hundred years; far larger values give dates that JavaScript can't represent. */
 const MAX_DAYS = 36_500
 
 /** Every variable that the worker reads. @see docs/contract.md#3-environment-and-processes for what each means */
@@ -23,7 +23,7 @@ export const envSchema = Type.Object({
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
   DATABASE_URL: postgresUrl(),
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
-  // Draining a backlog: 200 held makes batches of 70 (700-800 events/s), 600 and more of 180 (1,100-1,400/s).
+  // Measured with a backlog: 200 in flight make batches of 70 (700-800 events/s), 600 make batches of 180 (1,100-1,400/s).
   WORKER_CONCURRENCY: positiveInteger(600, 10_000),
   MAX_ATTEMPTS: positiveInteger(10, 1_000_000),
   PRUNE_EVENTS_AFTER_DAYS: integerOrOff(MAX_DAYS),

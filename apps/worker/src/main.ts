@@ -15,7 +15,7 @@ const env = exitOnInvalidEnv(() => readEnv())
 const logger = createLogger({ app: 'worker', level: env.LOG_LEVEL })
 exitOnUncaught(logger)
 
-// Acknowledging comes first where both share a machine: what a worker does can wait, the provider does not.
+// On a shared machine the ingress has priority: the provider waits for its answer, the queue does not.
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 
 const registry = createRegistry()

@@ -4,119 +4,10 @@ import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@perso
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86_400]
 const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 
-/** What the gauges ask for when they are scraped. */
-export type MetricSources = {
-  readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs' | 'restraint'>
-  readonly readiness: Readiness
-  /** Bytes in flight, and what bounds them: of the jobs held, and of the heap for events that are read and not stored yet. */
-  readonly bytes: Readonly<Record<'held' | 'read', { readonly taken: () => number; readonly limit: number }>>
-  readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
-  /** Of the newest stored events: how many tell more than the row of their object holds. Without it, no such gauge. */
-  readonly driftedEvents?: () => Promise<number>
-}
-
-/** prom-client has no way to leave a sample out; alerts compare false with it and graphs show a gap. */
-const UNKNOWN = Number.NaN
-
-function gauges(registry: Registry, sources: MetricSources): void {
-  const registers = [registry]
-  new Gauge({
-    name: 'persona_worker_queue_jobs',
-    help: 'Deliveries in the queue by state: waiting, active, delayed, failed',
-    labelNames: ['state'] as const,
-    registers,
-    async collect() {
-      const counts = await sources.queue.counts().catch(() => null)
-      this.reset()
-      for (const [state, count] of Object.entries(counts ?? {})) this.set({ state }, count)
-    },
-  })
-  new Gauge({
-    name: 'persona_worker_queue_oldest_waiting_seconds',
-    help: 'Age of the oldest delivery that no worker holds, 0 where there is none, NaN while Redis does not tell',
-    registers,
-    async collect() {
-      const ageMs = await sources.queue.oldestWaitingMs(Date.now()).catch(() => UNKNOWN)
-      this.set((ageMs ?? 0) / 1000)
-    },
-  })
-  new Gauge({
-    name: 'persona_worker_queue_paused',
-    help: '1 while the queue is paused from a dashboard, so that no worker takes from it, NaN while Redis does not tell',
-    registers,
-    async collect() {
-      const restraint = await sources.queue.restraint().catch(() => UNKNOWN)
-      this.set(typeof restraint === 'number' ? restraint : Number(restraint === 'paused'))
-    },
-  })
-  new Gauge({
-    name: 'persona_worker_dead_letters_open',
-    help: 'Open dead letters by reason',
-    labelNames: ['reason'] as const,
-    registers,
-    async collect() {
-      const letters = await sources.openDeadLetters().catch(() => null)
-      if (letters === null) return
-      this.reset()
-      for (const { reason, count } of letters) this.set({ reason }, count)
-    },
-  })
-  for (const dependency of ['redis', 'database'] as const) {
-    new Gauge({
-      name: `persona_worker_${dependency}_up`,
-      help: `1 while the ${dependency} answers, else 0 (asked at most once a second)`,
-      registers,
-      async collect() {
-        this.set((await sources.readiness.missing()).includes(dependency) ? 0 : 1)
-      },
-    })
-  }
-}
-
-function driftGauge(registry: Registry, driftedEvents: () => Promise<number>): void {
-  new Gauge({
-    name: 'persona_worker_drifted_events',
-    help: "Of the newest stored events, those whose object's row is missing or older than they are; 0 unless rows were changed by hand or by a fault of ours",
-    registers: [registry],
-    async collect() {
-      this.set(await driftedEvents().catch(() => UNKNOWN))
-    },
-  })
-}
-
-function byteGauges(registry: Registry, bytes: MetricSources['bytes']): void {
-  const options = { labelNames: ['kind'] as const, registers: [registry] }
-  new Gauge({
-    ...options,
-    name: 'persona_worker_in_flight_bytes',
-    help: 'Bytes of the jobs held (held), and of heap, estimated, for events that are read and not stored yet (read)',
-    collect() {
-      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].taken())
-    },
-  })
-  new Gauge({
-    ...options,
-    name: 'persona_worker_in_flight_bytes_limit',
-    help: 'What bounds persona_worker_in_flight_bytes; one larger delivery goes alone',
-    collect() {
-      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].limit)
-    },
-  })
-}
-
-function unencryptedCounter(registers: Registry[]): Counter {
-  return new Counter({
-    name: 'persona_worker_unencrypted_deliveries_total',
-    help: 'Deliveries that came into the queue unencrypted although QUEUE_ENCRYPTION_KEYS is set here',
-    registers,
-  })
-}
-
 const DEFERRED_REASONS = ['unproven', 'key_missing', 'not_decryptable'] as const
-
 const REPLAY_OUTCOMES = ['applied', 'unchanged', 'missing', 'failed'] as const
 
-/** Series that alerts watch begin at 0: `increase()` does not see a series that begins with its first event. */
+/** Series of alerts begin at 0: `increase()` does not see a series that begins with its first event. */
 function startAtZero(events: Counter<'outcome' | 'environment'>, workflowErrors: Counter<'environment'>): void {
   for (const environment of ['production', 'sandbox']) {
     workflowErrors.inc({ environment }, 0)
@@ -153,12 +44,13 @@ function histograms(registers: Registry[]) {
   }
 }
 
-/** The metrics of the worker. Labels take their values from closed lists of ours only. */
-export function createMetrics(registry: Registry, sources: MetricSources) {
+/**
+ * Makes the counters and histograms that processing writes to. Labels have values of closed lists only.
+ *
+ * @see registerGauges for what is read at each scrape
+ */
+export function createMetrics(registry: Registry) {
   const registers = [registry]
-  gauges(registry, sources)
-  byteGauges(registry, sources.bytes)
-  if (sources.driftedEvents !== undefined) driftGauge(registry, sources.driftedEvents)
   const metrics = {
     events: new Counter({
       name: 'persona_worker_events_total',
@@ -183,7 +75,11 @@ export function createMetrics(registry: Registry, sources: MetricSources) {
       labelNames: ['outcome'] as const,
       registers,
     }),
-    unencrypted: unencryptedCounter(registers),
+    unencrypted: new Counter({
+      name: 'persona_worker_unencrypted_deliveries_total',
+      help: 'Deliveries that came into the queue unencrypted although QUEUE_ENCRYPTION_KEYS is set here',
+      registers,
+    }),
     workflowErrors: new Counter({
       name: 'persona_worker_workflow_errors_total',
       help: "Events named workflow-run.errored: a decisioning workflow of the provider's broke",
@@ -199,3 +95,114 @@ export function createMetrics(registry: Registry, sources: MetricSources) {
 }
 
 export type WorkerMetrics = ReturnType<typeof createMetrics>
+
+/** The sources that the gauges read when they are scraped. */
+export type GaugeSources = {
+  readonly queue: Pick<QueueView, 'counts' | 'oldestWaitingMs' | 'restraint'>
+  readonly readiness: Readiness
+  /** Bytes and their limits: of the jobs in flight (held), and of heap for events that are read and not stored yet (read). */
+  readonly bytes: Readonly<Record<'held' | 'read', { readonly taken: () => number; readonly limit: number }>>
+  readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
+  /** How many of the newest stored events are newer than the row of their object. */
+  readonly driftedEvents: () => Promise<number>
+}
+
+/** prom-client can't omit a sample. With NaN, alerts compare false and graphs show a gap. */
+const UNKNOWN = Number.NaN
+
+function queueGauges(registers: Registry[], sources: GaugeSources): void {
+  new Gauge({
+    name: 'persona_worker_queue_jobs',
+    help: 'Deliveries in the queue by state: waiting, active, delayed, failed',
+    labelNames: ['state'] as const,
+    registers,
+    async collect() {
+      const counts = await sources.queue.counts().catch(() => null)
+      this.reset()
+      for (const [state, count] of Object.entries(counts ?? {})) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_queue_oldest_waiting_seconds',
+    help: 'Age of the oldest delivery that no worker holds, 0 where there is none, NaN while Redis does not tell',
+    registers,
+    async collect() {
+      const ageMs = await sources.queue.oldestWaitingMs(Date.now()).catch(() => UNKNOWN)
+      this.set((ageMs ?? 0) / 1000)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_queue_paused',
+    help: '1 while the queue is paused from a dashboard, so that no worker takes from it, NaN while Redis does not tell',
+    registers,
+    async collect() {
+      const restraint = await sources.queue.restraint().catch(() => UNKNOWN)
+      this.set(typeof restraint === 'number' ? restraint : Number(restraint === 'paused'))
+    },
+  })
+}
+
+function databaseGauges(registers: Registry[], sources: GaugeSources): void {
+  new Gauge({
+    name: 'persona_worker_dead_letters_open',
+    help: 'Open dead letters by reason',
+    labelNames: ['reason'] as const,
+    registers,
+    async collect() {
+      const deadLetters = await sources.openDeadLetters().catch(() => null)
+      if (deadLetters === null) return
+      this.reset()
+      for (const { reason, count } of deadLetters) this.set({ reason }, count)
+    },
+  })
+  new Gauge({
+    name: 'persona_worker_drifted_events',
+    help: "Of the newest stored events, those whose object's row is missing or older than they are; 0 unless rows were changed by hand or by a fault of ours",
+    registers,
+    async collect() {
+      this.set(await sources.driftedEvents().catch(() => UNKNOWN))
+    },
+  })
+}
+
+function readinessGauges(registers: Registry[], readiness: Readiness): void {
+  for (const dependency of ['redis', 'database'] as const) {
+    new Gauge({
+      name: `persona_worker_${dependency}_up`,
+      help: `1 while the ${dependency} answers, else 0 (asked at most once a second)`,
+      registers,
+      async collect() {
+        this.set((await readiness.missing()).includes(dependency) ? 0 : 1)
+      },
+    })
+  }
+}
+
+function byteGauges(registers: Registry[], bytes: GaugeSources['bytes']): void {
+  const options = { labelNames: ['kind'] as const, registers }
+  new Gauge({
+    ...options,
+    name: 'persona_worker_in_flight_bytes',
+    help: 'Bytes of the jobs held (held), and of heap, estimated, for events that are read and not stored yet (read)',
+    collect() {
+      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].taken())
+    },
+  })
+  new Gauge({
+    ...options,
+    name: 'persona_worker_in_flight_bytes_limit',
+    help: 'What bounds persona_worker_in_flight_bytes; one larger delivery goes alone',
+    collect() {
+      for (const kind of ['held', 'read'] as const) this.set({ kind }, bytes[kind].limit)
+    },
+  })
+}
+
+/** Registers the gauges, which read their sources at each scrape. */
+export function registerGauges(registry: Registry, sources: GaugeSources): void {
+  const registers = [registry]
+  queueGauges(registers, sources)
+  databaseGauges(registers, sources)
+  readinessGauges(registers, sources.readiness)
+  byteGauges(registers, sources.bytes)
+}

@@ -1,26 +1,30 @@
 import { setTimeout as delay } from 'node:timers/promises'
-
+import { backoffMs } from '@persona-ingest/core'
 import { readsAsOutage, type Failure } from '@persona-ingest/database'
 
-const FIRST_WAIT_MS = 100
-const LONGEST_WAIT_MS = 3_000
+/**
+ * Waits between two writes during an outage, in ms: 50 to 100 % of 100, 200, 400, 800, 1,600, then of 3,000 each. The jitter
+ * keeps several workers from coming back to a database at the same moment.
+ */
+const OUTAGE_BACKOFF = { firstMs: 100, longestMs: 3_000, jitter: 0.5 }
+/** Delays of an event that fails alone, in ms: 75 to 100 % of 1,000, 2,000, 4,000, 8,000, then of 10,000 each. */
+const DEFERRED_BACKOFF = { firstMs: 1_000, longestMs: 10_000, jitter: 0.25 }
+/** As above, up to 30,000 ms: a missing key comes with a restart of this process, so that more tries do not help. */
+const KEY_BACKOFF = { ...DEFERRED_BACKOFF, longestMs: 30_000 }
+/** Events that failed alone and are remembered; the oldest are forgotten first. More would be an outage. */
+const MAX_REMEMBERED = 10_000
 
-/** Doubling waits with jitter, so that many workers do not come back to a database all at once. */
-function waitMs(failures: number): number {
-  const longest = Math.min(FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 10), LONGEST_WAIT_MS)
-  return longest * (0.5 + Math.random() / 2)
-}
-
-/** What a worker knows of an outage of its database: since when, and how to wait it out. */
+/** The outage of a database as one worker sees it: whether it lasts, and the wait before the next write. */
 export class Outage {
-  readonly #draining: AbortSignal
+  readonly #shutdown: AbortSignal
   readonly #onChange: (isOut: boolean, description: string) => void
   readonly loneFailures = new LoneFailures()
   #failures = 0
   #answers = 0
 
-  constructor(options: { draining: AbortSignal; onChange: (isOut: boolean, description: string) => void }) {
-    this.#draining = options.draining
+  /** `shutdown` ends every wait. `onChange` is called once when an outage begins and once when it ends. */
+  constructor(options: { shutdown: AbortSignal; onChange: (isOut: boolean, description: string) => void }) {
+    this.#shutdown = options.shutdown
     this.#onChange = options.onChange
   }
 
@@ -28,7 +32,7 @@ export class Outage {
     return this.#failures > 0
   }
 
-  /** How many writes of events came to an end, one way or the other. Where this grows, the worker does not stand still. */
+  /** Writes of events that ended, with or without success. While the number grows, the worker makes progress. */
   get answers(): number {
     return this.#answers
   }
@@ -38,7 +42,7 @@ export class Outage {
     this.#answers += 1
   }
 
-  /** Notes that the database took events: these, and perhaps some that it had already. */
+  /** Notes that the database took events; `eventIds` names those that are no duplicates. */
   noteStored(eventIds: readonly string[]): void {
     this.noteAnswer()
     if (eventIds.length > 0) this.loneFailures.noteStored(eventIds)
@@ -51,48 +55,39 @@ export class Outage {
     this.#failures = 0
   }
 
-  /** Notes a failure and waits before the next try; false where the worker drains and should hand its jobs back. */
+  /** Notes a failure and waits before the next try. Resolves to false at a graceful shutdown: requeue then. */
   async wait(description: string): Promise<boolean> {
     this.#failures += 1
     if (this.#failures === 1) this.#onChange(true, description)
-    if (this.#draining.aborted) return false
-    await delay(waitMs(this.#failures), undefined, { signal: this.#draining }).catch(() => undefined)
-    return !this.#draining.aborted
+    if (this.#shutdown.aborted) return false
+    const waitMs = backoffMs(this.#failures, OUTAGE_BACKOFF)
+    await delay(waitMs, undefined, { signal: this.#shutdown }).catch(() => undefined)
+    return !this.#shutdown.aborted
   }
 }
 
-/** More would be an outage by any measure; the oldest are forgotten first. */
-const MAX_REMEMBERED = 10_000
-const FIRST_DELAY_MS = 1_000
-const LONGEST_DELAY_MS = 10_000
-/** A key comes with a restart of this process: there is no hurry. */
-const LONGEST_DELAY_FOR_KEY_MS = 30_000
-
 type Failed = {
-  /** How many events were stored when the batch began in which it failed alone for the first time. */
+  /** Events stored when the batch began in which this event failed alone for the first time. */
   readonly storedBefore: number
-  /** How many were stored when it failed the last time. */
+  /** Events stored when this event failed the last time. */
   readonly storedAtLast: number
   readonly times: number
 }
 
-/** `own`: the event is to blame, an attempt is used up. `unproven`: it comes back after `delayMs`, none is used up. */
+/** `own`: the event causes the failure, one attempt is used up. `unproven`: it is requeued for `delayMs`, none is used up. */
 type Blame = { readonly blame: 'own' } | { readonly blame: 'unproven'; readonly delayMs: number }
 
-function jittered(ms: number): number {
-  return Math.round(ms * (0.75 + Math.random() / 4))
-}
-
+/** SQLSTATE class 53: out of disk, memory or connections. */
 function isShortage({ sqlState }: Failure): boolean {
   return sqlState?.startsWith('53') === true
 }
 
 /**
- * Tells whose failure it is that one event meets alone while the database takes a write of ours.
+ * Decides whether an event causes a failure that it meets alone, while the database takes a write of the worker's own.
  *
- * What reads as an outage (a timeout, a conflict, read-only, out of disk) is the event's own only where other events were
- * stored between two of its failures. Where none came in between, those that were stored since the batch of its first
- * failure count, unless another event fails alone too or the database is short of something: our own write is small.
+ * A failure that reads as an outage (a timeout, a conflict, read-only, out of disk) is the event's own where other events
+ * were stored between two of its failures. Without any in between, events stored since the batch of its first failure
+ * count. They do not count while another event fails alone too, or while the database is short of a resource.
  */
 class LoneFailures {
   #stored = 0
@@ -100,7 +95,7 @@ class LoneFailures {
   readonly #sinceStored = new Set<string>()
   readonly #failed = new Map<string, Failed>()
 
-  /** Events stored so far, duplicates not counted. */
+  /** Events stored so far, without duplicates. */
   get stored(): number {
     return this.#stored
   }
@@ -127,8 +122,7 @@ class LoneFailures {
     const times = isOwn ? 0 : (known?.times ?? 0) + 1
     this.#remember(eventId, { storedBefore: known?.storedBefore ?? storedBefore, storedAtLast: this.#stored, times })
     if (isOwn) return { blame: 'own' }
-    const longestMs = isUnclear ? LONGEST_DELAY_MS : LONGEST_DELAY_FOR_KEY_MS
-    return { blame: 'unproven', delayMs: jittered(Math.min(FIRST_DELAY_MS * 2 ** Math.min(times - 1, 10), longestMs)) }
+    return { blame: 'unproven', delayMs: Math.round(backoffMs(times, isUnclear ? DEFERRED_BACKOFF : KEY_BACKOFF)) }
   }
 
   #isProven(known: Failed, failure: Failure): boolean {

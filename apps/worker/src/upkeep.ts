@@ -2,59 +2,21 @@ import {
   countPrunable,
   failureOf,
   MaintenanceBusyError,
-  type PrismaClient,
   prune,
-  type PruneReport,
   recordOperation,
-  type RefreshReport,
   removeUnkeyedDigests,
+  type Database,
+  type PruneReport,
   type RetentionLimits,
 } from '@persona-ingest/database'
+import type { Consumer } from '@persona-ingest/queue'
 import type { Logger } from '@persona-ingest/service'
 import type { WorkerEnv } from './env.ts'
-
-const EVERY_MS = 30_000
-/** Bodies that do not open are read again with each pass, under a lock that other maintenance needs. */
-const NOTHING_OPENS_PAUSE_MS = 3_600_000
-
-type UnkeyedDigestRemoval = {
-  /** How long to wait before the next pass; it depends on what the last one found. */
-  readonly pauseMs: () => number
-  readonly work: () => Promise<void>
-}
-
-/** Nothing was written anew, and letters are left: their key is missing, or they are damaged. */
-function isStuck({ refreshed, unopenedIds }: RefreshReport): boolean {
-  return refreshed === 0 && unopenedIds.length > 0
-}
-
-/** Dead letters of versions before keyed digests hold unkeyed ones, which tell a body to a reader who knows most of it. */
-export function unkeyedDigestRemoval(
-  prisma: PrismaClient,
-  env: Pick<WorkerEnv, 'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS'>,
-  logger: Logger,
-): UnkeyedDigestRemoval {
-  const options = { databaseUrl: env.DATABASE_URL, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
-  let unopenedBefore = 0
-  let pauseMs = EVERY_MS
-  const work = async (): Promise<void> => {
-    pauseMs = EVERY_MS
-    const report = await removeUnkeyedDigests(prisma, options)
-    if (report === null) return
-    const { refreshed: deadLetters, unopenedIds } = report
-    if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
-    if (unopenedIds.length > unopenedBefore)
-      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
-    unopenedBefore = unopenedIds.length
-    if (isStuck(report)) pauseMs = NOTHING_OPENS_PAUSE_MS
-  }
-  return { pauseMs: () => pauseMs, work }
-}
+import type { EventStore } from './store-batch.ts'
 
 /**
- * Does work again and again, each time `pauseMs` after it ended: work that waits out an outage must not pile up. A function
- * gives each pause anew.
- * Returns what stops it.
+ * Repeats work, each time `pauseMs` milliseconds after it ended: work that waits out an outage must not accumulate. A
+ * function is asked before each pause. Returns a function that stops the repetition.
  */
 export function repeatedly(options: {
   readonly pauseMs: number | (() => number)
@@ -63,39 +25,94 @@ export function repeatedly(options: {
 }): () => void {
   let isStopped = false
   let timer: NodeJS.Timeout
-  const rest = (): void => {
+  const pause = (): void => {
     const pauseMs = typeof options.pauseMs === 'number' ? options.pauseMs : options.pauseMs()
-    if (!isStopped) timer = setTimeout(() => void options.work().catch(options.onError).finally(rest), pauseMs)
+    if (!isStopped) timer = setTimeout(() => void options.work().catch(options.onError).finally(pause), pauseMs)
   }
-  rest()
+  pause()
   return () => {
     isStopped = true
     clearTimeout(timer)
   }
 }
 
+/**
+ * Makes the work that reduces deliveries in the queue after a redaction or erasure: those that wait for their next try,
+ * and in a paused queue all others too.
+ *
+ * Each erasure causes two passes, since a delivery that was checked just before it may enter the queue just after. Jobs
+ * that wait in a running queue are taken soon, so that a backlog is not read for each redaction.
+ */
+export function reduceResting(
+  consumer: Pick<Consumer, 'reduceQueued' | 'restraint'>,
+  store: Pick<EventStore, 'erasureEpoch' | 'reduceDelivery'>,
+): () => Promise<void> {
+  let known: string | null = null
+  let passesLeft = 0
+  return async () => {
+    // A queue that is paused later holds jobs that no pass has read since the last erasure.
+    const now = `${await store.erasureEpoch()} ${(await consumer.restraint()) === 'paused'}`
+    if (now !== known) passesLeft = 2
+    known = now
+    if (passesLeft === 0) return
+    await consumer.reduceQueued((delivery) => store.reduceDelivery(delivery))
+    passesLeft -= 1
+  }
+}
+
+const DIGESTS_EVERY_MS = 30_000
+/** Bodies that do not decrypt are read again in each pass, under a lock that other maintenance needs. */
+const NOTHING_DECRYPTS_PAUSE_MS = 3_600_000
+
+/**
+ * Makes the work that replaces unkeyed digests of dead letters, which old versions stored. An unkeyed digest confirms a
+ * guessed body to a reader who knows most of it.
+ */
+export function unkeyedDigestRemoval(
+  database: Database,
+  env: Pick<WorkerEnv, 'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS'>,
+  logger: Logger,
+): { readonly pauseMs: () => number; readonly work: () => Promise<void> } {
+  const options = { databaseUrl: env.DATABASE_URL, encryptionKeys: env.STORAGE_ENCRYPTION_KEYS }
+  let unopenedBefore = 0
+  let pauseMs = DIGESTS_EVERY_MS
+  const work = async (): Promise<void> => {
+    pauseMs = DIGESTS_EVERY_MS
+    const report = await removeUnkeyedDigests(database.prisma, options)
+    if (report === null) return
+    const { refreshed: deadLetters, unopenedIds } = report
+    if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
+    if (unopenedIds.length > unopenedBefore)
+      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
+    unopenedBefore = unopenedIds.length
+    // All dead letters that are left have a key that is missing here, or are damaged.
+    if (deadLetters === 0 && unopenedIds.length > 0) pauseMs = NOTHING_DECRYPTS_PAUSE_MS
+  }
+  return { pauseMs: () => pauseMs, work }
+}
+
 const DAY_MS = 86_400_000
-const LOOKED_EVERY_MS = 5_000
-/** Ages are told in days; the work is spread over them. */
-const PRUNED_EVERY_MS = 3_600_000
-const AGAIN_AFTER_MS = 60_000
+const PRUNE_CHECK_EVERY_MS = 5_000
+/** Retention is set in days; a prune every hour spreads the work over them. */
+const PRUNE_EVERY_MS = 3_600_000
+const PRUNE_RETRY_MS = 60_000
 
 type ScheduledPruneOptions = {
   readonly env: Pick<
     WorkerEnv,
     'DATABASE_URL' | 'STORAGE_ENCRYPTION_KEYS' | 'PRUNE_EVENTS_AFTER_DAYS' | 'PRUNE_DEAD_LETTERS_AFTER_DAYS'
   >
-  readonly prisma: PrismaClient
+  readonly database: Database
   readonly logger: Logger
-  /** Stops it between two chunks. */
-  readonly draining: AbortSignal
-  /** How long after a failure, or another's prune or rebuild, it tries again, in ms. Default: a minute. */
-  readonly againAfterMs?: number
+  /** Stops a prune between two chunks. */
+  readonly shutdown: AbortSignal
+  /** Pause after a failure, or while a prune or rebuild of another process runs, in ms. Default: 60,000. */
+  readonly retryMs?: number
 }
 
 interface ScheduledPrune {
   start(): void
-  /** Resolves when a prune that is under way has stopped. */
+  /** Resolves when a prune that runs has stopped. */
   stop(): Promise<void>
 }
 
@@ -108,7 +125,7 @@ function limitsAt(nowMs: number, { env }: ScheduledPruneOptions): RetentionLimit
 }
 
 async function pruneRecorded(options: ScheduledPruneOptions, limits: RetentionLimits): Promise<PruneReport> {
-  const { env, prisma, draining } = options
+  const { env, database, shutdown } = options
   const operation = {
     command: 'prune',
     arguments: {
@@ -118,18 +135,18 @@ async function pruneRecorded(options: ScheduledPruneOptions, limits: RetentionLi
     operator: 'worker',
     reason: 'schedule',
   }
-  return recordOperation(prisma, operation, async (counts) =>
+  return recordOperation(database.prisma, operation, async (counts) =>
     prune({
       databaseUrl: env.DATABASE_URL,
       encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,
       ...limits,
-      signal: draining,
+      signal: shutdown,
       onProgress: ({ phase, done }) => (counts[phase === 'events' ? 'events' : 'dead_letters'] = done),
     }),
   )
 }
 
-/** Nothing of age leaves no record. */
+/** Leaves no record of an operation where nothing is old enough. */
 async function pruneDue(options: ScheduledPruneOptions): Promise<void> {
   const { env, logger } = options
   const limits = limitsAt(Date.now(), options)
@@ -142,34 +159,34 @@ async function pruneDue(options: ScheduledPruneOptions): Promise<void> {
 }
 
 /**
- * Prunes what has come of age soon after the start and then every hour, where the environment asks for it. Of several
- * workers one prunes at a time; beside a rebuild none does.
+ * Prunes rows past their retention soon after the start and then every hour, where the environment sets a retention. Of
+ * several workers one prunes at a time; during a rebuild none does.
  */
 export function scheduledPrune(options: ScheduledPruneOptions): ScheduledPrune {
-  const { env, logger, draining, againAfterMs = AGAIN_AFTER_MS } = options
+  const { env, logger, shutdown, retryMs = PRUNE_RETRY_MS } = options
   const isOn = env.PRUNE_EVENTS_AFTER_DAYS > 0 || env.PRUNE_DEAD_LETTERS_AFTER_DAYS > 0
   let dueAtMs = 0
   let running: Promise<unknown> = Promise.resolve()
-  let stopLooking = (): void => undefined
+  let stopRepeating = (): void => undefined
   const onError = (error: unknown): void => {
-    if (draining.aborted) return
-    dueAtMs = performance.now() + againAfterMs
+    if (shutdown.aborted) return
+    dueAtMs = performance.now() + retryMs
     if (error instanceof MaintenanceBusyError)
       return logger.debug('another prune or a rebuild is under way, trying again in a minute')
     logger.warn({ description: failureOf(error).description }, 'prune failed, trying again in a minute')
   }
   const work = async (): Promise<void> => {
     if (performance.now() < dueAtMs) return
-    dueAtMs = performance.now() + PRUNED_EVERY_MS
+    dueAtMs = performance.now() + PRUNE_EVERY_MS
     running = pruneDue(options).catch(onError)
     await running
   }
   return {
     start() {
-      if (isOn) stopLooking = repeatedly({ pauseMs: LOOKED_EVERY_MS, work, onError })
+      if (isOn) stopRepeating = repeatedly({ pauseMs: PRUNE_CHECK_EVERY_MS, work, onError })
     },
     async stop() {
-      stopLooking()
+      stopRepeating()
       await running
     },
   }

@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerOptions, QueueRestraint } from '@persona-ingest/queue'
-import { describeError, type Logger, RepeatedLine } from '@persona-ingest/service'
+import { describeError, RepeatedLine, type Logger } from '@persona-ingest/service'
 
 type Listeners = {
   readonly [Name in 'onUnusable' | 'onUnreadable' | 'onUndecryptable' | 'onUnencrypted' | 'onError']: NonNullable<
@@ -8,24 +8,26 @@ type Listeners = {
 }
 
 const TROUBLE_EVERY_MS = 10_000
-/** Event ids in one line of the log. */
-const MAX_NAMED = 10
+/** Event ids in one log line. */
+const MAX_EVENT_IDS = 10
 
 /**
- * Makes the listeners for what the queue reports. An outage of Redis causes hundreds of reports a minute: each kind is
- * logged at once, then every 10 s at most with its count, and every single one at `debug`. Where Redis refuses what
- * REDIS_URL selects, the process ends.
+ * Makes the consumer's listeners, which log and count. An outage of Redis causes hundreds of errors a minute: each kind is
+ * logged at once, then every 10 s at most with its count; at level `debug` each error is logged. `end` is called where
+ * Redis refuses the database number of REDIS_URL.
  */
-export function queueReports(
-  logger: Logger,
-  effects: {
-    readonly end: () => void
-    readonly metrics: () => {
-      readonly unencrypted: { inc(deliveries: number): void }
-      readonly deferred: { inc(labels: { readonly reason: string; readonly key_id: string }): void }
-    }
-  },
-): Listeners {
+export function queueListeners({
+  logger,
+  metrics,
+  end,
+}: {
+  readonly logger: Logger
+  readonly metrics: {
+    readonly unencrypted: { inc(deliveries: number): void }
+    readonly deferred: { inc(labels: { readonly reason: string; readonly key_id: string }): void }
+  }
+  readonly end: () => void
+}): Listeners {
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
     write: (fault, count) => logger.warn({ fault, count }, 'queue in trouble, trying again'),
@@ -38,16 +40,15 @@ export function queueReports(
   return {
     onUnusable: ({ code }) => {
       logger.fatal({ fault: code }, 'REDIS_URL: Redis refuses the number of the database, ending')
-      effects.end()
+      end()
     },
     onUnreadable: (jobId, reason) =>
       logger.error({ jobId, reason }, 'job of an unknown shape, left for a newer worker'),
     onUndecryptable: (jobId, bodies) => {
-      const metrics = effects.metrics()
       for (const { keyId, isKeyHere } of bodies)
         metrics.deferred.inc({ reason: isKeyHere ? 'not_decryptable' : 'key_missing', key_id: keyId })
       const keyIds = [...new Set(bodies.map(({ keyId }) => keyId))]
-      const eventIds = bodies.slice(0, MAX_NAMED).map(({ eventId }) => eventId)
+      const eventIds = bodies.slice(0, MAX_EVENT_IDS).map(({ eventId }) => eventId)
       const fields = { jobId, deliveries: bodies.length, eventIds, keyIds }
       logger.error(
         { ...fields, reason: bodies.some(({ isKeyHere }) => isKeyHere) ? 'not_decryptable' : 'key_missing' },
@@ -55,7 +56,7 @@ export function queueReports(
       )
     },
     onUnencrypted: (deliveries) => {
-      effects.metrics().unencrypted.inc(deliveries)
+      metrics.unencrypted.inc(deliveries)
       unencrypted.note('jobs')
     },
     onError: (error) => {
@@ -66,12 +67,12 @@ export function queueReports(
   }
 }
 
-/** After a restart of the database not all workers have its new identity at once. */
-const FINDINGS = 3
+/** After a restart of the database the workers read its new identity at different moments. */
+const FINDINGS_BEFORE_REPORT = 3
 
 /**
- * Makes the work that tells the queue which database its workers store in, and warns where workers of another database
- * take from it too: then each stores a part of the other's events. To be repeated every few seconds.
+ * Makes the work that announces the worker's database in the queue, to be repeated every few seconds. It logs an error while
+ * workers of another database take from the same queue: each database then gets a part of the events.
  */
 export function announceDatabase(options: {
   readonly consumer: Pick<Consumer, 'announce'>
@@ -89,33 +90,33 @@ export function announceDatabase(options: {
   return async () => {
     const installations = await options.consumer.announce(await options.readIdentity())
     findings = installations.length > 1 ? findings + 1 : 0
-    if (findings >= FINDINGS) shared.note('queue')
+    if (findings >= FINDINGS_BEFORE_REPORT) shared.note('queue')
   }
 }
 
-/** Far above any batch, outages aside: those hold deliveries, and a worker that holds some is not asleep. */
+/** Longer than any batch takes. During an outage deliveries are in flight, so that the worker does not count as asleep. */
 const ASLEEP_AFTER_MS = 60_000
-/** Every wait of ours is bounded and told as an outage long before: a statement's ends after 25 s. */
+/** Every bounded wait of the worker ends long before and counts as an outage: a statement ends after 25 s. */
 const STUCK_AFTER_MS = 180_000
 
 type Watched = Pick<Consumer, 'inFlightCount' | 'lastFinishedAtMs' | 'counts' | 'restraint' | 'takeBackPaused'>
 
 type WatchdogOptions = {
   readonly consumer: Watched
-  /** Grows with every write of events that comes to an end, be it refused: a batch may take many until it is settled. */
+  /** Grows with every write of events that ends, with or without success. One batch may take many writes. */
   readonly progress: () => number
-  /** Whether deliveries could be settled now: Redis and the database answer, and no outage is under way. */
-  readonly canSettle: () => Promise<boolean>
+  /** Whether deliveries can be finished now: Redis and the database answer, and no outage lasts. */
+  readonly canFinish: () => Promise<boolean>
   readonly logger: Logger
   readonly end: () => void
-  /** Default: 180,000. */
+  /** Time without a finished delivery after which the worker counts as stuck, in ms. Default: 180,000. */
   readonly stuckAfterMs?: number | undefined
 }
 
 /**
- * Tells whether a worker sleeps while work waits: deliveries wait, it holds none, and it settled none for a minute.
- * BullMQ workers were seen to do so after a fail-over of Redis (taskforcesh/bullmq issues 3088 and 3185). A queue that is
- * paused or limited from a dashboard lets no worker take more, and a fresh process would not take more either.
+ * Tells whether a worker takes nothing although deliveries wait: none is in flight, and none was finished for a minute.
+ * BullMQ workers do so after some fail-overs of Redis (taskforcesh/bullmq issues 3088 and 3185). A new process would not
+ * help where a dashboard has paused or limited the queue.
  */
 export async function isAsleep(
   consumer: Pick<Watched, 'inFlightCount' | 'lastFinishedAtMs' | 'counts'>,
@@ -128,12 +129,12 @@ export async function isAsleep(
   return counts !== null && counts.waiting > 0 && consumer.inFlightCount() === 0
 }
 
-const RESTRAINT_WORDS = {
+const RESTRAINT_MESSAGES = {
   paused: 'the queue is paused, waiting until it is resumed',
   limited: 'the queue has a global concurrency or rate limit, which no part of this service sets',
 } as const
 
-/** Reads what restrains the queue and logs it: at once, then every minute, and when it has ended. */
+/** Logs a restraint of the queue: at once, then every minute, and when it has ended. */
 class RestraintReport {
   readonly #logger: Logger
   readonly #line: RepeatedLine<QueueRestraint>
@@ -143,12 +144,12 @@ class RestraintReport {
     this.#logger = logger
     this.#line = new RepeatedLine({
       everyMs: 60_000,
-      write: (restraint) => logger.warn({ restraint }, RESTRAINT_WORDS[restraint]),
+      write: (restraint) => logger.warn({ restraint }, RESTRAINT_MESSAGES[restraint]),
     })
   }
 
   async read(consumer: Pick<Watched, 'restraint' | 'takeBackPaused'>): Promise<QueueRestraint | null> {
-    // Where Redis can't be asked, nothing is known to have changed.
+    // Without an answer of Redis the last restraint is assumed to last.
     const restraint = await consumer.restraint().catch(() => this.#last)
     if (restraint !== null) this.#line.note(restraint)
     else if (this.#last !== null) this.#logger.info({ restraint: this.#last }, 'the queue is no longer restrained')
@@ -158,38 +159,38 @@ class RestraintReport {
   }
 }
 
-/** Tells how long a worker has held deliveries and settled none, although nothing outside keeps it from it. */
+/** Measures how long deliveries are in flight and none is finished, although Redis and the database answer. */
 class Standstill {
-  readonly #options: Pick<WatchdogOptions, 'consumer' | 'canSettle' | 'progress'>
-  #settledAtMs = Number.NaN
+  readonly #options: Pick<WatchdogOptions, 'consumer' | 'canFinish' | 'progress'>
+  #finishedAtMs = Number.NaN
   #progress = Number.NaN
   #sinceMs = performance.now()
 
-  constructor(options: Pick<WatchdogOptions, 'consumer' | 'canSettle' | 'progress'>) {
+  constructor(options: Pick<WatchdogOptions, 'consumer' | 'canFinish' | 'progress'>) {
     this.#options = options
   }
 
   async lastsMs(): Promise<number> {
-    const { consumer, canSettle } = this.#options
-    const settledAtMs = consumer.lastFinishedAtMs()
+    const { consumer, canFinish } = this.#options
+    const finishedAtMs = consumer.lastFinishedAtMs()
     const progress = this.#options.progress()
-    const hasMoved = settledAtMs !== this.#settledAtMs || progress !== this.#progress
-    const mayStandStill = consumer.inFlightCount() === 0 || hasMoved || !(await canSettle())
-    this.#settledAtMs = settledAtMs
+    const hasMoved = finishedAtMs !== this.#finishedAtMs || progress !== this.#progress
+    const mayStandStill = consumer.inFlightCount() === 0 || hasMoved || !(await canFinish())
+    this.#finishedAtMs = finishedAtMs
     this.#progress = progress
     if (mayStandStill) this.#sinceMs = performance.now()
     return performance.now() - this.#sinceMs
   }
 }
 
-const WORDS = {
+const END_MESSAGES = {
   asleep: 'deliveries wait and this worker takes none, ending so that it is started afresh',
   stuck: 'this worker holds deliveries and settles none although it could, ending so that it is started afresh',
 } as const
 
 /**
- * Ends the process where it was found asleep, or stuck, twice in a row, so that whatever supervises it starts a fresh one.
- * Nothing is lost: what it holds comes back when its locks run out, and storing is idempotent.
+ * Makes the work that ends the process after two checks in a row found it asleep, or stuck; its supervisor then starts a new
+ * one. Nothing is lost: deliveries in flight return to the queue when their locks expire, and storing is idempotent.
  */
 export function createWatchdog(options: WatchdogOptions): () => Promise<void> {
   const { consumer, logger, end, stuckAfterMs = STUCK_AFTER_MS } = options
@@ -199,7 +200,7 @@ export function createWatchdog(options: WatchdogOptions): () => Promise<void> {
   const note = (kind: keyof typeof found, isFound: boolean) => {
     found[kind] = isFound ? found[kind] + 1 : 0
     if (found[kind] < 2) return
-    logger.fatal({ heldDeliveries: consumer.inFlightCount() }, WORDS[kind])
+    logger.fatal({ heldDeliveries: consumer.inFlightCount() }, END_MESSAGES[kind])
     end()
   }
   return async () => {

@@ -45,7 +45,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 t.test(
-  'SIGTERM during an outage of PostgreSQL hands back what is held, unused; the next worker stores it',
+  'SIGTERM during an outage of PostgreSQL requeues what is in flight, no attempt used; the next worker stores it',
   { buffered: true },
   async (t) => {
     const { env, enqueue, server, redis, producer, sql } = await servers(t)

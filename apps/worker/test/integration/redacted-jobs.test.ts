@@ -52,7 +52,7 @@ t.test('a job that rests when its inquiry is redacted keeps nothing past its nex
   await storedReduced(t, sql, 'evt_old')
 })
 
-t.test('a job that a drain hands back after its inquiry was redacted goes back reduced', async (t) => {
+t.test('a job that a graceful shutdown requeues after its inquiry was redacted goes back reduced', async (t) => {
   const { enqueue, startWorker, producer, sql, isHeld, isStored } = await servers(t)
   const { worker, logged } = startWorker()
   await enqueue([redaction])

@@ -2,8 +2,8 @@ import { readEvent } from '@persona-ingest/persona'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
 import { MemoryBudget, heapBytesOf } from '../../src/commit.ts'
-import { Outage } from '../../src/outage.ts'
-import { processDelivery, type ProcessContext } from '../../src/process-delivery.ts'
+import { processDelivery } from '../../src/process-delivery.ts'
+import { aProcessContext } from '../fixtures/a-process-context.ts'
 import { aCountingStore } from '../fixtures/a-store.ts'
 import { aQueue } from '../fixtures/a-worker.ts'
 import { aDelivery, eventBody } from '../fixtures/an-event.ts'
@@ -97,17 +97,15 @@ t.test('a replay takes as much of the memory budget as a delivery of its event',
       return super.take(bytes)
     }
   }
-  const readBudget = new NotedBudget(64_000_000)
-  const outage = new Outage({ draining: new AbortController().signal, onChange: () => t.fail('an outage') })
-  const unused = { inc: () => {}, info: () => {} }
-  const context = { store, outage, memory: readBudget, metrics: { replays: unused }, logger: unused, maxAttempts: 1 }
+  const memory = new NotedBudget(64_000_000)
+  const context = aProcessContext(store, { memory, maxAttempts: 1 })
   for (const [eventId, body] of Object.entries(bodies)) {
-    const held = { kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 } as const
-    t.strictSame(await processDelivery(context as unknown as ProcessContext, held), { action: 'ack' })
+    const replay = { kind: 'replay', eventId, attemptsMade: 0, stalledCount: 0 } as const
+    t.strictSame(await processDelivery(context, replay), { action: 'ack' })
     const taken = takes.pop() ?? 0
     const expected = heapBytesOf(body)
     // The log prints JSON with a space after each comma and colon.
     t.ok(taken >= expected && taken < 1.3 * expected, `${eventId}: ${taken} of ${expected}`)
-    t.equal(readBudget.taken(), 0, 'it is given back')
+    t.equal(memory.taken(), 0, 'it is released')
   }
 })

@@ -84,14 +84,14 @@ t.test(
         PRUNE_EVENTS_AFTER_DAYS: 3,
         PRUNE_DEAD_LETTERS_AFTER_DAYS: 0,
       },
-      prisma,
+      database,
       logger: createLogger({
         app: 'worker',
         level: 'debug',
         destination: { write: (line: string) => void lines.push(line) },
       }),
-      draining: new AbortController().signal,
-      againAfterMs: 100,
+      shutdown: new AbortController().signal,
+      retryMs: 100,
     })
     pruning.start()
     t.teardown(() => pruning.stop())

@@ -27,9 +27,9 @@ type BatchVerdicts = ReadonlyMap<string, StoreVerdict>
 
 function aBatchStore(t: Test) {
   const counting = aCountingStore(t, url)
-  const draining = new AbortController()
+  const shutdown = new AbortController()
   const changes: boolean[] = []
-  const outage = new Outage({ draining: draining.signal, onChange: (isOut) => void changes.push(isOut) })
+  const outage = new Outage({ shutdown: shutdown.signal, onChange: (isOut) => void changes.push(isOut) })
   const context = { store: counting.store, outage }
   const store = async (events: readonly PersonaEvent[]): Promise<BatchVerdicts> => {
     const verdicts = new Map<string, StoreVerdict>()
@@ -39,7 +39,7 @@ function aBatchStore(t: Test) {
     })
     return verdicts
   }
-  return { ...counting, draining, changes, outage, store }
+  return { ...counting, shutdown, changes, outage, store }
 }
 
 /** Lets PostgreSQL refuse one event with a SQLSTATE of our choice. */
@@ -116,18 +116,18 @@ t.test(
   },
 )
 
-t.test('a batch that waits is handed back when the worker drains', async (t) => {
+t.test('a batch that waits is requeued at a graceful shutdown', async (t) => {
   await sql('ALTER TABLE events RENAME TO events_away')
   t.teardown(() => sql('ALTER TABLE events_away RENAME TO events'))
-  const { store, draining, outage } = aBatchStore(t)
+  const { store, shutdown, outage } = aBatchStore(t)
   const storing = store(batch(3))
   await eventually(() => outage.isOut)
-  draining.abort()
+  shutdown.abort()
   t.strictSame(
     [...(await storing).values()],
-    Array.from({ length: 3 }, () => ({ verdict: 'released' })),
+    Array.from({ length: 3 }, () => ({ verdict: 'requeued' })),
   )
-  t.match([...(await store(batch(3))).values()], [{ verdict: 'released' }], 'and so is what comes later')
+  t.match([...(await store(batch(3))).values()], [{ verdict: 'requeued' }], 'and so is what comes later')
 })
 
 t.test('conflicts between transactions are tried again, whole', async (t) => {

@@ -23,7 +23,7 @@ t.test('letters that do not open are read again after an hour, and others after 
   const destination = { write: (line: string) => void lines.push(line) }
   const logger = createLogger({ app: 'worker', level: 'info', destination })
   const env = { DATABASE_URL: url, STORAGE_ENCRYPTION_KEYS: [] }
-  const { pauseMs, work } = unkeyedDigestRemoval(database.prisma, env, logger)
+  const { pauseMs, work } = unkeyedDigestRemoval(database, env, logger)
   const pauses = [pauseMs()]
   const passes = [
     async () => {},

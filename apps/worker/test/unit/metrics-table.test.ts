@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { createRegistry, Readiness, type Registry } from '@persona-ingest/service'
 import t from 'tap'
 import { createMetrics as createIngressMetrics } from '../../../ingress/src/metrics.ts'
-import { createMetrics as createWorkerMetrics } from '../../src/metrics.ts'
+import { createMetrics as createWorkerMetrics, registerGauges } from '../../src/metrics.ts'
 
 const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/metrics.md'), 'utf8')
 const readiness = new Readiness({ checks: {} })
@@ -17,7 +17,8 @@ function ingressRegistry(): Registry {
 function workerRegistry(): Registry {
   const registry = createRegistry()
   const counts = async () => ({ waiting: 0, active: 0, delayed: 0, failed: 0 })
-  createWorkerMetrics(registry, {
+  createWorkerMetrics(registry)
+  registerGauges(registry, {
     queue: { counts, oldestWaitingMs: async () => null, restraint: async () => null },
     readiness,
     openDeadLetters: async () => [],
@@ -73,7 +74,7 @@ t.test('series that alerts watch begin at 0', async (t) => {
 t.test('what cannot be asked is not told as 0', async (t) => {
   const registry = createRegistry()
   const away = async (): Promise<never> => Promise.reject(new Error('away'))
-  createWorkerMetrics(registry, {
+  registerGauges(registry, {
     queue: { counts: away, oldestWaitingMs: away, restraint: away },
     readiness: new Readiness({ checks: { redis: away, database: away } }),
     openDeadLetters: away,

@@ -2,10 +2,10 @@ import t, { type Test } from 'tap'
 import { Outage } from '../../src/outage.ts'
 
 function anOutage() {
-  const draining = new AbortController()
+  const shutdown = new AbortController()
   const changes: (readonly [boolean, string])[] = []
   const onChange = (isOut: boolean, description: string) => void changes.push([isOut, description])
-  return { outage: new Outage({ draining: draining.signal, onChange }), draining, changes }
+  return { outage: new Outage({ shutdown: shutdown.signal, onChange }), shutdown, changes }
 }
 
 /** How long each of `count` waits takes, in ms. */
@@ -49,12 +49,12 @@ t.test('waits double from 0.1 s, less a jitter of half, and begin anew after an 
   }
 })
 
-t.test('a drain ends a wait at once, and every later one', async (t) => {
-  const { outage, draining } = anOutage()
+t.test('a shutdown ends a wait at once, and every later one', async (t) => {
+  const { outage, shutdown } = anOutage()
   for (let index = 0; index < 3; index += 1) await outage.wait('away')
   const startedAt = performance.now()
   const waiting = outage.wait('away')
-  draining.abort()
+  shutdown.abort()
   t.equal(await waiting, false)
   t.equal(await outage.wait('away'), false)
   t.ok(performance.now() - startedAt < 200)

@@ -42,7 +42,7 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
   const watch = createWatchdog({
     consumer,
     progress: () => 0,
-    canSettle: async () => true,
+    canFinish: async () => true,
     logger,
     end: () => void (ends += 1),
   })
@@ -59,23 +59,23 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
 
 t.test('stuck: for three minutes it holds some and settles none although it could, seen twice in a row', async (t) => {
   const logger = createLogger({ app: 'worker', level: 'silent' })
-  const state = { held: 1, settledAtMs: 1, progress: 0, canSettle: true, ends: 0 }
-  const consumer = { ...asleep, inFlightCount: () => state.held, lastFinishedAtMs: () => state.settledAtMs }
+  const state = { held: 1, finishedAtMs: 1, progress: 0, canFinish: true, ends: 0 }
+  const consumer = { ...asleep, inFlightCount: () => state.held, lastFinishedAtMs: () => state.finishedAtMs }
   const monotonic = { nowMs: 1000 }
   t.capture(performance, 'now', () => monotonic.nowMs)
-  const canSettle = async () => state.canSettle
+  const canFinish = async () => state.canFinish
   const progress = () => state.progress
-  const watch = createWatchdog({ consumer, progress, canSettle, logger, end: () => void (state.ends += 1) })
+  const watch = createWatchdog({ consumer, progress, canFinish, logger, end: () => void (state.ends += 1) })
   const watchAfter = async (ms: number) => {
     monotonic.nowMs += ms
     await watch()
   }
   await watch()
-  for (const excuse of [{ settledAtMs: 2 }, { progress: 1 }, { canSettle: false }, { held: 0 }]) {
+  for (const excuse of [{ finishedAtMs: 2 }, { progress: 1 }, { canFinish: false }, { held: 0 }]) {
     await watchAfter(180_000)
     Object.assign(state, excuse)
     await watchAfter(60_000)
-    Object.assign(state, { held: 1, canSettle: true })
+    Object.assign(state, { held: 1, canFinish: true })
     await watchAfter(179_999)
     t.equal(state.ends, 0, JSON.stringify(excuse))
   }
@@ -96,7 +96,7 @@ t.test('a queue that is paused or limited from a dashboard ends no process, and 
     takeBackPaused: async () => void (state.takenBack += 1),
   }
   let ends = 0
-  const common = { progress: () => 0, canSettle: async () => true, logger }
+  const common = { progress: () => 0, canFinish: async () => true, logger }
   const watch = createWatchdog({ consumer, ...common, end: () => void (ends += 1) })
   for (let time = 0; time < 5; time += 1) await watch()
   t.match(lines, [/"level":"warn".*"restraint":"paused".*the queue is paused/])

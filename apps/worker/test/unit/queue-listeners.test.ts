@@ -1,6 +1,6 @@
 import { createLogger } from '@persona-ingest/service'
 import t from 'tap'
-import { queueReports } from '../../src/watchdog.ts'
+import { queueListeners } from '../../src/watchdog.ts'
 
 type Line = { readonly level: string; readonly msg: string; readonly fault?: string; readonly count?: number }
 
@@ -10,12 +10,13 @@ function reporting(level: string) {
   const counted: number[] = []
   const logger = createLogger({ app: 'worker', level, destination })
   const deferred: (readonly [string, string])[] = []
-  const { onError, onUnencrypted, onUndecryptable } = queueReports(logger, {
+  const { onError, onUnencrypted, onUndecryptable } = queueListeners({
+    logger,
     end: () => undefined,
-    metrics: () => ({
+    metrics: {
       unencrypted: { inc: (deliveries) => void counted.push(deliveries) },
       deferred: { inc: ({ reason, key_id }) => void deferred.push([reason, key_id]) },
-    }),
+    },
   })
   return { lines, report: onError, onUnencrypted, counted, onUndecryptable, deferred }
 }

@@ -1,20 +1,23 @@
-import type { Random } from './random.ts'
-import { scenarioSteps, type Scenario } from './scenario.ts'
+import { Random } from './random.ts'
+import { buildLifecycle, LONGEST_LIFECYCLE_MS, type Scenario, scenarioSteps } from './lifecycle.ts'
+import type { Casing } from './json-api.ts'
 
-/** How far deliveries leave the order of their events: not at all, within each inquiry, or over everything. */
+import type { SimulatedEvent } from './live-inquiry.ts'
+
+/** The scope in which deliveries are shuffled: none, each inquiry, or all deliveries. */
 export const shuffles = ['none', 'inquiry', 'full'] as const
 export type Shuffle = (typeof shuffles)[number]
 
-/** Where an event stands: the number of its inquiry, and its place among that inquiry's events. */
+/** The place of an event: the number of its inquiry, and its index among that inquiry's events. */
 export type EventPlace = { readonly inquiry: number; readonly index: number }
 
-/** No scenario has more events than this. */
+/** Greater than the number of events in any scenario. */
 const PLACES_PER_INQUIRY = 16
-/** A duplicate comes at most this many deliveries after its first, unless everything is shuffled. */
+/** The greatest distance in deliveries between an event and its duplicate, unless all are shuffled. */
 const DUPLICATE_DISTANCE = 200
 
-/** The scenario of an inquiry: all in turn. */
-export function scenarioOf(scenarios: readonly Scenario[], inquiry: number): Scenario {
+/** Returns the scenario of an inquiry; the scenarios take turns. */
+function scenarioOf(scenarios: readonly Scenario[], inquiry: number): Scenario {
   return scenarios[inquiry % scenarios.length] ?? 'approved'
 }
 
@@ -55,9 +58,8 @@ function withDuplicates(places: Uint32Array, duplicates: number, random: Random)
 }
 
 /**
- * Decides what is delivered when: every event once, and a share `duplicates` (0.1 = a tenth) of them again.
- *
- * Holds four bytes a delivery, so that a full shuffle is one over everything, however long the simulation.
+ * Returns the order of deliveries: each event once, and a share `duplicates` (0.1 = a tenth) of them again. The plan has
+ * four bytes a delivery, so that a long simulation can be shuffled as a whole.
  */
 export function planDeliveries(options: {
   inquiries: number
@@ -71,7 +73,43 @@ export function planDeliveries(options: {
   return places
 }
 
-/** What one number of a plan stands for. */
+/** Returns the place of the event that a number of a plan stands for. */
 export function placeOf(planned: number): EventPlace {
   return { inquiry: Math.floor(planned / PLACES_PER_INQUIRY), index: planned % PLACES_PER_INQUIRY }
+}
+
+/** Cached lifecycles: an inquiry's events often follow each other. A full shuffle builds most of them again. */
+const CACHED_LIFECYCLES = 200
+
+type EventFactoryOptions = {
+  readonly seed: string
+  readonly scenarios: readonly Scenario[]
+  readonly casing: Casing | 'mixed'
+  /** All events are older than this time, by ten hours at most. */
+  readonly nowMs: number
+}
+
+/** Returns a function that builds the event of a plan's number; equal numbers give equal events. */
+export function eventFactory(options: EventFactoryOptions): (planned: number) => SimulatedEvent {
+  const cache = new Map<number, readonly SimulatedEvent[]>()
+  const lifecycleOf = (inquiry: number) => {
+    const seed = `${options.seed}/${inquiry}`
+    const headStartMs = new Random(`${seed}/start`).integer(0, LONGEST_LIFECYCLE_MS)
+    return buildLifecycle({
+      seed,
+      scenario: scenarioOf(options.scenarios, inquiry),
+      startAtMs: options.nowMs - LONGEST_LIFECYCLE_MS - headStartMs,
+      casing: options.casing,
+    })
+  }
+  return (planned) => {
+    const { inquiry, index } = placeOf(planned)
+    const lifecycle = cache.get(inquiry) ?? lifecycleOf(inquiry)
+    cache.set(inquiry, lifecycle)
+    const [oldest] = cache.keys()
+    if (cache.size > CACHED_LIFECYCLES && oldest !== undefined) cache.delete(oldest)
+    const event = lifecycle[index]
+    if (event === undefined) throw new RangeError(`Expected an event of the plan, got ${planned}`)
+    return event
+  }
 }

@@ -2,8 +2,8 @@ import { toMany, toOne, wholeSecond, type Json, type JsonObject, type Resource }
 import type { Person } from './person.ts'
 import type { Random } from './random.ts'
 
-/** Everything that an inquiry points to. */
-export type InquiryLinks = {
+/** The objects in the relationships of an inquiry. */
+type InquiryLinks = {
   readonly account: Resource
   readonly template: Resource
   readonly templateVersionId: string
@@ -19,13 +19,13 @@ function identityFields(person: Person, documentId: string): JsonObject {
     address_street_1: { type: 'string', value: person.street },
     address_city: { type: 'string', value: person.city },
     email_address: { type: 'string', value: person.email },
-    // Named by a customer, in a casing of their own.
+    // A customer's name, which keeps its casing.
     'contactWays-2': { type: 'multi_choices', value: ['email'] },
     current_government_id: { type: 'government_id', value: { id: documentId, type: 'Document::GovernmentId' } },
   }
 }
 
-/** API versions before 2025-10-27 tell about the person at the top level as well. */
+/** API versions before 2025-10-27 hold the person's data at the top level too. */
 function topLevelIdentity(person: Person): JsonObject {
   return {
     'name-first': person.first,
@@ -43,7 +43,7 @@ function topLevelIdentity(person: Person): JsonObject {
   }
 }
 
-/** The attributes of an inquiry that was just created: all that is known about its person is on their account. */
+/** Returns the attributes of a new inquiry; they hold no data of the person yet. */
 export function createdInquiry(options: { referenceId: string | null; atMs: number; random: Random }): JsonObject {
   const createdAt = wholeSecond(options.atMs)
   return {
@@ -76,7 +76,7 @@ export function createdInquiry(options: { referenceId: string | null; atMs: numb
   }
 }
 
-/** What an inquiry learns when its person begins to hand in documents. */
+/** Returns the attributes that an inquiry gets when its person starts it. */
 export function startedInquiry(person: Person, options: { isTopLevel: boolean; random: Random }): JsonObject {
   return {
     ...(options.isTopLevel ? topLevelIdentity(person) : {}),
@@ -98,8 +98,8 @@ const identity =
   /^(name-|address-|birthdate$|email-address$|phone-number$|identification-number$|note$|reviewer-comment$)/
 
 /**
- * What a redaction that began with the account leaves of an inquiry's attributes: identity nulled at the top level and
- * in `fields`, no `reference-id`, no note, no tags; status and times stay.
+ * Returns the attributes of an inquiry after a redaction of its account: identity is null at the top level and in
+ * `fields`; `reference-id`, note and tags are gone; status and times stay.
  *
  * @see https://docs.withpersona.com/2026-09-29/api-reference/webhooks/inquiry-events/webhook-inquiry-redacted
  */
@@ -121,7 +121,7 @@ export function redactedInquiry(attributes: JsonObject, atMs: number): JsonObjec
   }
 }
 
-/** The inquiry as it stands in an event. */
+/** Returns the inquiry as a JSON:API object. */
 export function inquiryResource(id: string, attributes: JsonObject, links: InquiryLinks): Resource {
   const isDecided = attributes['decisioned-at'] !== null
   return {
@@ -140,4 +140,96 @@ export function inquiryResource(id: string, attributes: JsonObject, links: Inqui
       sessions: toMany(links.sessions),
     },
   }
+}
+
+// All simulated inquiries share these templates, as the inquiries of one customer do.
+type Template = readonly [id: string, versionId: string, name: string]
+const templates: readonly [Template, ...Template[]] = [
+  ['itmpl_SimGovernmentIdAndSelfie1', 'itmplv_SimGovernmentIdAndSelfie1v3', 'Government ID and selfie'],
+  ['itmpl_SimCreatorOnboarding00002', 'itmplv_SimCreatorOnboarding00002v1', 'Creator onboarding'],
+  ['itmpl_SimPayoutReview0000000003', 'itmplv_SimPayoutReview0000000003v9', 'Payout review'],
+]
+
+/** Returns one of the shared templates, with its version. */
+export function inquiryTemplate(random: Random): { template: Resource; versionId: string } {
+  const [id, versionId, name] = random.pick(templates)
+  const template = {
+    type: 'inquiry-template',
+    id,
+    attributes: { status: 'active', name },
+    relationships: { 'latest-published-version': toOne({ type: 'inquiry-template-version', id: versionId }) },
+  }
+  return { template, versionId }
+}
+
+/** Returns the account of an inquiry. */
+export function account(person: Person, options: { id: string; referenceId: string | null; atMs: number }): Resource {
+  const createdAt = wholeSecond(options.atMs - 60_000)
+  return {
+    type: 'account',
+    id: options.id,
+    attributes: {
+      'reference-id': options.referenceId,
+      'account-type-name': 'User',
+      'account-status': 'Default',
+      'created-at': createdAt,
+      'updated-at': createdAt,
+      'redacted-at': null,
+      tags: [],
+      fields: {
+        name: {
+          type: 'hash',
+          value: { first: { type: 'string', value: person.first }, last: { type: 'string', value: person.last } },
+        },
+        email_address: { type: 'string', value: person.email },
+      },
+    },
+    relationships: { 'account-type': toOne({ type: 'account-type', id: 'acttp_SimUser000000000000001' }) },
+  }
+}
+
+/** Returns a session on one device: new (most attributes are null), or active. */
+export function inquirySession(options: {
+  inquiryId: string
+  atMs: number
+  isActive: boolean
+  random: Random
+}): Resource {
+  const { atMs, isActive, random } = options
+  return {
+    type: 'inquiry-session',
+    id: random.id('iqse'),
+    attributes: {
+      status: isActive ? 'active' : 'new',
+      'created-at': wholeSecond(atMs),
+      'started-at': isActive ? wholeSecond(atMs) : null,
+      'expired-at': null,
+      'ip-address': isActive ? `203.0.113.${random.integer(1, 254)}` : null,
+      'user-agent': isActive ? 'Mozilla/5.0 (Simulated) Gecko/20100101' : null,
+      'os-name': isActive ? 'iOS' : null,
+      'ip-latitude': isActive ? random.fraction() * 90 : null,
+      'ip-longitude': isActive ? random.fraction() * 180 : null,
+      'is-proxy': isActive ? false : null,
+      'threat-level': isActive ? 'low' : null,
+    },
+    relationships: { inquiry: toOne({ type: 'inquiry', id: options.inquiryId }) },
+  }
+}
+
+/** Returns an account after its redaction. */
+export function redactedAccount(account: Resource, atMs: number): Resource {
+  const attributes = {
+    ...account.attributes,
+    'reference-id': null,
+    tags: [],
+    fields: {},
+    'redacted-at': wholeSecond(atMs),
+  }
+  return { ...account, attributes }
+}
+
+/** Returns a session after the redaction of its inquiry: address, device and place identify a person. */
+export function redactedSession(session: Resource): Resource {
+  const emptied = { 'ip-address': null, 'user-agent': null, 'os-name': null, 'ip-latitude': null, 'ip-longitude': null }
+  return { ...session, attributes: { ...session.attributes, ...emptied } }
 }

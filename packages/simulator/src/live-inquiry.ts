@@ -1,9 +1,19 @@
-import { recase, type Casing } from './casing.ts'
-import { createdInquiry, inquiryResource, redactedInquiry, startedInquiry } from './inquiry.ts'
-import { wholeSecond, type Json, type JsonObject, type Resource } from './json-api.ts'
-import { invent, type Person } from './person.ts'
+import {
+  account,
+  createdInquiry,
+  inquiryResource,
+  inquirySession,
+  inquiryTemplate,
+  redactedAccount,
+  redactedInquiry,
+  redactedSession,
+  startedInquiry,
+} from './inquiry.ts'
+import { recase, wholeSecond, type Casing, type Json, type JsonObject, type Resource } from './json-api.ts'
+
+import { inventPerson, type Person } from './person.ts'
 import type { Random } from './random.ts'
-import { account, inquirySession, inquiryTemplate, redactedAccount, redactedSession } from './surroundings.ts'
+
 import {
   checkedVerification,
   redactedVerification,
@@ -17,7 +27,7 @@ export type SimulatedEvent = {
   readonly name: string
   readonly createdAtMs: number
   readonly inquiryId: string
-  /** The JSON:API document, made when it is asked for. */
+  /** The JSON:API document, built at each access. */
   readonly document: Json
 }
 
@@ -32,7 +42,7 @@ export type LiveInquiryOptions = {
   readonly referenceId?: string | null | undefined
 }
 
-/** An inquiry on its way: each method changes it and tells one event. Snapshots told before stay as they were. */
+/** An inquiry whose methods change it and add one event each. Snapshots of earlier events do not change. */
 export class LiveInquiry {
   readonly events: SimulatedEvent[] = []
   readonly #options: LiveInquiryOptions
@@ -53,7 +63,7 @@ export class LiveInquiry {
     this.#random = random
     this.#nowMs = startAtMs
     this.#id = options.inquiryId ?? random.id('inq')
-    this.#person = invent(random)
+    this.#person = inventPerson(random)
     const accountId = options.accountId ?? random.id('act')
     const referenceId =
       options.referenceId === undefined ? `tenant-7::user-${random.integer(1, 99_999)}` : options.referenceId
@@ -65,29 +75,29 @@ export class LiveInquiry {
     this.#sessions = [inquirySession({ inquiryId: this.#id, atMs: startAtMs, isActive: false, random })]
   }
 
-  /** Lets time pass. */
+  /** Moves the time of the next event. */
   rest(minMs: number, maxMs: number): this {
     this.#nowMs += this.#random.integer(minMs, maxMs)
     return this
   }
 
   create(): void {
-    this.#tellInquiry('inquiry.created')
+    this.#addInquiryEvent('inquiry.created')
   }
 
   start(): void {
     const started = startedInquiry(this.#person, { isTopLevel: this.#options.isTopLevel, random: this.#random })
     this.#addSession()
     this.#change({ ...started, status: 'pending', 'started-at': wholeSecond(this.#nowMs) })
-    this.#tellInquiry('inquiry.started')
+    this.#addInquiryEvent('inquiry.started')
   }
 
   transition(): void {
     this.#change({ status: 'pending', 'next-step-name': 'verification_selfie_9f3a' })
-    this.#tellInquiry('inquiry.transitioned')
+    this.#addInquiryEvent('inquiry.transitioned')
   }
 
-  /** A person hands something in, and the provider checks it: `verification.passed` or `verification.failed`. */
+  /** Submits and checks a verification: `verification.passed` or `verification.failed`. */
   verify(kind: VerificationKind, outcome: 'passed' | 'failed'): void {
     const random = this.#random
     const submitted = submittedVerification({
@@ -100,38 +110,38 @@ export class LiveInquiry {
     this.rest(2000, 20_000)
     const checked = checkedVerification(submitted, { hasPassed: outcome === 'passed', atMs: this.#nowMs, random })
     this.#verifications = [...this.#verifications, checked]
-    this.#tell(`verification.${outcome}`, checked, [this.#inquiry()])
+    this.#addEvent(`verification.${outcome}`, checked, [this.#inquiry()])
   }
 
   complete(): void {
     this.#change({ status: 'completed', 'completed-at': wholeSecond(this.#nowMs), 'next-step-name': 'success_34c0' })
-    this.#tellInquiry('inquiry.completed')
+    this.#addInquiryEvent('inquiry.completed')
   }
 
   markForReview(): void {
     this.#change({ status: 'needs_review', 'marked-for-review-at': wholeSecond(this.#nowMs) })
-    this.#tellInquiry('inquiry.marked-for-review')
+    this.#addInquiryEvent('inquiry.marked-for-review')
   }
 
   decide(decision: 'approved' | 'declined'): void {
     const comment = decision === 'declined' ? 'Selfie and document differ' : null
     this.#change({ status: decision, 'decisioned-at': wholeSecond(this.#nowMs), 'reviewer-comment': comment })
-    this.#tellInquiry(`inquiry.${decision}`)
+    this.#addInquiryEvent(`inquiry.${decision}`)
   }
 
   expire(): void {
     this.#change({ status: 'expired', 'expired-at': wholeSecond(this.#nowMs), 'expires-at': null })
-    this.#tellInquiry('inquiry.expired')
+    this.#addInquiryEvent('inquiry.expired')
   }
 
-  /** The person comes back to an expired inquiry, on another device. */
+  /** Resumes an expired inquiry on another device. */
   resume(): void {
     const session = this.#addSession()
     this.#change({ status: 'pending', 'expires-at': wholeSecond(this.#nowMs + 86_400_000) })
-    this.#tell('inquiry-session.started', session, [this.#inquiry()])
+    this.#addEvent('inquiry-session.started', session, [this.#inquiry()])
   }
 
-  /** The account is redacted, and with it all that belongs to it; the event comes when everything is done. */
+  /** Redacts the account and its objects; the event comes after all of them. */
   redact(): void {
     const atMs = this.#nowMs
     this.#verifications = this.#verifications.map((verification) => redactedVerification(verification, atMs))
@@ -139,7 +149,7 @@ export class LiveInquiry {
     this.#account = redactedAccount(this.#account, atMs)
     this.#attributes = redactedInquiry(this.#attributes, atMs)
     this.#change({})
-    this.#tellInquiry('inquiry.redacted')
+    this.#addInquiryEvent('inquiry.redacted')
   }
 
   #addSession(): Resource {
@@ -162,11 +172,11 @@ export class LiveInquiry {
     })
   }
 
-  #tellInquiry(name: string): void {
-    this.#tell(name, this.#inquiry(), [...this.#verifications, ...this.#sessions, this.#account, this.#template])
+  #addInquiryEvent(name: string): void {
+    this.#addEvent(name, this.#inquiry(), [...this.#verifications, ...this.#sessions, this.#account, this.#template])
   }
 
-  #tell(name: string, primary: Resource, included: readonly Resource[]): void {
+  #addEvent(name: string, primary: Resource, included: readonly Resource[]): void {
     const id = this.#random.id('evt')
     const createdAtMs = this.#nowMs
     const casing = this.#options.casingOf()

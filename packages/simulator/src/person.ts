@@ -1,10 +1,10 @@
 import type { Random } from './random.ts'
 
-/** Somebody who does not exist. */
+/** An invented person. */
 export type Person = {
   readonly first: string
   readonly last: string
-  /** The name in another script, where there is one. */
+  /** The name in another script; null without one. */
   readonly nativeFirst: string | null
   readonly nativeLast: string | null
   readonly birthdate: string
@@ -50,8 +50,8 @@ const streets: readonly [string, ...string[]] = [
 const cities: readonly [string, ...string[]] = ['Westmarch', 'Port Ellery', 'Dunhollow', 'Santa Vela', 'Northwick']
 const subdivisions: readonly [string, ...string[]] = ['California', 'Ontario', 'Bavaria', 'Kent', 'Jalisco']
 
-/** Invents a person. */
-export function invent(random: Random): Person {
+/** Returns an invented person. */
+export function inventPerson(random: Random): Person {
   const [first, last, countryCode, nativeFirst, nativeLast] = random.pick(names)
   const number = random.integer(1000, 9999)
   return {

@@ -1,18 +1,90 @@
 import { setMaxListeners } from 'node:events'
 import { Agent } from 'undici'
-import { AttemptSource, type Attempt } from './attempt-source.ts'
-import { planDeliveries } from './delivery-plan.ts'
-import { sendDelivery } from './delivery.ts'
-import { eventFactory } from './event-factory.ts'
+import { AttemptSource, retryWaitMs, sendDelivery, type Attempt } from './delivery.ts'
+import { eventFactory, planDeliveries, type Shuffle } from './delivery-plan.ts'
+import type { Casing } from './json-api.ts'
+import { scenarios as allScenarios, type Scenario } from './lifecycle.ts'
 import { Random } from './random.ts'
-import { retryWaitMs } from './retry-schedule.ts'
-import { scenarios as allScenarios } from './scenario.ts'
-import { checkOptions, secretsNow, type SimulationOptions } from './simulation-options.ts'
+
 import { SimulationTally, type SimulationReport } from './simulation-report.ts'
+
+/** `none`: the first secret signs; `both`: both sign; `switch`: the first secret, in the second half the second. */
+export const rotations = ['none', 'both', 'switch'] as const
+export type Rotation = (typeof rotations)[number]
+
+export type SimulationProgress = {
+  readonly plannedDeliveries: number
+  readonly begunDeliveries: number
+  readonly acknowledgedEvents: number
+  readonly retriesWaiting: number
+  readonly gaveUpEvents: number
+}
+
+/** The answer to a refused attempt: a status, `timeout` or the code of a connection error, and the error document's code. */
+export type Refusal = { readonly answer: number | string; readonly code: string | null }
+
+export type SimulationOptions = {
+  readonly url: string
+  /** One secret, or two where the rotation needs them. */
+  readonly secrets: readonly string[]
+  readonly inquiries: number
+  /** Scenarios in turn; default: all. */
+  readonly scenarios?: readonly Scenario[] | undefined
+  /** New deliveries a second; default: as fast as `concurrency` allows. */
+  readonly ratePerSecond?: number | undefined
+  /** Share of events delivered again, 0 to 1 or more; default 0. */
+  readonly duplicates?: number | undefined
+  /** Default `none`. */
+  readonly shuffle?: Shuffle | undefined
+  /** Default `kebab`. */
+  readonly casing?: Casing | 'mixed' | undefined
+  /** Default `none`. */
+  readonly rotation?: Rotation | undefined
+  /** Requests at once; default 32. */
+  readonly concurrency?: number | undefined
+  /** Divides the waits of the provider's retry schedule; default 1 (51 hours until it gives up). */
+  readonly timeCompression?: number | undefined
+  /** The same seed and `nowMs` give the same events; default `simulation`. */
+  readonly seed?: string | undefined
+  /** Begins no delivery after so many seconds; default: begins all. */
+  readonly durationSeconds?: number | undefined
+  /** The time before which all events lie, in ms since 1970; default: now. */
+  readonly nowMs?: number | undefined
+  /** Called a few times a second, and at the end. */
+  readonly onProgress?: ((progress: SimulationProgress) => void) | undefined
+  /** Called for each attempt that is not acknowledged. */
+  readonly onRefusal?: ((refusal: Refusal) => void) | undefined
+  /**
+   * The longest wait for a retry, in ms, while nothing was acknowledged; a longer one ends the simulation.
+   * Default: no limit.
+   */
+  readonly longestWaitWithoutSuccessMs?: number | undefined
+  /** Ends the simulation early; the report covers what was sent. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws `RangeError` for invalid options. */
+function checkOptions(options: SimulationOptions): void {
+  const needed = (options.rotation ?? 'none') === 'none' ? 1 : 2
+  if (options.secrets.length < needed) throw new RangeError(`Expected ${needed} secrets, got ${options.secrets.length}`)
+  if (!Number.isInteger(options.inquiries) || options.inquiries < 1) {
+    throw new RangeError('Expected inquiries to be a whole number of 1 or more')
+  }
+  for (const name of ['ratePerSecond', 'concurrency', 'timeCompression', 'durationSeconds'] as const) {
+    if (!((options[name] ?? 1) > 0)) throw new RangeError(`Expected ${name} to be greater than 0`)
+  }
+  if (!((options.duplicates ?? 0) >= 0)) throw new RangeError('Expected duplicates to be 0 or greater')
+}
+
+/** Returns the secrets that sign a delivery. */
+function secretsNow(options: SimulationOptions, isSecondHalf: boolean): readonly string[] {
+  if (options.rotation === 'both') return options.secrets.slice(0, 2)
+  return options.secrets.slice(...(options.rotation === 'switch' && isSecondHalf ? [1, 2] : [0, 1]))
+}
 
 const PROGRESS_EVERY_MS = 250
 
-/** Who makes the deliveries, when, and what came of them. */
+/** The state of a simulation that runs. */
 type Simulation = {
   readonly options: SimulationOptions
   readonly plan: Uint32Array
@@ -21,8 +93,8 @@ type Simulation = {
   readonly tally: SimulationTally
   readonly concurrency: number
   readonly signal: AbortSignal
-  /** Ends it because nothing was acknowledged. */
-  readonly vain: AbortController
+  /** Ends the simulation where nothing was acknowledged. */
+  readonly noSuccess: AbortController
 }
 
 function prepare(options: SimulationOptions): Simulation {
@@ -40,9 +112,10 @@ function prepare(options: SimulationOptions): Simulation {
     casing: options.casing ?? 'kebab',
     nowMs: options.nowMs ?? Date.now(),
   })
-  const vain = new AbortController()
-  const signal = options.signal === undefined ? vain.signal : AbortSignal.any([options.signal, vain.signal])
-  // Each request under way listens to it.
+  const noSuccess = new AbortController()
+  const signals = options.signal === undefined ? [noSuccess.signal] : [options.signal, noSuccess.signal]
+  const signal = AbortSignal.any(signals)
+  // Each request in flight listens to it.
   setMaxListeners(0, signal)
   const source = new AttemptSource({
     plan,
@@ -59,24 +132,24 @@ function prepare(options: SimulationOptions): Simulation {
     tally: new SimulationTally(),
     concurrency: options.concurrency ?? 32,
     signal,
-    vain,
+    noSuccess,
   }
 }
 
-/** The code of an error document, in our form; null for whatever else somebody answers. */
+/** Returns the code of an error document of the ingress; null for any other answer. */
 function codeOf(text: string): string | null {
   return /^\{"errors":\[\{[^{}]*"code":"([A-Z_]{1,64})"/.exec(text)?.[1] ?? null
 }
 
-/** Whether the next attempt is too far away while nothing was acknowledged. */
-function isInVain({ options, tally }: Simulation, attempt: Attempt): boolean {
+/** Tells whether the next attempt is too far away while nothing was acknowledged. */
+function isWaitTooLong({ options, tally }: Simulation, attempt: Attempt): boolean {
   const waitMs = retryWaitMs(attempt.attempt)
   if (waitMs === null || tally.acknowledgedEvents > 0) return false
-  return waitMs / (options.timeCompression ?? 1) > (options.longestVainWaitMs ?? Infinity)
+  return waitMs / (options.timeCompression ?? 1) > (options.longestWaitWithoutSuccessMs ?? Infinity)
 }
 
 async function deliver(simulation: Simulation, attempt: Attempt, agent: Agent) {
-  const { options, plan, source, eventOf, tally, signal, vain } = simulation
+  const { options, plan, source, eventOf, tally, signal, noSuccess } = simulation
   const event = eventOf(attempt.planned)
   const result = await sendDelivery({
     url: options.url,
@@ -88,17 +161,17 @@ async function deliver(simulation: Simulation, attempt: Attempt, agent: Agent) {
     dispatcher: agent,
     signal,
   })
-  // A request that we cut ourselves tells nothing of the receiver.
-  if (vain.signal.aborted && !result.isAcknowledged) return void source.settle(attempt, false)
+  // The simulation itself cut this request: it says nothing about the receiver.
+  if (noSuccess.signal.aborted && !result.isAcknowledged) return void source.finish(attempt, false)
   tally.count(event.id, attempt.attempt, result)
   if (!result.isAcknowledged && !signal.aborted) {
     options.onRefusal?.({ answer: result.answer, code: codeOf(result.text) })
-    if (isInVain(simulation, attempt)) vain.abort()
+    if (isWaitTooLong(simulation, attempt)) noSuccess.abort()
   }
-  if (source.settle(attempt, result.isAcknowledged)) tally.giveUp(event.id)
+  if (source.finish(attempt, result.isAcknowledged)) tally.giveUp(event.id)
 }
 
-function tellProgress({ options, plan, source, tally }: Simulation): void {
+function reportProgress({ options, plan, source, tally }: Simulation): void {
   options.onProgress?.({
     plannedDeliveries: plan.length,
     begunDeliveries: source.begun,
@@ -109,10 +182,10 @@ function tellProgress({ options, plan, source, tally }: Simulation): void {
 }
 
 /**
- * Plays the provider: builds the events of many inquiries, signs them, delivers them, and retries what is refused.
+ * Simulates the provider: builds the events of many inquiries, signs and delivers them, and retries refused ones.
  *
- * Bodies are made when they are sent, so that memory grows by a few hundred bytes a delivery only. Resolves when every
- * delivery is acknowledged or given up, or after `signal`. Rejects with `RangeError` for options that make no sense.
+ * Bodies are built when they are sent, so that memory grows by a few hundred bytes a delivery. Resolves when each
+ * delivery is acknowledged or given up, or after `signal`. Rejects with `RangeError` for invalid options.
  *
  * @see https://docs.withpersona.com/webhooks
  */
@@ -126,14 +199,14 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       await deliver(simulation, attempt, agent)
     }
   }
-  const progress = setInterval(() => tellProgress(simulation), PROGRESS_EVERY_MS)
+  const progress = setInterval(() => reportProgress(simulation), PROGRESS_EVERY_MS)
   try {
     await Promise.all(Array.from({ length: concurrency }, sender))
   } finally {
     clearInterval(progress)
     await agent.destroy()
   }
-  tellProgress(simulation)
+  reportProgress(simulation)
   const report = simulation.tally.report()
-  return simulation.vain.signal.aborted ? { ...report, endedInVain: true } : report
+  return simulation.noSuccess.signal.aborted ? { ...report, endedWithoutSuccess: true } : report
 }

@@ -1,12 +1,12 @@
 import type { DeliveryResult } from './delivery.ts'
 
-/** What a simulation came to. */
+/** The result of a simulation. */
 export type SimulationReport = {
   /** Ids of all events sent at least once, in the order of their first delivery. */
   readonly eventIds: readonly string[]
-  /** Those that were acknowledged (200, 201, 202 or 204) at least once. */
+  /** Ids of the events that were acknowledged (200, 201, 202 or 204) at least once. */
   readonly acknowledgedEventIds: readonly string[]
-  /** Those never acknowledged whose deliveries used up all eight attempts. */
+  /** Ids of the events that were never acknowledged in all eight attempts. */
   readonly gaveUpEventIds: readonly string[]
   /** Deliveries begun; more than events where there are duplicates. */
   readonly deliveries: number
@@ -15,16 +15,16 @@ export type SimulationReport = {
   readonly retries: number
   /** Requests by answer: a status, `timeout`, or the code of a connection error. */
   readonly answers: Readonly<Record<string, number>>
-  /** Requests answered as quarantined: a simulated event never should be. */
+  /** Requests answered as quarantined; expected to be 0. */
   readonly quarantined: number
-  /** How long the acknowledging answers took, in ms; null without any. */
+  /** Latency of the acknowledging answers in ms; null without any. */
   readonly latencyMs: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number } | null
   readonly durationMs: number
-  /** Present where it ended because nothing was acknowledged and the next retry was too far away. */
-  readonly endedInVain?: true
+  /** Present where nothing was acknowledged and the next retry was too far away. */
+  readonly endedWithoutSuccess?: true
 }
 
-/** Counts while a simulation runs. */
+/** The counts of a simulation that runs. */
 export class SimulationTally {
   readonly #startedAt = performance.now()
   readonly #sent = new Set<string>()

@@ -37,7 +37,7 @@ type Options = {
 
 const MAX_INQUIRIES = 100_000_000
 /** The first retry comes after 3 s, the second after 64 s more: a wrong secret is no better by then. */
-const LONGEST_VAIN_WAIT_MS = 10_000
+const LONGEST_WAIT_WITHOUT_SUCCESS_MS = 10_000
 
 function secretsFor(deps: OpsDeps, { secret, rotate }: Options, command: Command): readonly string[] {
   const secrets = secret ?? deps.readEnv(['PERSONA_WEBHOOK_SECRETS']).PERSONA_WEBHOOK_SECRETS
@@ -51,7 +51,7 @@ function judge(report: SimulationReport, isInterrupted: boolean): void {
   const missing = report.eventIds.length - report.acknowledgedEventIds.length
   const faults = [
     ...(isInterrupted ? ['interrupted'] : []),
-    ...(report.endedInVain ? ['nothing was ever accepted, so the further retries were not waited for'] : []),
+    ...(report.endedWithoutSuccess ? ['nothing was ever accepted, so the further retries were not waited for'] : []),
     ...(report.eventIds.length === 0 ? ['no event was sent'] : []),
     ...(missing > 0 ? [`${missing} of ${report.eventIds.length} events were not acknowledged`] : []),
     ...(report.quarantined > 0 ? [`${report.quarantined} deliveries were quarantined`] : []),
@@ -78,7 +78,7 @@ async function run(deps: OpsDeps, options: Options, command: Command): Promise<v
       signal: interruption.signal,
       onProgress: (state) => progress.show(simulationProgress(state)),
       onRefusal: refusalNotes(options.url, say),
-      longestVainWaitMs: LONGEST_VAIN_WAIT_MS,
+      longestWaitWithoutSuccessMs: LONGEST_WAIT_WITHOUT_SUCCESS_MS,
     })
     progress.clear()
     if (options.json) printJson(deps.output, simulationDocument(report))

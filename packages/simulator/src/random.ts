@@ -1,46 +1,33 @@
-/** Letters and digits of the provider's ids, without the look-alikes. */
+import { createHash } from 'node:crypto'
+import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
+import { uniformInt } from 'pure-rand/distribution/uniformInt'
+import { xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus'
+
+/** Letters and digits of the provider's ids, without those that look alike. */
 const ID_LETTERS = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 
-/** Spreads a text over 32 bits; `salt` gives independent values (MurmurHash3's mixing). */
-function hash(text: string, salt: number): number {
-  let state = (1_779_033_703 ^ text.length ^ salt) >>> 0
-  for (let index = 0; index < text.length; index += 1) {
-    state = Math.imul(state ^ text.charCodeAt(index), 3_432_918_353)
-    state = (state << 13) | (state >>> 19)
-  }
-  state = Math.imul(state ^ (state >>> 16), 2_246_822_507)
-  state = Math.imul(state ^ (state >>> 13), 3_266_489_909)
-  return (state ^ (state >>> 16)) >>> 0
+/** All 128 bits of the state depend on the seed: with 32 bits, the ids of 100,000 inquiries would repeat. */
+function stateOf(seed: string): readonly number[] {
+  const digest = createHash('sha256').update(seed).digest()
+  return [0, 4, 8, 12].map((offset) => digest.readInt32LE(offset))
 }
 
-/** Random numbers that depend on the seed alone (sfc32): the same seed gives the same numbers, on every machine. */
+/** Random numbers that depend on the seed alone: equal seeds give equal numbers, on every machine. */
 export class Random {
-  #a: number
-  #b: number
-  #c: number
-  #counter: number
+  readonly #generator: ReturnType<typeof xoroshiro128plusFromState>
 
   constructor(seed: string) {
-    this.#a = hash(seed, 0x9e37)
-    this.#b = hash(seed, 0x79b9)
-    this.#c = hash(seed, 0x7f4a)
-    this.#counter = hash(seed, 0x7c15)
-    for (let round = 0; round < 12; round += 1) this.fraction()
+    this.#generator = xoroshiro128plusFromState(stateOf(seed))
   }
 
   /** From 0 up to, but not including, 1. */
   fraction(): number {
-    const sum = (this.#a + this.#b + this.#counter) | 0
-    this.#counter = (this.#counter + 1) | 0
-    this.#a = this.#b ^ (this.#b >>> 9)
-    this.#b = (this.#c + (this.#c << 3)) | 0
-    this.#c = ((this.#c << 21) | (this.#c >>> 11)) + sum
-    return (sum >>> 0) / 4_294_967_296
+    return uniformFloat64(this.#generator)
   }
 
-  /** A whole number, both ends included. */
+  /** An integer, both ends included. */
   integer(min: number, max: number): number {
-    return min + Math.floor(this.fraction() * (max - min + 1))
+    return uniformInt(this.#generator, min, max)
   }
 
   /** True with the given probability. */
@@ -52,7 +39,7 @@ export class Random {
     return choices[this.integer(0, choices.length - 1)] ?? choices[0]
   }
 
-  /** An id such as `inq_` with 28 letters, as the provider makes them now. */
+  /** An id such as `inq_` with 28 letters, as the provider's ids. */
   id(prefix: string): string {
     let tail = ''
     while (tail.length < 28) tail += ID_LETTERS[this.integer(0, ID_LETTERS.length - 1)]

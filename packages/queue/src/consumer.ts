@@ -1,24 +1,22 @@
 import type { Job } from 'bullmq'
-import { announcer } from './installations.ts'
-import { retryBackoff } from './backoff.ts'
-import { closeWorker } from './close-worker.ts'
+import { announcer, createQueueView, noteUnencrypted, type QueueView, takeBackPaused } from './queue-view.ts'
+import { heldDeliveries, release, retryBackoff, settleJob, settlementOf, UNREADABLE_PAUSE_MS } from './finish-job.ts'
+import { closeWorker, HeldWorker } from './in-flight-worker.ts'
 import type { Delivery, InFlightDelivery, DeliveryOutcome } from './delivery.ts'
-import { heldDeliveries, settlementOf } from './held-delivery.ts'
-import { HeldWorker } from './held-worker.ts'
+
 import { attemptsBefore, undecryptableJobId, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
-import { openQueue, type QueueHandle } from './queue-handle.ts'
-import { DEFAULT_PREFIX, QUEUE_NAME } from './queue-name.ts'
-import { takeBackPaused } from './queue-restraint.ts'
-import { createQueueView, type QueueView } from './queue-view.ts'
-import type { QueueUnavailableError } from './queue-unavailable-error.ts'
-import { patientConnection } from './redis-connection.ts'
-import { redisFault } from './redis-fault.ts'
-import { reduceQueued } from './reduce-queued.ts'
-import { release } from './release.ts'
-import { settleJob, UNREADABLE_PAUSE_MS } from './settle-job.ts'
-import { sweepFailed } from './sweep-failed.ts'
-import { telemetry } from './telemetry.ts'
-import { noteUnencrypted } from './unencrypted-deliveries.ts'
+import {
+  DEFAULT_PREFIX,
+  openQueue,
+  patientConnection,
+  QUEUE_NAME,
+  type QueueHandle,
+  telemetry,
+} from './queue-connection.ts'
+
+import { type QueueUnavailableError, redisFault } from './errors.ts'
+
+import { reduceQueued, sweepFailed } from './queued-jobs.ts'
 
 /** A body that does not decrypt: whose, with which key, and whether that key is here (then the body is damaged). */
 export type UndecryptableBody = {

@@ -1,9 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
 import type { KeyRing } from '@persona-ingest/core'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Delivery, Replay } from './delivery.ts'
+import type { QueueHandle } from './queue-connection.ts'
+import type { JobsOptions } from 'bullmq'
+import { RETRY_BACKOFF } from './finish-job.ts'
 
 /**
  * Versions of the shape; a consumer that meets one it does not know puts the job back for a newer program.
@@ -49,11 +52,11 @@ const compiledReplay = TypeCompiler.Compile(replayData)
 
 type DeliveryData = Static<typeof deliveryData>
 /** What one job holds in Redis. */
-export type JobData = Static<typeof singleData> | Static<typeof groupData> | Static<typeof replayData>
+type JobData = Static<typeof singleData> | Static<typeof groupData> | Static<typeof replayData>
 /** Why a job's data could not be read. */
 export type UnreadableReason = 'JOB_VERSION_UNKNOWN' | 'JOB_SHAPE_INVALID'
 /** A delivery or replay out of a job, and the attempts that it has used up in earlier ones. */
-export type ReadDelivery = { readonly delivery: Delivery | Replay; readonly attemptsMade: number }
+type ReadDelivery = { readonly delivery: Delivery | Replay; readonly attemptsMade: number }
 
 /** A delivery whose body does not decrypt here, as it stands in the job. */
 export type UndecryptableDelivery = {
@@ -159,7 +162,7 @@ export function writeJobData(delivery: Delivery | Replay, attemptsMade: number, 
 }
 
 /** Writes a delivery that does not decrypt as the data of a job of its own, with the encrypted bytes as they are. */
-export function writeUndecryptable({ data, attemptsMade }: UndecryptableDelivery): JobData {
+function writeUndecryptable({ data, attemptsMade }: UndecryptableDelivery): JobData {
   return { v: SINGLE, ...data, attemptsMade }
 }
 
@@ -241,4 +244,65 @@ export function withBodies(data: unknown, bodies: readonly (Uint8Array | undefin
   }
   if (compiledSingle.Check(data)) return { v: SINGLE, ...rewritten(data) }
   return compiledGroup.Check(data) ? { v: GROUP, deliveries: data.deliveries.map(rewritten) } : null
+}
+
+const KEY_BYTES = 32
+
+/**
+ * The keys that jobs for these deliveries need.
+ *
+ * Without encryption keys the digests in ids of quarantined bodies are keyed by a random key that all processes share
+ * through Redis. It protects nothing where Redis itself is stolen, but ids in logs, traces and dashboards give no body
+ * away. Rejects with the error of Redis.
+ */
+export async function jobKeys(
+  { client, queue, keys }: QueueHandle,
+  deliveries: readonly (Delivery | Replay)[],
+): Promise<JobKeys> {
+  const needsKey = keys.newestId === null && deliveries.some(({ kind }) => kind === 'quarantined')
+  if (!needsKey) return { keys, fallbackKey: null }
+  const key = queue.toKey('digest-key')
+  // Asked each time: an emptied Redis has a new one, and quarantined deliveries are few.
+  await client.set(key, randomBytes(KEY_BYTES).toString('hex'), 'NX')
+  return { keys, fallbackKey: Buffer.from((await client.get(key)) ?? '') }
+}
+
+/** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */
+const jobOptions = {
+  removeOnComplete: true,
+  removeOnFail: false,
+  attempts: 1_000_000,
+  backoff: { type: RETRY_BACKOFF },
+  stackTraceLimit: 0,
+}
+
+type NewJob = { readonly name: string; readonly data: JobData; readonly opts: JobsOptions & { readonly jobId: string } }
+
+/** The job for deliveries that travel together, or for one alone. */
+export function newJob(deliveries: readonly Delivery[], jobKeys: JobKeys): NewJob {
+  const [first] = deliveries
+  if (first === undefined) throw new RangeError('Expected at least one delivery')
+  if (deliveries.length === 1) return newSingleJob(first, { attemptsMade: 0, delayMs: 0 }, jobKeys)
+  const opts = { ...jobOptions, jobId: groupJobId(deliveries.length) }
+  return { name: 'group', data: writeGroupData(deliveries, jobKeys.keys), opts }
+}
+
+/** The job for one that travels alone, or that has used up attempts in another job; it rests for `delayMs` first. */
+export function newSingleJob(
+  delivery: Delivery | Replay,
+  history: { attemptsMade: number; delayMs: number },
+  jobKeys: JobKeys,
+): NewJob {
+  const opts = {
+    ...jobOptions,
+    jobId: jobIdOf(delivery, jobKeys),
+    ...(history.delayMs > 0 ? { delay: history.delayMs } : {}),
+  }
+  return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, jobKeys.keys), opts }
+}
+
+/** The job for a delivery that does not decrypt; it rests for `delayMs` first. */
+export function newUndecryptableJob(undecryptable: UndecryptableDelivery, delayMs: number): NewJob {
+  const opts = { ...jobOptions, jobId: undecryptableJobId(undecryptable), delay: delayMs }
+  return { name: undecryptable.data.kind, data: writeUndecryptable(undecryptable), opts }
 }

@@ -1,12 +1,10 @@
 import { Batcher, type Deadline } from '@persona-ingest/core'
 import type { Delivery } from './delivery.ts'
-import { eventJobId } from './job-data.ts'
-import { jobKeys } from './job-keys.ts'
-import { newJob, newSingleJob } from './new-job.ts'
-import { onQueue, openQueue, requireConnection, untilConnected, type QueueHandle } from './queue-handle.ts'
-import { queuedReplays } from './queued-replays.ts'
+import { eventJobId, jobKeys, newJob, newSingleJob } from './job-data.ts'
+import { onQueue, openQueue, type QueueHandle, requireConnection, untilConnected } from './queue-connection.ts'
+
 import { createQueueView, type QueueView } from './queue-view.ts'
-import { queueUnavailable, QueueUnavailableError } from './queue-unavailable-error.ts'
+import { queueUnavailable, QueueUnavailableError } from './errors.ts'
 
 export type ProducerOptions = {
   /** `redis://` or `rediss://`. */
@@ -111,4 +109,13 @@ export function createProducer(options: ProducerOptions): Producer {
     isReady: handle.isConnected,
     close: handle.close,
   }
+}
+
+/** See `Producer.queuedReplays`. A settled job leaves Redis, so its key tells. */
+export async function queuedReplays(handle: QueueHandle, eventIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const { queue, client } = handle
+  const found = await onQueue(handle, async () =>
+    Promise.all(eventIds.map(async (eventId) => client.exists(queue.toKey(eventJobId({ kind: 'replay', eventId }))))),
+  )
+  return new Set(eventIds.filter((_, index) => found[index] === 1))
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { retryBackoff } from '../../src/backoff.ts'
+import { retryBackoff } from '../../src/finish-job.ts'
 
 const noJitter = () => 0
 

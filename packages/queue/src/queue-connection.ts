@@ -1,7 +1,11 @@
+import { Queue, type QueueOptions, RedisConnection } from 'bullmq'
 import { Redis } from 'ioredis'
-import { RedisConnection } from 'bullmq'
+import { KeyRing, withDeadline, type Deadline } from '@persona-ingest/core'
+import { isRedisReply, queueUnavailable, QueueUnavailableError, redisFault } from './errors.ts'
+
+import { BullMQOtel } from 'bullmq-otel'
+
 import { readRedisUrl } from './redis-url.ts'
-import { isRedisReply } from './redis-fault.ts'
 
 // BullMQ asks for the version with INFO while it starts, and when that one command fails (the connection drops at that
 // moment, an ACL forbids it) the Queue or Worker is broken for good. We skip the question and give the
@@ -71,7 +75,7 @@ const both = {
  * Nothing is kept for later: a command fails at once while there is no connection, and when the connection goes, after a
  * silence of `deadlineMs` and 2 s at the latest. It reconnects for ever in the background.
  */
-export function failFastConnection(redisUrl: string, deadlineMs: number, onRefused: () => void): Redis {
+function failFastConnection(redisUrl: string, deadlineMs: number, onRefused: () => void): Redis {
   const client = new Redis({
     ...serverOptions(redisUrl),
     ...both,
@@ -199,4 +203,134 @@ export async function connected(client: Redis, signal: AbortSignal): Promise<voi
     client.on('ready', stop).on('close', stop)
     if (signal.aborted) stop()
   })
+}
+
+/** The one queue of this service; its name is spelt here and nowhere else. */
+export const QUEUE_NAME = 'persona-events'
+
+/** First part of every Redis key of the queue; BullMQ's own default, changed by tests that share a server. */
+export const DEFAULT_PREFIX = 'bull'
+
+/** BullMQ's own spans of jobs, where tracing is on. */
+export function telemetry(isTraced: boolean | undefined): Pick<QueueOptions, 'telemetry'> {
+  return isTraced === true ? { telemetry: new BullMQOtel({ tracerName: 'persona-ingest' }) } : {}
+}
+
+/** BullMQ would keep some 10,000 entries of events that nobody here reads. */
+const MAX_EVENTS = 100
+
+/** The queue over a connection of its own that fails fast. */
+export type QueueHandle = {
+  readonly queue: Queue
+  readonly client: Redis
+  readonly keys: KeyRing
+  /** Longest wait for Redis, in ms. */
+  readonly deadlineMs: number
+  readonly isClosed: () => boolean
+  /** Whether there is a connection that can be used. */
+  readonly isConnected: () => boolean
+  /** Whether Redis refused to select the database when it was last connected to. */
+  readonly isRefused: () => boolean
+  /** Notes such a refusal on another connection of the same process. */
+  readonly noteRefused: () => void
+  /** Why there is no connection; undefined where that is not known. */
+  readonly connectionFault: () => Error | undefined
+  /** Lets the connection go at once. */
+  readonly close: () => Promise<void>
+}
+
+/** Opens the queue; returns at once, also while Redis is away. */
+export function openQueue(options: {
+  redisUrl: string
+  prefix?: string | undefined
+  deadlineMs: number
+  isTraced?: boolean | undefined
+  encryptionKeys: readonly string[]
+  onError?: ((error: Error) => void) | undefined
+  onUnusable?: ((error: QueueUnavailableError) => void) | undefined
+}): QueueHandle {
+  const keys = new KeyRing(options.encryptionKeys)
+  let hasBeenReady = false
+  let isRefused = false
+  const noteRefused = () => {
+    if (!isRefused && !hasBeenReady) options.onUnusable?.(new QueueUnavailableError('QUEUE_DATABASE_REFUSED'))
+    isRefused = true
+  }
+  const client = failFastConnection(options.redisUrl, options.deadlineMs, noteRefused)
+  const queue = new Queue(QUEUE_NAME, {
+    connection: client,
+    prefix: options.prefix ?? DEFAULT_PREFIX,
+    skipVersionCheck: true,
+    ...telemetry(options.isTraced),
+    streams: { events: { maxLen: MAX_EVENTS } },
+  })
+  // Without a listener an `error` event ends the process. BullMQ hands the connection's own errors on.
+  queue.on('error', (error) => options.onError?.(redisFault(error)))
+  let connectionFault: Error | undefined
+  client.on('error', (error) => {
+    const fault = redisFault(error)
+    // A wrong password is told first; what a connection without a login is refused comes after it.
+    if (connectionFault === undefined || !fault.message.startsWith('NOAUTH')) connectionFault = fault
+  })
+  // BullMQ writes this once, after its first connection; an emptied Redis has forgotten it.
+  client.on('ready', () => {
+    hasBeenReady = true
+    isRefused = false
+    connectionFault = undefined
+    queue
+      .getBackend()
+      .setQueueMeta(queue.metaValues)
+      .catch((error: unknown) => options.onError?.(redisFault(error)))
+  })
+  let isClosed = false
+  return {
+    queue,
+    client,
+    keys,
+    deadlineMs: options.deadlineMs,
+    isClosed: () => isClosed,
+    isConnected: () => client.status === 'ready',
+    isRefused: () => isRefused,
+    noteRefused,
+    connectionFault: () => connectionFault,
+    async close() {
+      isClosed = true
+      // `disconnect` and not `quit`: a Redis that does not answer must not hold us up.
+      client.disconnect()
+      await queue.close()
+    },
+  }
+}
+
+/** Throws the `QueueUnavailableError` that tells why there is no connection; returns where there is one. */
+export function requireConnection(handle: QueueHandle): void {
+  if (handle.isClosed()) throw new QueueUnavailableError('QUEUE_CLOSED')
+  if (handle.isConnected()) return
+  if (handle.isRefused()) throw new QueueUnavailableError('QUEUE_DATABASE_REFUSED')
+  throw new QueueUnavailableError('QUEUE_UNREACHABLE', handle.connectionFault())
+}
+
+/** Waits for an attempt to connect that is under way, until the deadline at most. Throws as `requireConnection` does. */
+export async function untilConnected(handle: QueueHandle, { signal }: Deadline): Promise<void> {
+  if (!handle.isClosed()) await connected(handle.client, signal)
+  // A late write would hold a payload for a caller that was refused already.
+  signal.throwIfAborted()
+  requireConnection(handle)
+}
+
+function tooSlow(): never {
+  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+}
+
+/** Runs an operation on the queue once there is a connection; rejects with a `QueueUnavailableError` in time. */
+export async function onQueue<T>(handle: QueueHandle, operation: () => Promise<T>): Promise<T> {
+  const ask = async (deadline: Deadline) => {
+    await untilConnected(handle, deadline)
+    return await operation()
+  }
+  try {
+    return await withDeadline(handle.deadlineMs, ask, tooSlow)
+  } catch (error) {
+    throw queueUnavailable(error)
+  }
 }

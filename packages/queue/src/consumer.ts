@@ -1,24 +1,20 @@
 import type { Job } from 'bullmq'
-import { announcer, createQueueView, noteUnencrypted, type QueueView, takeBackPaused } from './queue-view.ts'
-import { heldDeliveries, release, retryBackoff, settleJob, settlementOf, UNREADABLE_PAUSE_MS } from './finish-job.ts'
-import { closeWorker, HeldWorker } from './in-flight-worker.ts'
-import type { Delivery, InFlightDelivery, DeliveryOutcome } from './delivery.ts'
-
-import { attemptsBefore, undecryptableJobId, type UndecryptableDelivery, type UnreadableReason } from './job-data.ts'
+import type { Delivery, DeliveryOutcome, InFlightDelivery } from './delivery.ts'
+import { redisFault, type QueueUnavailableError } from './errors.ts'
+import { finishJob, isAcked, requeueJob, retryBackoff, UNREADABLE_PAUSE_MS } from './finish-job.ts'
+import { closeWorker, InFlightWorker } from './in-flight-worker.ts'
 import {
-  DEFAULT_PREFIX,
-  openQueue,
-  patientConnection,
-  QUEUE_NAME,
-  type QueueHandle,
-  telemetry,
-} from './queue-connection.ts'
+  attemptsBefore,
+  readJob,
+  undecryptableJobId,
+  type UndecryptableDelivery,
+  type UnreadableReason,
+} from './job-data.ts'
+import { commonQueueOptions, openQueue, openWorkerConnection, type QueueConnection } from './queue-connection.ts'
+import { announcer, createQueueView, noteUnencrypted, type QueueView } from './queue-view.ts'
+import { reduceQueued, sweepFailed, takeBackPaused } from './queued-jobs.ts'
 
-import { type QueueUnavailableError, redisFault } from './errors.ts'
-
-import { reduceQueued, sweepFailed } from './queued-jobs.ts'
-
-/** A body that does not decrypt: whose, with which key, and whether that key is here (then the body is damaged). */
+/** A body that does not decrypt: its event, its key, and whether that key is here (then the body is damaged). */
 export type UndecryptableBody = {
   readonly eventId: string | null
   readonly requestId: string | undefined
@@ -31,39 +27,39 @@ export type ConsumerOptions = {
   readonly redisUrl: string
   /** First part of all Redis keys; default `bull`. */
   readonly prefix?: string | undefined
-  /** Deliveries held at once; a job of several is taken as a whole, so that it may be some more. */
+  /** Deliveries in flight at once; a job of several is taken as a whole, so that it may be some more. */
   readonly concurrency: number
-  /** Size of the jobs held at once, in bytes; a larger job is held alone. */
+  /** Size of the jobs in flight at once, in bytes; a larger job is in flight alone. */
   readonly maxInFlightBytes: number
-  /** Attempts that the caller grants; only stretches the backoff, the caller ends a delivery with `ack`. */
+  /** Attempts that the caller grants. It only stretches the backoff: the caller ends a delivery with `ack`. */
   readonly maxAttempts: number
-  /** Called once per held delivery; a rejection counts as `retry`. */
-  readonly handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>
-  /** Keys that bodies are encrypted with in Redis; see {@link KeyRing}. Empty: bodies are not encrypted. */
+  /** Called once per delivery in flight; a rejection counts as `retry`. */
+  readonly handle: (delivery: InFlightDelivery) => Promise<DeliveryOutcome>
+  /** Keys that bodies are encrypted with in Redis, as {@link KeyRing} takes them. Empty: bodies are not encrypted. */
   readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
   readonly isTraced?: boolean | undefined
-  /** Hears of a job that this program can't read; it was put back for 30 s, for a newer program. */
+  /** Called for a job that this program can't read; it is requeued for 30 s, for a newer program. */
   readonly onUnreadable?: ((jobId: string, reason: UnreadableReason) => void) | undefined
   /**
-   * Is told once that the first Redis which answered refuses what `redisUrl` selects. Nothing is ever put into another
+   * Called once, where the first Redis that answered refuses the database of `redisUrl`. Nothing is ever put into another
    * database, and no retry helps: the process should end. A refusal after that is an outage.
    */
   readonly onUnusable?: ((error: QueueUnavailableError) => void) | undefined
   /**
-   * Hears of the bodies of a job that do not decrypt here. They rest for 30 s at a time, apart from what does decrypt, and
-   * use up no attempt, until the key is there.
+   * Called for the bodies of a job that do not decrypt here. They are delayed for 30 s at a time, apart from those that do
+   * decrypt, and use up no attempt, until the key is there.
    */
   readonly onUndecryptable?: ((jobId: string, bodies: readonly UndecryptableBody[]) => void) | undefined
-  /** Is told how many bodies of a job arrived unencrypted although there are keys. They are handled like all others. */
+  /** Called with the number of bodies of a job that arrived unencrypted although there are keys. All are handled. */
   readonly onUnencrypted?: ((deliveries: number) => void) | undefined
-  /** Hears of every trouble with Redis, of lost locks and of a `handle` that threw. Holds no payload. */
+  /** Called for every error of Redis, for lost locks and for a `handle` that threw. An error has no payload. */
   readonly onError?: ((error: Error) => void) | undefined
   /** Longest wait for an answer to `probe`, `counts` and the like, in ms; default 3000. */
   readonly deadlineMs?: number | undefined
-  /** How long a delivery stays ours without a word from us, in ms; default 10,000. */
+  /** How long the lock of a job lives that its worker does not renew, in ms; default 10,000. */
   readonly lockDurationMs?: number | undefined
-  /** How often we look for deliveries of dead processes, in ms; default 5000. */
+  /** How often deliveries of dead processes are looked for, in ms; default 5000. */
   readonly stalledIntervalMs?: number | undefined
 }
 
@@ -71,59 +67,58 @@ export type ConsumerOptions = {
  * Takes deliveries out of the queue.
  *
  * ```text
- * received ──enqueue──► queued ──taken──► held ──done─────► gone (stored, or a dead letter)
- *                         ▲                │
- *                         │                ├──retry────► resting, attemptsMade + 1 ──backoff──► queued
- *                         │                ├──release──► resting, attemptsMade as before ──────► queued
- *                         │                └──process killed or frozen, lock runs out ─────────► queued
+ * received ──enqueue──► queued ──taken──► in flight ──ack──────► gone (stored, or a dead letter)
+ *                         ▲                  │
+ *                         │                  ├──retry────► delayed, attemptsMade + 1 ──backoff──► queued
+ *                         │                  ├──requeue──► delayed, attemptsMade as before ─────► queued
+ *                         │                  └──process killed or frozen, lock runs out ────────► queued
  *                         └─ none of these ever ends in BullMQ's failed set; `sweepFailed` empties it all the same
  * ```
  *
- * A delivery may be held more than once (a process dies after storing and before settling): storing is idempotent.
+ * A delivery may be in flight twice (a process dies after storing it and before the ack): storing is idempotent.
  */
 export interface Consumer extends QueueView {
   /** Starts taking; while Redis is away it waits. */
   start(): void
   /**
-   * Notes that workers of this installation take from the queue; to be repeated every few seconds. Returns the ids of all
+   * Notes that workers of this installation take from the queue; to be repeated every few seconds. Gives the ids of all
    * installations that do. Rejects with a `QueueUnavailableError`.
    */
   announce(installation: string): Promise<readonly string[]>
   /**
-   * Asks `reduce` for each delivery that rests before its next try, and keeps the body that it gives, if any, in place of
-   * the one in Redis. While the queue is paused, it also asks for each that waits and each that a worker had: nothing else
-   * would take those soon. A job that is taken meanwhile is handled as before. Returns how many jobs were rewritten.
-   * Rejects where a job failed, after the others were tried; it is then to be called again.
+   * Asks `reduce` for each delayed delivery, and keeps the body that it gives, if any, in place of the one in Redis. While
+   * the queue is paused, it also asks for each that waits or was in flight: these are not taken soon. A job that is taken
+   * meanwhile is handled as before. Gives the number of jobs that were rewritten. Rejects where a job failed, after the
+   * others were tried; it is then to be called again.
    */
   reduceQueued(reduce: (delivery: Delivery) => Promise<Uint8Array | null>): Promise<number>
   /**
-   * Puts jobs where they can be taken that a dashboard with BullMQ below 6 moved away when it paused the queue. Rejects
+   * Moves jobs back to the waiting list that a dashboard with BullMQ below 6 moved away when it paused the queue. Rejects
    * with a `QueueUnavailableError`.
    */
   takeBackPaused(): Promise<void>
   /** Whether there is a connection right now. */
   isReady(): boolean
-  /** Deliveries held now: taken, and not yet confirmed as settled. */
+  /** Deliveries in flight: taken, and their outcome not yet confirmed by Redis. */
   inFlightCount(): number
-  /** Size of the jobs held now, in bytes as Redis holds them. */
+  /** Size of the jobs in flight, in bytes as Redis holds them. */
   inFlightBytes(): number
-  /** When this process last settled a delivery, in ms since 1970; its start if never. */
+  /** When this process last finished a delivery, in ms since 1970; its start if never. */
   lastFinishedAtMs(): number
   /**
-   * Hands every job of BullMQ's failed set to `handle`, with what BullMQ says about it, and removes it when it is `ack`;
-   * else it stays for the next sweep. A failed job kept under its id would silently swallow a redelivery. Returns how
-   * many were removed.
+   * Passes every job of BullMQ's failed set to `handle`, with BullMQ's reason, and removes it on `ack`; else it stays for
+   * the next sweep. A failed job that kept its id would silently swallow a redelivery. Gives the number of removed jobs.
    */
-  sweepFailed(handle: (held: InFlightDelivery, reason: string) => Promise<DeliveryOutcome>): Promise<number>
+  sweepFailed(handle: (delivery: InFlightDelivery, reason: string) => Promise<DeliveryOutcome>): Promise<number>
   /**
-   * Stops taking, waits for what is held (`timeoutMs` at most), closes. Resolves to whether all was settled; what was
-   * not comes back to the queue when its lock runs out. Never rejects, never hangs.
+   * Stops taking, waits for what is in flight (`timeoutMs` at most), closes. Resolves to whether all was finished; the rest
+   * comes back to the queue when its lock runs out. Never rejects, never hangs.
    */
   close(options: { timeoutMs: number }): Promise<boolean>
 }
 
 type Processing = {
-  readonly queueHandle: QueueHandle
+  readonly connection: QueueConnection
   readonly state: { isClosing: boolean }
   readonly backoff: (attemptsMade: number) => number
   readonly onError: (thrown: unknown) => void
@@ -133,40 +128,58 @@ function bodyOf({ data, isKeyHere }: UndecryptableDelivery): UndecryptableBody {
   return { eventId: data.eventId, requestId: data.requestId, keyId: data.keyId ?? '', isKeyHere }
 }
 
-/** Whether all of a job rests as it is: nothing in it decrypts, and its id does not keep a redelivery away. */
-function restsAsItIs(job: Job, undecryptable: readonly UndecryptableDelivery[]): boolean {
+/** Whether a job may be delayed as it is: nothing in it decrypts, and its id does not keep a redelivery away. */
+function staysAsItIs(job: Job, undecryptable: readonly UndecryptableDelivery[]): boolean {
   const [first] = undecryptable
   return undecryptable.length > 1 || (first !== undefined && undecryptableJobId(first) === job.id)
 }
 
-/** What BullMQ calls for each job: asks the caller for an outcome of each delivery and carries them out. */
-function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, onError }: Processing) {
+/** Asks the caller for the outcome of a delivery; a rejection is a `retry`. Never rejects. */
+async function outcomeOf(
+  handle: ConsumerOptions['handle'],
+  delivery: InFlightDelivery,
+  onError: (error: Error) => void,
+): Promise<DeliveryOutcome> {
+  try {
+    return await handle(delivery)
+  } catch (error) {
+    // An error of another system may quote personal data (PostgreSQL's do): only its kind is told.
+    const kind = error instanceof Error ? error.name : typeof error
+    onError(new Error(`Expected the handler of deliveries to settle, but it threw (${kind})`))
+    return { action: 'retry', reason: `HANDLER_THREW ${kind}` }
+  }
+}
+
+/** Makes the function that BullMQ calls for each job: it asks for the outcome of each delivery and carries them out. */
+function jobProcessor(options: ConsumerOptions, { connection, state, backoff, onError }: Processing) {
   return async (job: Job, token: string): Promise<void> => {
-    const back = async (delayMs: number) => await release(job, token, { delayMs, onError })
-    // Fetched while we were closing: nobody has seen it yet, the next process may have it at once.
-    if (state.isClosing) return await back(0)
-    const held = heldDeliveries(job, queueHandle.keys)
-    if ('unreadable' in held) {
-      options.onUnreadable?.(job.id ?? '', held.unreadable)
-      return await back(UNREADABLE_PAUSE_MS)
+    const requeue = async (delayMs: number) => await requeueJob(job, token, { delayMs, onError })
+    // Fetched while this process closes: the next process may have it at once.
+    if (state.isClosing) return await requeue(0)
+    const read = readJob(job, connection.keys)
+    if ('unreadable' in read) {
+      options.onUnreadable?.(job.id ?? '', read.unreadable)
+      return await requeue(UNREADABLE_PAUSE_MS)
     }
-    const { deliveries, undecryptable } = held
+    const { deliveries, undecryptable } = read
     if (undecryptable.length > 0) {
       options.onUndecryptable?.(job.id ?? '', undecryptable.map(bodyOf))
-      if (deliveries.length === 0 && restsAsItIs(job, undecryptable)) return await back(UNREADABLE_PAUSE_MS)
+      if (deliveries.length === 0 && staysAsItIs(job, undecryptable)) return await requeue(UNREADABLE_PAUSE_MS)
     }
-    // Counted when it is first taken: a job that goes back is taken again.
-    if (held.unencrypted > 0 && job.attemptsStarted <= 1) {
-      options.onUnencrypted?.(held.unencrypted)
-      noteUnencrypted(queueHandle, held.unencrypted).catch(onError)
+    // Counted when the job is first taken: a job that goes back is taken again.
+    if (read.unencrypted > 0 && job.attemptsStarted <= 1) {
+      options.onUnencrypted?.(read.unencrypted)
+      noteUnencrypted(connection, read.unencrypted).catch(onError)
     }
-    const settled = await Promise.all(
-      deliveries.map(async (each) => ({
-        held: each,
-        outcome: await settlementOf(options.handle, each, onError),
+    const decided = await Promise.all(
+      deliveries.map(async (delivery) => ({
+        delivery,
+        outcome: await outcomeOf(options.handle, delivery, onError),
       })),
     )
-    await settleJob({ job, token, settled, undecryptable, queueHandle, backoff, onError })
+    // BullMQ removes a job that is done, and fetches the next with the same command.
+    if (undecryptable.length === 0 && decided.every(isAcked)) return
+    await finishJob({ job, token, decided, undecryptable, connection, backoff, onError })
   }
 }
 
@@ -174,22 +187,21 @@ function jobProcessor(options: ConsumerOptions, { queueHandle, state, backoff, o
 export function createConsumer(options: ConsumerOptions): Consumer {
   const onError = (thrown: unknown) => options.onError?.(redisFault(thrown))
   const state = { isClosing: false }
-  const queueHandle = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
-  const connection = patientConnection(options.redisUrl, queueHandle.noteRefused)
+  const connection = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
+  const workerConnection = openWorkerConnection(options.redisUrl, connection.noteRefused)
   const backoff = retryBackoff(options.maxAttempts)
-  const worker = new HeldWorker(QUEUE_NAME, jobProcessor(options, { queueHandle, state, backoff, onError }), {
-    connection: connection.client,
-    prefix: options.prefix ?? DEFAULT_PREFIX,
-    ...telemetry(options.isTraced),
+  const common = commonQueueOptions(options)
+  const worker = new InFlightWorker(common.name, jobProcessor(options, { connection, state, backoff, onError }), {
+    ...common.options,
+    connection: workerConnection.client,
     autorun: false,
-    skipVersionCheck: true,
     concurrency: options.concurrency,
-    maxHeldBytes: options.maxInFlightBytes,
+    maxInFlightBytes: options.maxInFlightBytes,
     lockDuration: options.lockDurationMs ?? 10_000,
     stalledInterval: options.stalledIntervalMs ?? 5000,
     // BullMQ's default of 1 gives a job up when its process was killed twice.
     maxStalledCount: 1_000_000,
-    // How soon a settling is tried again when the connection broke; BullMQ's 15 s would outlast the lock.
+    // How soon an outcome is tried again when the connection broke; BullMQ's 15 s would outlast the lock.
     runRetryDelay: 1000,
     settings: { backoffStrategy: (made, _type, _error, job) => backoff(made + attemptsBefore(job?.data)) },
   })
@@ -197,24 +209,24 @@ export function createConsumer(options: ConsumerOptions): Consumer {
   let closed: Promise<boolean> | undefined
 
   return {
-    ...createQueueView(queueHandle),
+    ...createQueueView(connection),
     start() {
       worker.run().catch(onError)
     },
-    announce: announcer(queueHandle),
-    reduceQueued: async (reduce) => await reduceQueued({ queueHandle, reduce, onError }),
-    takeBackPaused: async () => await takeBackPaused(queueHandle),
-    isReady: () => connection.client.status === 'ready',
-    inFlightCount: () => worker.heldCount,
-    inFlightBytes: () => worker.heldBytes,
-    lastFinishedAtMs: () => worker.lastSettledAtMs,
-    sweepFailed: async (handle) => await sweepFailed({ queueHandle, handle, onError }),
+    announce: announcer(connection),
+    reduceQueued: async (reduce) => await reduceQueued({ connection, reduce, onError }),
+    takeBackPaused: async () => await takeBackPaused(connection),
+    isReady: () => workerConnection.client.status === 'ready',
+    inFlightCount: () => worker.inFlightCount,
+    inFlightBytes: () => worker.inFlightBytes,
+    lastFinishedAtMs: () => worker.lastFinishedAtMs,
+    sweepFailed: async (handle) => await sweepFailed({ connection, handle, onError }),
     async close({ timeoutMs }) {
       state.isClosing = true
-      closed ??= closeWorker({ worker, connection, timeoutMs, onError })
-      const isSettled = await closed
-      await queueHandle.close()
-      return isSettled
+      closed ??= closeWorker({ worker, connection: workerConnection, timeoutMs, onError })
+      const isFinished = await closed
+      await connection.close()
+      return isFinished
     },
   }
 }

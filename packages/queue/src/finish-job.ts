@@ -1,125 +1,65 @@
-import { DelayedError, type Job, WaitingError } from 'bullmq'
+import { backoffMs, type KeyRing } from '@persona-ingest/core'
+import { DelayedError, WaitingError, type Job } from 'bullmq'
+import { AttemptFailed } from './bullmq-quirks.ts'
 import type { DeliveryOutcome, InFlightDelivery } from './delivery.ts'
-import { AttemptFailed } from './in-flight-worker.ts'
 import {
-  type JobKeys,
   jobKeys,
   newSingleJob,
   newUndecryptableJob,
-  readJobData,
-  type UndecryptableDelivery,
-  type UnreadableReason,
   withBodies,
+  type JobKeys,
+  type UndecryptableDelivery,
 } from './job-data.ts'
-import { onQueue, type QueueHandle } from './queue-connection.ts'
-import type { KeyRing } from '@persona-ingest/core'
+import { onQueue, type QueueConnection } from './queue-connection.ts'
 
-type HeldJob =
-  | {
-      readonly deliveries: readonly InFlightDelivery[]
-      readonly undecryptable: readonly UndecryptableDelivery[]
-      readonly unencrypted: number
-    }
-  | { readonly unreadable: UnreadableReason }
+/** Delay of a job that this program can't read, or whose bodies it can't decrypt. */
+export const UNREADABLE_PAUSE_MS = 30_000
 
-/** Reads what a job holds, and how many of its bodies are not encrypted; or tells why it can't be read. */
-export function heldDeliveries(job: Job, keys: KeyRing): HeldJob {
-  const read = readJobData(job.data, keys)
-  if ('unreadable' in read) return read
-  const deliveries = read.deliveries.map(({ delivery, attemptsMade }) => ({
-    ...delivery,
-    attemptsMade: attemptsMade + job.attemptsMade,
-    stalledCount: job.stalledCounter,
-  }))
-  const undecryptable = read.undecryptable.map((each) => ({
-    ...each,
-    attemptsMade: each.attemptsMade + job.attemptsMade,
-  }))
-  return { deliveries, undecryptable, unencrypted: read.unencrypted }
-}
-
-/** The caller's word about a held delivery; a rejection is a `retry`. Never rejects. */
-export async function settlementOf(
-  handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>,
-  held: InFlightDelivery,
-  onError: (error: Error) => void,
-): Promise<DeliveryOutcome> {
-  try {
-    return await handle(held)
-  } catch (error) {
-    // An error from afar may quote a person's data (PostgreSQL's do): only its kind is told.
-    const kind = error instanceof Error ? error.name : typeof error
-    onError(new Error(`Expected the handler of deliveries to settle, but it threw (${kind})`))
-    return { action: 'retry', reason: `HANDLER_THREW ${kind}` }
-  }
-}
-
-/** Name under which a job asks the consumer for its backoff. */
-export const RETRY_BACKOFF = 'custom'
-
-const FIRST_DELAY_MS = 1000
+const FIRST_PAUSE_MS = 1000
 /**
  * All pauses of one delivery together. Its attempts have ten minutes; the rest is for the work itself.
  *
  * @see docs/contract.md#3-environment-and-processes
  */
-const BUDGET_MS = 511_000
-/** Jitter only ever shortens, so that the budget holds. */
+const PAUSES_MS = 511_000
+/** Jitter only shortens a pause, so that the sum holds. */
 const JITTER = 0.2
 
-/** The pauses in ms after each of `maxAttempts - 1` attempts without jitter: doubling from 1 s, levelled to the budget. */
-function pausesMs(maxAttempts: number): readonly number[] {
-  const pauses: number[] = []
-  let leftMs = BUDGET_MS
-  for (let attempt = 1; attempt < maxAttempts; attempt += 1) {
-    const equalShareMs = leftMs / (maxAttempts - attempt)
-    const pauseMs = Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), equalShareMs)
-    pauses.push(pauseMs)
-    leftMs -= pauseMs
-  }
-  return pauses
-}
-
 /**
- * Makes the function that tells how long a delivery rests after `attemptsMade` attempts (1 or more), in ms.
+ * Makes the function that gives the pause of a delivery after `attemptsMade` attempts (1 or more), in ms.
  *
- * For any `maxAttempts` all pauses of one delivery take 511 s at most. Beyond `maxAttempts` the last pause repeats.
+ * `backoffMs` with a first pause of 1 s, and an equal share of what is left of 511 s as the longest. With 10 attempts and
+ * no jitter: 1,000, 2,000, 4,000 up to 256,000. All pauses of one delivery take 511 s at most, for any `maxAttempts`;
+ * beyond `maxAttempts` the last pause repeats.
  */
 export function retryBackoff(
   maxAttempts: number,
   random: () => number = Math.random,
 ): (attemptsMade: number) => number {
-  const pauses = pausesMs(maxAttempts)
+  const longestMs: number[] = []
+  let leftMs = PAUSES_MS
+  for (let attempt = 1; attempt < maxAttempts; attempt += 1) {
+    const shareMs = leftMs / (maxAttempts - attempt)
+    longestMs.push(shareMs)
+    leftMs -= backoffMs(attempt, { firstMs: FIRST_PAUSE_MS, longestMs: shareMs, jitter: 0 })
+  }
   return (attemptsMade) => {
-    const pauseMs = pauses[Math.min(attemptsMade, pauses.length) - 1] ?? FIRST_DELAY_MS
-    return Math.max(1, Math.floor(pauseMs * (1 - JITTER * random())))
+    const attempt = Math.max(1, Math.min(attemptsMade, longestMs.length))
+    const shareMs = longestMs[attempt - 1] ?? FIRST_PAUSE_MS
+    const pauseMs = backoffMs(attempt, { firstMs: FIRST_PAUSE_MS, longestMs: shareMs, jitter: JITTER, random })
+    return Math.max(1, Math.floor(pauseMs))
   }
 }
 
-function bodyOf(outcome: DeliveryOutcome): Uint8Array | undefined {
-  return outcome.action === 'ack' ? undefined : outcome.body
-}
-
 /**
- * Replaces the bodies of a job that does not leave the queue yet, where its outcomes, in the order of its deliveries,
- * say so. Rejects where Redis refuses: the job must not go back as it was then.
- */
-export async function rewriteBodies(job: Job, outcomes: readonly DeliveryOutcome[], keys: KeyRing): Promise<void> {
-  const bodies = outcomes.map(bodyOf)
-  if (bodies.every((body) => body === undefined)) return
-  const data = withBodies(job.data, bodies, keys)
-  if (data !== null) await job.updateData(data)
-}
-
-/**
- * Puts a held job back into the queue without using up an attempt, then throws what tells BullMQ that it is settled.
+ * Puts a job in flight back into the queue without using up an attempt. Throws the error by which BullMQ knows that.
  *
- * A job that is ours no more (its lock ran out and somebody else has it) is reported and left alone.
+ * A job whose lock ran out belongs to another worker: this is reported, and the job is left alone.
  */
-export async function release(
+export async function requeueJob(
   job: Job,
   token: string,
-  options: { delayMs: number; onError: (error: unknown) => void },
+  options: { readonly delayMs: number; readonly onError: (error: unknown) => void },
 ): Promise<never> {
   const isDelayed = options.delayMs > 0
   try {
@@ -131,71 +71,82 @@ export async function release(
   throw isDelayed ? new DelayedError() : new WaitingError()
 }
 
-/** A held delivery and what is to become of it. */
-type Settled = { readonly held: InFlightDelivery; readonly outcome: DeliveryOutcome }
+function bodyOf(outcome: DeliveryOutcome): Uint8Array | undefined {
+  return outcome.action === 'ack' ? undefined : outcome.body
+}
 
-/** How long a job rests that this program can't read, or whose bodies it can't decrypt. */
-export const UNREADABLE_PAUSE_MS = 30_000
+/**
+ * Replaces the bodies of a job that stays in the queue, where its outcomes, in the order of its deliveries, have one.
+ * Rejects where Redis refuses: the job must then not go back with its old bodies.
+ */
+export async function rewriteBodies(job: Job, outcomes: readonly DeliveryOutcome[], keys: KeyRing): Promise<void> {
+  const bodies = outcomes.map(bodyOf)
+  if (bodies.every((body) => body === undefined)) return
+  const data = withBodies(job.data, bodies, keys)
+  if (data !== null) await job.updateData(data)
+}
 
-type SettleJobOptions = {
+/** A delivery in flight with its outcome. */
+export type DecidedDelivery = { readonly delivery: InFlightDelivery; readonly outcome: DeliveryOutcome }
+
+export function isAcked({ outcome }: DecidedDelivery): boolean {
+  return outcome.action === 'ack'
+}
+
+/** The delay with which all deliveries of a job are requeued, or null where their outcomes differ in anything. */
+function commonDelayMs(decided: readonly DecidedDelivery[]): number | null {
+  const delays = new Set(decided.map(({ outcome }) => (outcome.action === 'requeue' ? outcome.delayMs : null)))
+  const [delayMs = null] = delays
+  return delays.size === 1 ? delayMs : null
+}
+
+/** The job of its own for a delivery whose outcome differs from that of its companions. */
+function jobApart(decided: DecidedDelivery, backoff: (attemptsMade: number) => number, keys: JobKeys) {
+  const { delivery, outcome } = decided
+  if (outcome.action === 'ack') throw new RangeError('Expected a delivery that is retried or requeued')
+  const kept = delivery.kind === 'replay' ? delivery : { ...delivery, body: outcome.body ?? delivery.body }
+  const attemptsMade = delivery.attemptsMade + (outcome.action === 'retry' ? 1 : 0)
+  const delayMs = outcome.action === 'retry' ? backoff(attemptsMade) : outcome.delayMs
+  return newSingleJob(kept, { attemptsMade, delayMs }, keys)
+}
+
+export type FinishJobOptions = {
   readonly job: Job
   readonly token: string
-  readonly settled: readonly Settled[]
-  /** What does not decrypt. It rests in jobs of its own, and uses up no attempt. */
+  readonly decided: readonly DecidedDelivery[]
+  /** Deliveries that do not decrypt. They are delayed in jobs of their own, and use up no attempt. */
   readonly undecryptable: readonly UndecryptableDelivery[]
-  readonly queueHandle: QueueHandle
-  /** How long a delivery rests after so many attempts, in ms. */
+  readonly connection: QueueConnection
+  /** Pause of a delivery after so many attempts, in ms. */
   readonly backoff: (attemptsMade: number) => number
   readonly onError: (error: unknown) => void
 }
 
-/** The rest that all deliveries of a job want alike, or null where they differ in anything. */
-function commonRelease(settled: readonly Settled[]): number | null {
-  const rests = new Set(settled.map(({ outcome }) => (outcome.action === 'requeue' ? outcome.delayMs : null)))
-  const [delayMs = null] = rests
-  return rests.size === 1 ? delayMs : null
-}
-
-function isDone({ outcome }: Settled): boolean {
-  return outcome.action === 'ack'
-}
-
-/** A job of its own for a delivery that must not keep its companions, or be kept by them. */
-function jobApart({ held, outcome }: Settled, backoff: (attemptsMade: number) => number, keys: JobKeys) {
-  if (outcome.action === 'ack') throw new RangeError('Expected a delivery that is not done')
-  const delivery = held.kind === 'replay' ? held : { ...held, body: outcome.body ?? held.body }
-  const attemptsMade = held.attemptsMade + (outcome.action === 'retry' ? 1 : 0)
-  const delayMs = outcome.action === 'retry' ? backoff(attemptsMade) : outcome.delayMs
-  return newSingleJob(delivery, { attemptsMade, delayMs }, keys)
-}
-
 /**
- * Carries out what was decided about a job's deliveries; resolves where the job may leave the queue.
+ * Carries out the outcomes of a job's deliveries. Resolves where the job may leave the queue; throws the error by which
+ * BullMQ knows that the job goes back.
  *
- * Those of a group that are not done get jobs of their own, before the group leaves: dying in between leaves both, and
- * what is stored twice is a duplicate. So do bodies that do not decrypt, as soon as a companion is settled. Throws what tells BullMQ that the job goes back.
+ * Deliveries of a group that are retried or requeued get jobs of their own before the group leaves; so do bodies that do
+ * not decrypt. A crash in between leaves both jobs, and storing an event twice changes nothing.
  */
-export async function settleJob(options: SettleJobOptions): Promise<void> {
-  const { job, token, settled, undecryptable, queueHandle, backoff, onError } = options
-  if (undecryptable.length === 0 && settled.every(isDone)) return
-  const delayMs = commonRelease(settled)
-  const [first] = settled
-  const isAlone = settled.length === 1 && undecryptable.length === 0
+export async function finishJob(options: FinishJobOptions): Promise<void> {
+  const { job, token, decided, undecryptable, connection, backoff, onError } = options
+  const delayMs = commonDelayMs(decided)
+  const [first] = decided
+  const isAlone = decided.length === 1 && undecryptable.length === 0
   const reason = isAlone && first?.outcome.action === 'retry' ? first.outcome.reason : null
-  // Should this fail, the job stays held until its lock runs out, and is handled again.
+  // Where this fails, the job stays in flight until its lock runs out, and is handled again.
   if (delayMs !== null || reason !== null) {
-    const outcomes = settled.map(({ outcome }) => outcome)
-    await rewriteBodies(job, outcomes, queueHandle.keys)
+    const outcomes = decided.map(({ outcome }) => outcome)
+    await rewriteBodies(job, outcomes, connection.keys)
   }
-  if (delayMs !== null) return await release(job, token, { delayMs, onError })
+  if (delayMs !== null) return await requeueJob(job, token, { delayMs, onError })
   if (reason !== null) throw new AttemptFailed(reason)
-  const left = settled.filter((each) => !isDone(each))
-  await onQueue(queueHandle, async () => {
-    const keys = await jobKeys(
-      queueHandle,
-      left.map(({ held }) => held),
-    )
+  const left = decided.filter((each) => !isAcked(each))
+  await onQueue(connection, async () => {
+    const deliveries = left.map(({ delivery }) => delivery)
+    const keys = await jobKeys(connection, deliveries)
     const resting = undecryptable.map((each) => newUndecryptableJob(each, UNREADABLE_PAUSE_MS))
-    return await queueHandle.queue.addBulk([...left.map((each) => jobApart(each, backoff, keys)), ...resting])
+    return await connection.queue.addBulk([...left.map((each) => jobApart(each, backoff, keys)), ...resting])
   })
 }

@@ -1,12 +1,11 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { isUtf8 } from 'node:buffer'
 import type { KeyRing } from '@persona-ingest/core'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import type { Delivery, Replay } from './delivery.ts'
-import type { QueueHandle } from './queue-connection.ts'
-import type { JobsOptions } from 'bullmq'
-import { RETRY_BACKOFF } from './finish-job.ts'
+import type { Job, JobsOptions } from 'bullmq'
+import { isUtf8 } from 'node:buffer'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import type { Delivery, InFlightDelivery, Replay } from './delivery.ts'
+import type { QueueConnection } from './queue-connection.ts'
 
 /**
  * Versions of the shape; a consumer that meets one it does not know puts the job back for a newer program.
@@ -24,8 +23,8 @@ const received = {
   traceParent: Type.Optional(Type.String()),
   /** Attempts used up in an earlier job. */
   attemptsMade: Type.Optional(Type.Integer({ minimum: 0 })),
-  // Text costs a third less than base64 and can be read in Redis; only bytes that are no UTF-8 need base64. `sealed` is
-  // for the holders of the key. A program that does not know it leaves the job for one that does.
+  // Text costs a third less than base64 and can be read in Redis; only bytes that are no UTF-8 need base64. `sealed`:
+  // encrypted, and then base64. A program that does not know an encoding leaves the job for one that does.
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64'), Type.Literal('sealed')]),
   keyId: Type.Optional(Type.String()),
   body: Type.String(),
@@ -66,7 +65,7 @@ export type UndecryptableDelivery = {
   readonly isKeyHere: boolean
 }
 
-/** Keys for what a job holds, and the key of the installation for the digests in ids where there are no others. */
+/** Keys for bodies, and the key of the installation for the digests in ids where there are no others. */
 export type JobKeys = { readonly keys: KeyRing; readonly fallbackKey: Uint8Array | null }
 
 /**
@@ -121,15 +120,17 @@ export function sizeOfJob(jobId: string): number {
 /** Finds a group's size in its id, as a Lua pattern. */
 export const SIZE_PATTERN = '^g%-(%d+)%-'
 
-/** What a sealed body is bound to: it can't be passed off as another event's, or as one of the other environment. */
+/** What an encrypted body is bound to: it does not decrypt as another event's, or as one of the other environment. */
 function bindingOf({ kind, eventId, environment }: Pick<DeliveryData, 'kind' | 'eventId' | 'environment'>): string {
   return `${kind} ${environment} ${eventId ?? ''}`
 }
 
 function writeBody(delivery: Delivery, keys: KeyRing): Pick<DeliveryData, 'encoding' | 'keyId' | 'body'> {
   const bytes = Buffer.from(delivery.body.buffer, delivery.body.byteOffset, delivery.body.byteLength)
-  const sealed = keys.encrypt(bytes, bindingOf(delivery))
-  if (sealed !== null) return { encoding: 'sealed', keyId: sealed.keyId, body: sealed.bytes.toString('base64') }
+  const encrypted = keys.encrypt(bytes, bindingOf(delivery))
+  if (encrypted !== null) {
+    return { encoding: 'sealed', keyId: encrypted.keyId, body: encrypted.bytes.toString('base64') }
+  }
   const encoding = isUtf8(bytes) ? ('utf8' as const) : ('base64' as const)
   return { encoding, body: bytes.toString(encoding) }
 }
@@ -191,7 +192,7 @@ type ReadJob =
   | {
       readonly deliveries: readonly ReadDelivery[]
       readonly undecryptable: readonly UndecryptableDelivery[]
-      /** How many bodies stand in Redis as they were received, although these keys could have encrypted them. */
+      /** How many bodies are not encrypted in Redis although these keys could have encrypted them. */
       readonly unencrypted: number
     }
   | { readonly unreadable: UnreadableReason }
@@ -228,9 +229,35 @@ export function readJobData(data: unknown, keys: KeyRing): ReadJob {
   return { unreadable: VERSIONS.includes(version) ? 'JOB_SHAPE_INVALID' : 'JOB_VERSION_UNKNOWN' }
 }
 
+/** The content of a job, as its deliveries in flight. */
+type InFlightJob =
+  | {
+      readonly deliveries: readonly InFlightDelivery[]
+      readonly undecryptable: readonly UndecryptableDelivery[]
+      /** How many bodies are not encrypted in Redis although these keys could have encrypted them. */
+      readonly unencrypted: number
+    }
+  | { readonly unreadable: UnreadableReason }
+
+/** Reads a job, and adds the attempts made in this job to those of earlier ones. Never throws. */
+export function readJob(job: Pick<Job, 'data' | 'attemptsMade' | 'stalledCounter'>, keys: KeyRing): InFlightJob {
+  const read = readJobData(job.data, keys)
+  if ('unreadable' in read) return read
+  const deliveries = read.deliveries.map(({ delivery, attemptsMade }) => ({
+    ...delivery,
+    attemptsMade: attemptsMade + job.attemptsMade,
+    stalledCount: job.stalledCounter,
+  }))
+  const undecryptable = read.undecryptable.map((each) => ({
+    ...each,
+    attemptsMade: each.attemptsMade + job.attemptsMade,
+  }))
+  return { deliveries, undecryptable, unencrypted: read.unencrypted }
+}
+
 /**
- * Gives the data of a job with other bodies, in the order of the deliveries that `readJobData` gives; `undefined` leaves
- * one as it is. So stays what does not decrypt. Null for data that has no bodies.
+ * Gives the data of a job with other bodies, in the order of the deliveries that `readJobData` gives. `undefined` leaves a
+ * body as it is; a body that does not decrypt stays too. Null for data without bodies.
  */
 export function withBodies(data: unknown, bodies: readonly (Uint8Array | undefined)[], keys: KeyRing): JobData | null {
   let index = 0
@@ -249,14 +276,14 @@ export function withBodies(data: unknown, bodies: readonly (Uint8Array | undefin
 const KEY_BYTES = 32
 
 /**
- * The keys that jobs for these deliveries need.
+ * Gives the keys that jobs for these deliveries need.
  *
  * Without encryption keys the digests in ids of quarantined bodies are keyed by a random key that all processes share
- * through Redis. It protects nothing where Redis itself is stolen, but ids in logs, traces and dashboards give no body
- * away. Rejects with the error of Redis.
+ * through Redis. It protects nothing where Redis itself is stolen, but an id in a log, trace or dashboard does not tell a
+ * body. Rejects with the error of Redis.
  */
 export async function jobKeys(
-  { client, queue, keys }: QueueHandle,
+  { client, queue, keys }: QueueConnection,
   deliveries: readonly (Delivery | Replay)[],
 ): Promise<JobKeys> {
   const needsKey = keys.newestId === null && deliveries.some(({ kind }) => kind === 'quarantined')
@@ -267,7 +294,10 @@ export async function jobKeys(
   return { keys, fallbackKey: Buffer.from((await client.get(key)) ?? '') }
 }
 
-/** Every job's fate is the consumer's to decide; BullMQ must not give one up (or delete one) by itself. */
+/** Name under which a job asks the consumer for its backoff. */
+const RETRY_BACKOFF = 'custom'
+
+/** The consumer decides the outcome of every job; BullMQ must not give up or delete a job by itself. */
 const jobOptions = {
   removeOnComplete: true,
   removeOnFail: false,
@@ -278,7 +308,7 @@ const jobOptions = {
 
 type NewJob = { readonly name: string; readonly data: JobData; readonly opts: JobsOptions & { readonly jobId: string } }
 
-/** The job for deliveries that travel together, or for one alone. */
+/** Gives the job for deliveries that share one, or for a single delivery. */
 export function newJob(deliveries: readonly Delivery[], jobKeys: JobKeys): NewJob {
   const [first] = deliveries
   if (first === undefined) throw new RangeError('Expected at least one delivery')
@@ -287,7 +317,7 @@ export function newJob(deliveries: readonly Delivery[], jobKeys: JobKeys): NewJo
   return { name: 'group', data: writeGroupData(deliveries, jobKeys.keys), opts }
 }
 
-/** The job for one that travels alone, or that has used up attempts in another job; it rests for `delayMs` first. */
+/** Gives the job for one delivery, which may have used up attempts in another job; it is delayed by `delayMs`. */
 export function newSingleJob(
   delivery: Delivery | Replay,
   history: { attemptsMade: number; delayMs: number },
@@ -301,7 +331,7 @@ export function newSingleJob(
   return { name: delivery.kind, data: writeJobData(delivery, history.attemptsMade, jobKeys.keys), opts }
 }
 
-/** The job for a delivery that does not decrypt; it rests for `delayMs` first. */
+/** Gives the job for a delivery that does not decrypt; it is delayed by `delayMs`. */
 export function newUndecryptableJob(undecryptable: UndecryptableDelivery, delayMs: number): NewJob {
   const opts = { ...jobOptions, jobId: undecryptableJobId(undecryptable), delay: delayMs }
   return { name: undecryptable.data.kind, data: writeUndecryptable(undecryptable), opts }

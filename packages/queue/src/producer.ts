@@ -1,10 +1,9 @@
 import { Batcher, type Deadline } from '@persona-ingest/core'
 import type { Delivery } from './delivery.ts'
-import { eventJobId, jobKeys, newJob, newSingleJob } from './job-data.ts'
-import { onQueue, openQueue, type QueueHandle, requireConnection, untilConnected } from './queue-connection.ts'
-
-import { createQueueView, type QueueView } from './queue-view.ts'
 import { queueUnavailable, QueueUnavailableError } from './errors.ts'
+import { eventJobId, jobKeys, newJob, newSingleJob } from './job-data.ts'
+import { onQueue, openQueue, requireConnection, untilConnected, type QueueConnection } from './queue-connection.ts'
+import { createQueueView, type QueueView } from './queue-view.ts'
 
 export type ProducerOptions = {
   /** `redis://` or `rediss://`. */
@@ -16,20 +15,20 @@ export type ProducerOptions = {
    * the deadline that its caller gives. Redis is connected to anew after a silence of 2 s more.
    */
   readonly deadlineMs?: number | undefined
-  /** Keys that bodies are encrypted with in Redis; see {@link KeyRing}. Empty: bodies are not encrypted. */
+  /** Keys that bodies are encrypted with in Redis, as {@link KeyRing} takes them. Empty: bodies are not encrypted. */
   readonly encryptionKeys: readonly string[]
   /** Whether jobs get spans of OpenTelemetry, which the process has started. */
   readonly isTraced?: boolean | undefined
   /**
-   * Is told once that the first Redis which answered refuses what `redisUrl` selects. Nothing is ever put into another
+   * Called once, where the first Redis that answered refuses the database of `redisUrl`. Nothing is ever put into another
    * database, and no retry helps: the process should end. A refusal after that is an outage.
    */
   readonly onUnusable?: ((error: QueueUnavailableError) => void) | undefined
-  /** Hears of every trouble with the connection; called often during an outage. Holds no payload. */
+  /** Called for every error of the connection, often during an outage. An error has no payload. */
   readonly onError?: ((error: Error) => void) | undefined
 }
 
-/** Puts deliveries into the queue. Fails fast; recovers by itself. */
+/** Puts deliveries into the queue. It fails fast, and recovers by itself. */
 export interface Producer extends QueueView {
   /**
    * Resolves once Redis has confirmed the job, which with `appendfsync always` means that it is on disk.
@@ -44,15 +43,15 @@ export interface Producer extends QueueView {
    */
   enqueue(delivery: Delivery, deadline: Deadline): Promise<void>
   /**
-   * Asks for events of the log to be processed again; resolves once Redis has confirmed. Safe to repeat: one that is
-   * asked for already adds nothing. Rejects as `enqueue` does; some may be in the queue all the same then.
+   * Asks for events of the log to be processed again; resolves once Redis has confirmed. An event that is asked for already
+   * adds nothing. Rejects with a `QueueUnavailableError` within `deadlineMs`; some may be in the queue all the same then.
    */
   enqueueReplays(eventIds: readonly string[]): Promise<void>
-  /** Which of these replays are still in the queue, held ones too: asked for, and not settled yet. */
+  /** Gives those of these replays that are in the queue, in flight or not: asked for, and not finished. */
   queuedReplays(eventIds: readonly string[]): Promise<ReadonlySet<string>>
   /** Whether there is a connection right now. */
   isReady(): boolean
-  /** Closes the connection at once; what has not been confirmed yet rejects. */
+  /** Ends the connection at once; enqueues that are not confirmed reject. */
   close(): Promise<void>
 }
 
@@ -60,40 +59,50 @@ export interface Producer extends QueueView {
 const MAX_JOBS_IN_FLIGHT = 2
 /** The worker takes a job as a whole: it must stay small against what a worker has in flight. */
 const MAX_DELIVERIES = 50
-/** Of bodies, per job; one larger delivery travels alone. */
+/** Of bodies, per job; a larger delivery has a job of its own. */
 const MAX_BYTES = 1_000_000
 
 type Enqueued = { readonly key: string; readonly delivery: Delivery }
 
-/** Deliveries that arrive while jobs are in flight share the next: a job costs the same whatever its size. */
-function batcherOf(handle: QueueHandle): Batcher<Enqueued, void> {
+/** Deliveries that arrive while jobs are in flight share the next one: a job costs about the same whatever its size. */
+function newBatcher(connection: QueueConnection): Batcher<Enqueued, void> {
   return new Batcher({
     keyOf: ({ key }) => key,
     maxInFlight: MAX_JOBS_IN_FLIGHT,
     maxItems: MAX_DELIVERIES,
     limits: [{ sizeOf: ({ delivery }) => delivery.body.byteLength, max: MAX_BYTES }],
     async process(batch, report) {
-      requireConnection(handle)
+      requireConnection(connection)
       const deliveries = batch.map(({ delivery }) => delivery)
-      const { name, data, opts } = newJob(deliveries, await jobKeys(handle, deliveries))
-      await handle.queue.add(name, data, opts)
+      const { name, data, opts } = newJob(deliveries, await jobKeys(connection, deliveries))
+      await connection.queue.add(name, data, opts)
       for (const { key } of batch) report(key)
     },
   })
 }
 
+async function queuedReplays(connection: QueueConnection, eventIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const { queue, client } = connection
+  const keyOf = (eventId: string) => queue.toKey(eventJobId({ kind: 'replay', eventId }))
+  // A finished job leaves Redis, so that the existence of its key tells.
+  const exists = async () => Promise.all(eventIds.map(async (eventId) => client.exists(keyOf(eventId))))
+  const found = await onQueue(connection, exists)
+  return new Set(eventIds.filter((_, index) => found[index] === 1))
+}
+
 /** Makes a producer. Returns at once, and never throws because Redis is away: it connects in the background. */
 export function createProducer(options: ProducerOptions): Producer {
-  const handle = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
-  const batcher = batcherOf(handle)
-  let quarantined = 0
+  const connection = openQueue({ ...options, deadlineMs: options.deadlineMs ?? 3000 })
+  const batcher = newBatcher(connection)
+  let quarantinedCount = 0
   return {
-    ...createQueueView(handle),
+    ...createQueueView(connection),
     async enqueue(delivery, deadline) {
-      // Rejects an unusable id before other deliveries share a job with it. Equal unusable bodies need not share a place.
-      const key = delivery.kind === 'event' ? eventJobId(delivery) : `q${(quarantined += 1)}`
+      // An id that no job can have is rejected before other deliveries share a job with it. Equal quarantined bodies may
+      // share one: their own jobs have equal ids.
+      const key = delivery.kind === 'event' ? eventJobId(delivery) : `q${(quarantinedCount += 1)}`
       try {
-        if (!handle.isConnected()) await untilConnected(handle, deadline)
+        if (!connection.isConnected()) await untilConnected(connection, deadline)
         await batcher.add({ key, delivery }, deadline.signal)
       } catch (error) {
         throw error === deadline.signal.reason ? new QueueUnavailableError('QUEUE_TOO_SLOW') : queueUnavailable(error)
@@ -101,21 +110,16 @@ export function createProducer(options: ProducerOptions): Producer {
     },
     async enqueueReplays(eventIds) {
       const jobs = eventIds.map((eventId) =>
-        newSingleJob({ kind: 'replay', eventId }, { attemptsMade: 0, delayMs: 0 }, { ...handle, fallbackKey: null }),
+        newSingleJob(
+          { kind: 'replay', eventId },
+          { attemptsMade: 0, delayMs: 0 },
+          { ...connection, fallbackKey: null },
+        ),
       )
-      if (jobs.length > 0) await onQueue(handle, async () => await handle.queue.addBulk(jobs))
+      if (jobs.length > 0) await onQueue(connection, async () => await connection.queue.addBulk(jobs))
     },
-    queuedReplays: async (eventIds) => await queuedReplays(handle, eventIds),
-    isReady: handle.isConnected,
-    close: handle.close,
+    queuedReplays: async (eventIds) => await queuedReplays(connection, eventIds),
+    isReady: connection.isConnected,
+    close: connection.close,
   }
-}
-
-/** See `Producer.queuedReplays`. A settled job leaves Redis, so its key tells. */
-export async function queuedReplays(handle: QueueHandle, eventIds: readonly string[]): Promise<ReadonlySet<string>> {
-  const { queue, client } = handle
-  const found = await onQueue(handle, async () =>
-    Promise.all(eventIds.map(async (eventId) => client.exists(queue.toKey(eventJobId({ kind: 'replay', eventId }))))),
-  )
-  return new Set(eventIds.filter((_, index) => found[index] === 1))
 }

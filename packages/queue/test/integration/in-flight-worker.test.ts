@@ -2,26 +2,27 @@ import { Deadline } from '@persona-ingest/core'
 import { throwAwayRedis } from '@persona-ingest/testkit'
 import type { Job } from 'bullmq'
 import t from 'tap'
-import { AttemptFailed, HeldWorker } from '../../src/in-flight-worker.ts'
-import { patientConnection } from '../../src/queue-connection.ts'
+import { AttemptFailed } from '../../src/bullmq-quirks.ts'
+import { InFlightWorker } from '../../src/in-flight-worker.ts'
+import { openWorkerConnection } from '../../src/queue-connection.ts'
 import { aDelivery } from '../a-delivery.ts'
 import { aQueue, done, empty } from '../a-queue.ts'
 
-/** Lets a test fail a job by hand, as BullMQ does when it can't settle one. */
-class HandWorker extends HeldWorker {
+/** Lets a test fail a job by hand, as BullMQ does when it can't report an outcome. */
+class HandWorker extends InFlightWorker {
   async fail(error: Error, job: Job, token: string): Promise<void> {
     await this.handleFailed(error, job, token, () => false)
   }
 }
 
-t.test('a settling that Redis refused uses up no attempt', async (t) => {
+t.test('an outcome that Redis refused uses up no attempt', async (t) => {
   const redis = await throwAwayRedis(t)
   const { prefix, producer } = aQueue(t, redis)
-  const connection = patientConnection(redis.url, () => t.fail('the database was refused'))
+  const connection = openWorkerConnection(redis.url, () => t.fail('the database was refused'))
   const worker = new HandWorker('persona-events', async () => void (await done()), {
     connection: connection.client,
     prefix,
-    maxHeldBytes: 64_000_000,
+    maxInFlightBytes: 64_000_000,
     autorun: false,
     settings: { backoffStrategy: () => 60_000 },
   })

@@ -1,10 +1,10 @@
 import { openDatabase } from '@persona-ingest/database'
 import { createProducer } from '@persona-ingest/queue'
 import { simulate } from '@persona-ingest/simulator'
-import { confirmOn } from './runner/confirmation.ts'
-import { isColorUnwanted, readEnv } from './runner/env.ts'
 import { createOutput } from './output/output.ts'
 import { runOps } from './program.ts'
+import { isColorUnwanted, readEnv } from './runner/env.ts'
+import { confirmOn } from './runner/ops-deps.ts'
 
 /** All waits are bounded; a connection that will not close must not keep the finished process. */
 const END_TIMEOUT_MS = 2_000

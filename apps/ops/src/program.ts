@@ -4,7 +4,7 @@ import { addDeadLettersDiscard } from './commands/dead-letters-discard.ts'
 import { addDeadLettersList } from './commands/dead-letters-list.ts'
 import { addDeadLettersReplay } from './commands/dead-letters-replay.ts'
 import { addDeadLettersShow } from './commands/dead-letters-show.ts'
-import { addSeal } from './commands/encrypt.ts'
+import { addEncrypt } from './commands/encrypt.ts'
 import { addErase } from './commands/erase.ts'
 import { addEventsShow } from './commands/events-show.ts'
 import { addInquiriesList } from './commands/inquiries-list.ts'
@@ -16,7 +16,7 @@ import { addReplay } from './commands/replay.ts'
 import { addSimulate } from './commands/simulate.ts'
 import { addStatus } from './commands/status.ts'
 import { addTimeline } from './commands/timeline.ts'
-import { printable } from './output/text.ts'
+import { printable } from './output/output.ts'
 import { failureMessage } from './runner/command-failure.ts'
 import type { OpsDeps } from './runner/ops-deps.ts'
 
@@ -50,7 +50,7 @@ export function buildProgram(deps: OpsDeps): Command {
   addReplay(program, deps)
   addRebuild(program, deps)
   addPrune(program, deps)
-  addSeal(program, deps)
+  addEncrypt(program, deps)
   const operations = program.command('operations').description('the record of what operators did')
   addOperationsList(operations, deps)
   addStatus(program, deps)

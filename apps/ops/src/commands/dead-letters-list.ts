@@ -1,11 +1,10 @@
 import { deadLetterStates, listDeadLetters, type DeadLetterPage, type DeadLetterState } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { printJson } from '../output/json-document.ts'
+import type { Output } from '../output/output.ts'
+import { printJson, printTable } from '../output/print.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { deadLetterId, jsonOption, limitOption } from '../runner/options.ts'
-import type { Output } from '../output/output.ts'
-import { printTable } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = {
   readonly state: DeadLetterState | 'all'
@@ -15,7 +14,7 @@ type Options = {
   readonly json?: true
 }
 
-function printLetters(output: Output, { deadLetters, next }: DeadLetterPage): void {
+function printDeadLetters(output: Output, { deadLetters, next }: DeadLetterPage): void {
   if (deadLetters.length === 0) return output.note('no dead letters')
   printTable(
     output,
@@ -47,8 +46,8 @@ export function addDeadLettersList(deadLetters: Command, deps: OpsDeps): void {
     .addOption(jsonOption())
     .action(async ({ json, state, ...options }: Options) => {
       const filter = { ...options, state: state === 'all' ? undefined : state }
-      const page = await withDatabase(deps, async (prisma) => await listDeadLetters(prisma, filter))
+      const page = await withDatabase(deps, async ({ prisma }) => await listDeadLetters(prisma, filter))
       if (json) return printJson(deps.output, { dead_letters: page.deadLetters, next: page.next })
-      printLetters(deps.output, page)
+      printDeadLetters(deps.output, page)
     })
 }

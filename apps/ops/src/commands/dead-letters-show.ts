@@ -1,18 +1,16 @@
 import { findDeadLetter } from '@persona-ingest/database'
+import { showDeadLetter, type ShownDeadLetter } from '@persona-ingest/operations'
 import { Option, type Command } from 'commander'
+import { printRawBytes, type Output } from '../output/output.ts'
+import { documentLines, printHeading, printJson, printPairs } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
-import { documentLines, printJson } from '../output/json-document.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { deadLetterId, jsonOption, revealOption } from '../runner/options.ts'
-import { type Output, printRawBytes } from '../output/output.ts'
-
-import { shownLetter, type ShownLetter } from '../shown-letter.ts'
-import { printHeading, printPairs } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true; readonly raw?: true }
 
-function printLetter(output: Output, { body, meaning, advice, ...columns }: ShownLetter): void {
+function printDeadLetter(output: Output, { body, meaning, advice, ...columns }: ShownDeadLetter): void {
   printPairs(output, Object.entries(columns))
   printHeading(output, 'what is wrong')
   output.write(`${meaning}\n`)
@@ -33,11 +31,11 @@ export function addDeadLettersShow(deadLetters: Command, deps: OpsDeps): void {
     .addOption(new Option('--raw', 'write the bytes of its body, not masked').conflicts('json'))
     .addOption(jsonOption())
     .action(async (id: string, { raw, reveal, json }: Options) => {
-      const row = await withDatabase(deps, async (prisma) => await findDeadLetter(prisma, id))
+      const row = await withDatabase(deps, async ({ prisma }) => await findDeadLetter(prisma, id))
       if (row === null) throw new CommandFailure(`dead letter not found: ${id}`)
       if (raw) return printRawBytes(deps.output, row.body)
-      const letter = shownLetter(row, reveal === true)
-      if (json) return printJson(deps.output, letter)
-      printLetter(deps.output, letter)
+      const shown = showDeadLetter(row, reveal === true)
+      if (json) return printJson(deps.output, shown)
+      printDeadLetter(deps.output, shown)
     })
 }

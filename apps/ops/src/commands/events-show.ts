@@ -1,13 +1,12 @@
 import { findEvent, findEventBody } from '@persona-ingest/database'
+import { maskRow } from '@persona-ingest/operations'
 import { Option, type Command } from 'commander'
+import { printRawBytes } from '../output/output.ts'
+import { documentLines, printHeading, printJson, printPairs } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
-import { documentLines, printJson } from '../output/json-document.ts'
-import { maskRow } from '../masking.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption, revealOption } from '../runner/options.ts'
-import { printRawBytes } from '../output/output.ts'
-import { printHeading, printPairs } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true; readonly raw?: true }
 
@@ -16,7 +15,7 @@ function notFound(id: string): CommandFailure {
 }
 
 async function showRaw(deps: OpsDeps, id: string): Promise<void> {
-  const body = await withDatabase(deps, async (prisma) => await findEventBody(prisma, id))
+  const body = await withDatabase(deps, async ({ prisma }) => await findEventBody(prisma, id))
   if (body === null) throw notFound(id)
   if (body.isPruned) {
     deps.output.note('note: this event was pruned: its ids, types, statuses, times and relationships are left')
@@ -27,7 +26,7 @@ async function showRaw(deps: OpsDeps, id: string): Promise<void> {
 }
 
 async function show(deps: OpsDeps, id: string, options: Options): Promise<void> {
-  const found = await withDatabase(deps, async (prisma) => await findEvent(prisma, id))
+  const found = await withDatabase(deps, async ({ prisma }) => await findEvent(prisma, id))
   if (found === null) throw notFound(id)
   const event = options.reveal ? found : maskRow(found)
   if (options.json) return printJson(deps.output, event)

@@ -1,13 +1,12 @@
 import { listInquiries, type InquiryCursor, type InquiryPage, type VerificationSummary } from '@persona-ingest/database'
+import { maskRow } from '@persona-ingest/operations'
 import type { Environment } from '@persona-ingest/persona'
 import type { Command } from 'commander'
-import { printJson } from '../output/json-document.ts'
-import { maskRow } from '../masking.ts'
+import type { Output } from '../output/output.ts'
+import { printJson, printTable } from '../output/print.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { environmentOption, inquiryCursor, jsonOption, limitOption, revealOption } from '../runner/options.ts'
-import type { Output } from '../output/output.ts'
-import { printTable } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = {
   readonly status?: string
@@ -20,7 +19,10 @@ type Options = {
   readonly reveal?: true
 }
 
-const HEAD = ['id', 'status', 'environment', 'reference_id', 'created_at', 'decisioned_at', 'event_name']
+const COLUMNS = [
+  ...(['id', 'status', 'environment', 'reference_id', 'created_at'] as const),
+  ...(['decisioned_at', 'event_name', 'event_created_at'] as const),
+]
 
 function summaryText({ statuses }: VerificationSummary): string | null {
   const parts = Object.entries(statuses).map(([status, count]) => `${count} ${status}`)
@@ -31,18 +33,8 @@ function printInquiries(output: Output, { inquiries, next }: InquiryPage): void 
   if (inquiries.length === 0) return output.note('no inquiries')
   printTable(
     output,
-    [...HEAD, 'event_created_at', 'verifications'],
-    inquiries.map((row) => [
-      row.id,
-      row.status,
-      row.environment,
-      row.reference_id,
-      row.created_at,
-      row.decisioned_at,
-      row.event_name,
-      row.event_created_at,
-      summaryText(row.verifications),
-    ]),
+    [...COLUMNS, 'verifications'],
+    inquiries.map((row) => [...COLUMNS.map((column) => row[column]), summaryText(row.verifications)]),
   )
   if (next !== null) output.note(`more: --before ${next}`)
 }
@@ -62,7 +54,7 @@ export function addInquiriesList(inquiries: Command, deps: OpsDeps): void {
     .addOption(jsonOption())
     .action(async (options: Options) => {
       const { account: accountId, reveal, json, ...filter } = options
-      const page = await withDatabase(deps, async (prisma) => await listInquiries(prisma, { ...filter, accountId }))
+      const page = await withDatabase(deps, async ({ prisma }) => await listInquiries(prisma, { ...filter, accountId }))
       const inquiries = reveal ? page.inquiries : page.inquiries.map(maskRow)
       if (json) return printJson(deps.output, { inquiries, next: page.next })
       printInquiries(deps.output, { inquiries, next: page.next })

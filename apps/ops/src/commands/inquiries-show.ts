@@ -1,21 +1,20 @@
-import { findInquiry, type InquiryDetails, type ResourceRow, type VerificationRow } from '@persona-ingest/database'
+import { findInquiry, type InquiryDetails } from '@persona-ingest/database'
+import { isMembers, maskRow } from '@persona-ingest/operations'
 import type { Command } from 'commander'
+import type { Output } from '../output/output.ts'
+import { documentLines, printHeading, printJson, printPairs, printTable, type Cell } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
-import { documentLines, isMembers, printJson } from '../output/json-document.ts'
-
-import { maskRow } from '../masking.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption, revealOption } from '../runner/options.ts'
-import type { Output } from '../output/output.ts'
-import { printHeading, printPairs, printTable, type Cell } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = { readonly json?: true; readonly reveal?: true }
 
-type Pair = readonly [name: string, cell: Cell]
+const VERIFICATION_COLUMNS = ['id', 'type', 'status', 'created_at', 'completed_at', 'event_name'] as const
+const RESOURCE_COLUMNS = ['id', 'type', 'status', 'event_name', 'event_created_at'] as const
 
 /** A column and its value; a document as its members under the column's name. */
-function pairsOf([column, value]: readonly [string, unknown]): readonly Pair[] {
+function pairsOf([column, value]: readonly [string, unknown]): readonly (readonly [name: string, cell: Cell])[] {
   const isDocument = Array.isArray(value) || isMembers(value)
   return isDocument ? documentLines(value, column) : [[column, value as Cell]]
 }
@@ -24,30 +23,25 @@ function printRow(output: Output, row: object): void {
   printPairs(output, Object.entries(row).flatMap(pairsOf))
 }
 
-function printVerifications(output: Output, verifications: readonly VerificationRow[]): void {
-  if (verifications.length === 0) return
-  printHeading(output, `verifications (${verifications.length})`)
+function printSection<Row extends object>(
+  output: Output,
+  name: string,
+  rows: readonly Row[],
+  columns: readonly (keyof Row & string)[],
+): void {
+  if (rows.length === 0) return
+  printHeading(output, `${name} (${rows.length})`)
   printTable(
     output,
-    ['id', 'type', 'status', 'created_at', 'completed_at', 'event_name'],
-    verifications.map((row) => [row.id, row.type, row.status, row.created_at, row.completed_at, row.event_name]),
-  )
-}
-
-function printResources(output: Output, resources: readonly ResourceRow[]): void {
-  if (resources.length === 0) return
-  printHeading(output, `resources (${resources.length})`)
-  printTable(
-    output,
-    ['id', 'type', 'status', 'event_name', 'event_created_at'],
-    resources.map((row) => [row.id, row.type, row.status, row.event_name, row.event_created_at]),
+    columns,
+    rows.map((row) => columns.map((column) => row[column] as Cell)),
   )
 }
 
 function printDetails(output: Output, { inquiry, verifications, resources }: InquiryDetails): void {
   printRow(output, inquiry)
-  printVerifications(output, verifications)
-  printResources(output, resources)
+  printSection(output, 'verifications', verifications, VERIFICATION_COLUMNS)
+  printSection(output, 'resources', resources, RESOURCE_COLUMNS)
   for (const row of [...verifications, ...resources]) {
     printHeading(output, `${row.type ?? 'object'} ${row.id}`)
     printRow(output, row)
@@ -67,7 +61,7 @@ export function addInquiriesShow(inquiries: Command, deps: OpsDeps): void {
     .addOption(revealOption())
     .addOption(jsonOption())
     .action(async (id: string, options: Options) => {
-      const found = await withDatabase(deps, async (prisma) => await findInquiry(prisma, id))
+      const found = await withDatabase(deps, async ({ prisma }) => await findInquiry(prisma, id))
       if (found === null) throw new CommandFailure(`inquiry not found: ${id}`)
       const details = options.reveal ? found : mask(found)
       if (options.json) return printJson(deps.output, details)

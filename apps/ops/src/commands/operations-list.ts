@@ -1,11 +1,10 @@
 import { listOperations, type OperationPage, type OperationRow } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
-import { printJson } from '../output/json-document.ts'
+import type { Output } from '../output/output.ts'
+import { printJson, printTable } from '../output/print.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption, limitOption, rowId } from '../runner/options.ts'
-import type { Output } from '../output/output.ts'
-import { printTable } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 type Options = { readonly limit: number; readonly before?: string; readonly json?: true }
 
@@ -48,7 +47,7 @@ export function addOperationsList(operations: Command, deps: OpsDeps): void {
     .addOption(new Option('--before <id>', 'only operations older than this one').argParser(rowId))
     .addOption(jsonOption())
     .action(async ({ json, ...filter }: Options) => {
-      const page = await withDatabase(deps, async (prisma) => await listOperations(prisma, filter))
+      const page = await withDatabase(deps, async ({ prisma }) => await listOperations(prisma, filter))
       if (json) printJson(deps.output, page)
       else print(deps.output, page)
     })

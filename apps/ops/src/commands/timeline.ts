@@ -1,12 +1,11 @@
 import { readTimeline, type TimelineRow } from '@persona-ingest/database'
 import type { Command } from 'commander'
+import type { Output } from '../output/output.ts'
+import { printJson, printTable } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
-import { printJson } from '../output/json-document.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption } from '../runner/options.ts'
-import type { Output } from '../output/output.ts'
-import { printTable } from '../output/table.ts'
-import { withDatabase } from '../runner/servers.ts'
+import { withDatabase } from '../runner/run-command.ts'
 
 /** A row of the timeline with the status that the inquiry had before, by the clock; null at the first that tells one. */
 type TimelineStep = TimelineRow & { readonly previous_status: string | null; readonly status_changed: boolean }
@@ -49,7 +48,7 @@ export function addTimeline(program: Command, deps: OpsDeps): void {
     .argument('<inquiry>', 'id of the inquiry (inq_...)')
     .addOption(jsonOption())
     .action(async (inquiryId: string, options: { readonly json?: true }) => {
-      const rows = await withDatabase(deps, async (prisma) => await readTimeline(prisma, inquiryId))
+      const rows = await withDatabase(deps, async ({ prisma }) => await readTimeline(prisma, inquiryId))
       if (rows.length === 0) throw new CommandFailure(`no events found of inquiry: ${inquiryId}`)
       const steps = timelineSteps(rows)
       if (options.json) return printJson(deps.output, { inquiry_id: inquiryId, events: steps })

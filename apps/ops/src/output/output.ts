@@ -35,3 +35,39 @@ export function printRawBytes(output: Output, bytes: Uint8Array): void {
   if (output.isTerminal) output.note('warning: what follows is not masked')
   output.write(bytes)
 }
+
+/**
+ * Control characters, line separators, bidirectional controls, and all that shows nothing: zero-width characters, tags,
+ * variation selectors, annotation marks, halves of surrogate pairs. Stored text must not move a terminal's cursor, and
+ * two texts that differ must not look the same.
+ */
+const UNPRINTABLE =
+  /[\p{Control}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Surrogate}\u2028\u2029\ufff9-\ufffb]/gu
+
+/** By UTF-16 unit, as JSON writes what is beyond the first plane. */
+function escape(character: string): string {
+  return character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('')
+}
+
+/** A text with whatever a terminal would obey or not show written as an escape, on one line. Fit for JSON text, too. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, escape)
+}
+
+const UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['min', 60_000],
+  ['s', 1_000],
+] as const
+
+/** A duration in ms for people: `12 ms`, `2.1 s`, `3.5 h`. */
+export function formatDuration(durationMs: number): string {
+  const unit = UNITS.find(([, lengthMs]) => durationMs >= lengthMs)
+  if (unit === undefined) return `${Math.round(durationMs)} ms`
+  const [name, lengthMs] = unit
+  return `${(durationMs / lengthMs).toFixed(1)} ${name}`
+}

@@ -1,5 +1,4 @@
-import type { Output } from './output.ts'
-import { formatDuration } from './text.ts'
+import { formatDuration, type Output } from './output.ts'
 
 /** How far long work is; `total` may be an estimate, and grow. */
 export type Progress = { readonly done: number; readonly total: number; readonly of: string }

@@ -1,8 +1,7 @@
 import type { Refusal, SimulationProgress, SimulationReport } from '@persona-ingest/simulator'
-import { formatDuration, printable } from '../output/text.ts'
-import type { Output } from '../output/output.ts'
-
-import { printPairs } from '../output/table.ts'
+import { formatDuration, printable, type Output } from '../output/output.ts'
+import { printPairs } from '../output/print.ts'
+import { CommandFailure } from '../runner/command-failure.ts'
 
 /** How far a simulation is, on one line. */
 export function simulationProgress(progress: SimulationProgress): string {
@@ -38,7 +37,7 @@ function latencyText({ latencyMs }: SimulationReport): string | null {
     .join(', ')
 }
 
-/** Prints what a simulation came to. */
+/** Prints the figures of a simulation. */
 export function printSimulation(output: Output, report: SimulationReport): void {
   const answers = Object.entries(report.answers).map(([answer, count]) => `${answer}: ${count}`)
   const eventsPerSecond = (report.acknowledgedEventIds.length / report.durationMs) * 1000
@@ -54,7 +53,20 @@ export function printSimulation(output: Output, report: SimulationReport): void 
   ])
 }
 
-/** Kinds of refusal that are told; more are no help. */
+/** Throws a `CommandFailure` unless every event was acknowledged and none was quarantined. */
+export function failOnUnacknowledged(report: SimulationReport, isInterrupted: boolean): void {
+  const missing = report.eventIds.length - report.acknowledgedEventIds.length
+  const faults = [
+    ...(isInterrupted ? ['interrupted'] : []),
+    ...(report.endedWithoutSuccess ? ['nothing was ever accepted, so the further retries were not waited for'] : []),
+    ...(report.eventIds.length === 0 ? ['no event was sent'] : []),
+    ...(missing > 0 ? [`${missing} of ${report.eventIds.length} events were not acknowledged`] : []),
+    ...(report.quarantined > 0 ? [`${report.quarantined} deliveries were quarantined`] : []),
+  ]
+  if (faults.length > 0) throw new CommandFailure(faults.join('; '))
+}
+
+/** Kinds of refusal that are told at most. */
 const MOST_KINDS = 10
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -69,7 +81,7 @@ const HINTS: Readonly<Record<string, string>> = {
   timeout: 'no answer within 5 s',
 }
 
-/** Says each kind of refusal the first time that it comes, with what to look at. */
+/** Tells each kind of refusal at its first occurrence, with advice. */
 export function refusalNotes(url: string, say: (line: string) => void): (refusal: Refusal) => void {
   const said = new Set<string>()
   const { host } = new URL(url)

@@ -1,7 +1,7 @@
-import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
 import { encryptionKeys, keyFaults, loadEnv, logLevel, secretList, type EnvSource } from '@persona-ingest/service'
+import { Type, type Static, type TObject } from '@sinclair/typebox'
 
 /** Every variable that a command may read. @see docs/contract.md#3-environment-and-processes for what each means */
 export const envSchema = Type.Object({

@@ -1,7 +1,13 @@
-import { parseInquiryCursor, type InquiryCursor, type LetterSelection } from '@persona-ingest/database'
+import {
+  parseInquiryCursor,
+  type EventSelection,
+  type InquiryCursor,
+  type LetterSelection,
+} from '@persona-ingest/database'
+import type { Actor } from '@persona-ingest/operations'
 import { parseTimestamp } from '@persona-ingest/persona'
-import { scenarios, type Scenario } from '@persona-ingest/simulator'
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { userInfo } from 'node:os'
 
 const MAX_LIMIT = 1_000
 
@@ -26,7 +32,7 @@ export function revealOption(): Option {
   return new Option('--reveal', 'show personal data as it is, not masked')
 }
 
-/** The id of a row, as text: a bigint may be beyond what JavaScript counts exactly. */
+/** The id of a row, as text: a bigint may be above JavaScript's largest exact integer. */
 export function rowId(text: string): string {
   if (/^\d{1,18}$/.test(text)) return text
   throw new InvalidArgumentError('Expected an id, a whole number.')
@@ -35,6 +41,12 @@ export function rowId(text: string): string {
 export function deadLetterId(text: string): string {
   if (/^\d{1,18}$/.test(text)) return text
   throw new InvalidArgumentError('Expected the id of a dead letter, a whole number.')
+}
+
+/** An id of an object or a reference id. */
+export function subject(text: string): string {
+  if (text !== '') return text
+  throw new InvalidArgumentError('Expected an id or a reference id.')
 }
 
 /** A time in ISO 8601 with a zone. */
@@ -54,50 +66,7 @@ export function environmentOption(): Option {
   return new Option('--environment <name>', 'only this environment').choices(['production', 'sandbox'])
 }
 
-/** A number of `min` or more. */
-export function number(min: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d{1,12}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN
-    if (value >= min) return value
-    throw new InvalidArgumentError(`Expected a number of ${min} or more.`)
-  }
-}
-
-function listItems(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '')
-}
-
-/** A comma-separated list; given again, it goes on. */
-export function secretList(text: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, ...listItems(text)]
-}
-
-const isScenario = (name: string): name is Scenario => (scenarios as readonly string[]).includes(name)
-
-export function scenarioList(text: string): readonly Scenario[] {
-  const names = listItems(text)
-  const known = names.filter(isScenario)
-  if (names.length > 0 && known.length === names.length) return known
-  throw new InvalidArgumentError(`Expected names out of ${scenarios.join(', ')}.`)
-}
-
-const WEBHOOK_PATH = '/webhooks/persona'
-
-/** The URL of an ingress, with or without the path of the webhook, which is added where it is missing. */
-export function webhookUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-    throw new InvalidArgumentError('Expected a URL that begins with http:// or https://.')
-  }
-  const path = url.pathname.replace(/\/+$/, '')
-  url.pathname = path.endsWith(WEBHOOK_PATH) ? path : `${path}${WEBHOOK_PATH}`
-  return url.href
-}
-
-/** Far below what a worker stores, so that deliveries hardly notice. */
+/** Far below the rate of one worker, so that deliveries are hardly delayed. */
 const DEFAULT_RATE = 200
 
 export function rateOption(): Option {
@@ -108,14 +77,14 @@ export function waitOption(): Option {
   return new Option('--wait', 'return when applied, not when enqueued; a worker must run')
 }
 
-export type LetterSelectionOptions = { readonly code?: string; readonly all?: true }
+export type DeadLetterSelectionOptions = { readonly code?: string; readonly all?: true }
 
 function deadLetterIds(text: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, deadLetterId(text)]
 }
 
-/** Adds the three ways to say which dead letters: by id, by reason code, all. */
-export function addLetterSelection(command: Command): Command {
+/** Adds the three ways to select dead letters: by id, by reason code, all. */
+export function addDeadLetterSelection(command: Command): Command {
   return command
     .argument('[id...]', 'ids of dead letters, whole numbers', deadLetterIds)
     .addOption(
@@ -124,10 +93,10 @@ export function addLetterSelection(command: Command): Command {
     .addOption(new Option('--all', 'all open ones'))
 }
 
-/** Reads them; exactly one way must be used, else the command ends as wrongly used. */
-export function letterSelection(
+/** Reads the selection; unless exactly one way is used, the command ends as wrongly used. */
+export function deadLetterSelection(
   ids: readonly string[] | undefined,
-  { code, all }: LetterSelectionOptions,
+  { code, all }: DeadLetterSelectionOptions,
   command: Command,
 ): LetterSelection {
   const hasIds = ids !== undefined && ids.length > 0
@@ -137,7 +106,58 @@ export function letterSelection(
   return hasIds ? { ids } : { reason: code ?? null }
 }
 
-/** What the record of operations says of it. */
-export function selectionArguments(selection: LetterSelection): Readonly<Record<string, unknown>> {
-  return 'ids' in selection ? { ids: selection.ids } : { code: selection.reason ?? 'all' }
+export type EventSelectionOptions = { readonly inquiry?: string; readonly since?: Date; readonly until?: Date }
+
+/** Adds the ways to select events of the log: ids, or an inquiry and a range of time. */
+export function addEventSelection(command: Command): Command {
+  return command
+    .argument('[event...]', 'ids of events (evt_...)')
+    .option('--inquiry <id>', 'the events of this inquiry (inq_...) and of its objects')
+    .addOption(new Option('--since <time>', 'received at this time (ISO 8601 with a zone) or later').argParser(time))
+    .addOption(new Option('--until <time>', 'received before this time').argParser(time))
+}
+
+/** Reads the selection; unless exactly one way is used, the command ends as wrongly used. */
+export function eventSelection(
+  ids: readonly string[],
+  { inquiry: inquiryId, since, until }: EventSelectionOptions,
+  command: Command,
+  nowMs: number,
+): EventSelection {
+  const isRange = since !== undefined || until !== undefined
+  if ([ids.length > 0, inquiryId !== undefined || isRange].filter(Boolean).length !== 1) {
+    command.error('error: say which events: ids, or --inquiry and --since/--until', { exitCode: 2 })
+  }
+  if (ids.length > 0) return { ids: [...new Set(ids)] }
+  // Events that arrive while the command runs are not selected.
+  return { inquiryId, since, until: until ?? new Date(nowMs) }
+}
+
+export type AuditOptions = { readonly reason?: string | undefined; readonly by?: string | undefined }
+
+/** Adds `--reason` and `--by` to a command that changes what is stored. */
+export function addAuditOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--reason <text>', 'why, for the record of operations; no personal data'))
+    .addOption(new Option('--by <name>', 'who, for the record of operations (default: the user of this machine)'))
+}
+
+function systemUser(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container may run under a number that has no name.
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}
+
+/** The operator and the reason for the record of operations. */
+export function actorOf({
+  reason = null,
+  by = systemUser(),
+}: {
+  reason?: string | null | undefined
+  by?: string | undefined
+}): Actor {
+  return { operator: by, reason }
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { readEnv } from '../../src/runner/env.ts'
 import { runOps } from '../../src/program.ts'
+import { readEnv } from '../../src/runner/env.ts'
 import { captureOutput } from '../fixtures/captured-output.ts'
 
 function unreachable(): never {

@@ -1,11 +1,11 @@
-import { countOpenDeadLetters, failureOf, readEventStatistics, type PrismaClient } from '@persona-ingest/database'
-import { QueueUnavailableError, type QueueRestraint, type QueueView } from '@persona-ingest/queue'
 import { withDeadline } from '@persona-ingest/core'
+import { countOpenDeadLetters, failureOf, readEventStatistics, type Database } from '@persona-ingest/database'
+import { QueueUnavailableError, type QueueRestraint, type QueueView } from '@persona-ingest/queue'
 
-/** Whether a server answers, and what is wrong where it does not. */
+/** Whether a server answers; `fault` says why not, else it is null. */
 export type Reachability = { readonly reachable: boolean; readonly fault: string | null }
 
-/** What `status` tells; a part is null where the server that knows it is away. */
+/** The state of the service; a part is null where its server is away. The members are those of `ops status --json`. */
 export type IngestStatus = {
   readonly redis: Reachability
   readonly database: Reachability
@@ -15,14 +15,14 @@ export type IngestStatus = {
     readonly delayed: number
     readonly failed: number
     readonly oldest_waiting_ms: number | null
-    /** Databases whose workers took from the queue within the last minute; more than one is a fault. */
+    /** Databases whose workers took jobs within the last minute; more than one is a fault. */
     readonly installations: number
-    /** What keeps workers from taking: `paused` or `limited` from a dashboard; null: nothing. */
+    /** `paused` or `limited` by a dashboard, so that workers take fewer jobs or none; else null. */
     readonly restraint: QueueRestraint | null
-    /** Came into the queue unencrypted although a worker has keys; null where none did in the last week. */
+    /** Deliveries that came unencrypted although a worker has keys; null without one in the last week. */
     readonly unencrypted: { readonly deliveries: number; readonly last_at: Date } | null
   } | null
-  /** From receipt to stored, over the newest `events` events; null where nothing is stored, too. */
+  /** From receipt to stored, over the newest `events` events; null also where nothing is stored. */
   readonly lag: {
     readonly events: number
     readonly p50_ms: number
@@ -42,15 +42,15 @@ type QueuePart = Pick<IngestStatus, 'redis' | 'queue'>
 type DatabasePart = Pick<IngestStatus, 'database' | 'lag' | 'events' | 'dead_letters'>
 
 const REACHABLE: Reachability = { reachable: true, fault: null }
-/** Far above what the questions take; an operator in an outage wants an answer. */
+/** Far above the duration of the queries: an operator in an outage needs an answer. */
 const ANSWER_TIMEOUT_MS = 10_000
 
 function away(fault: string): Reachability {
   return { reachable: false, fault }
 }
 
-/** What the queue says of itself. Never rejects. */
-export async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
+/** Never rejects. */
+async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePart> {
   try {
     const [counts, oldestWaitingMs, restraint, found, installations] = await Promise.all([
       view.counts(),
@@ -76,24 +76,24 @@ export async function readQueueStatus(view: QueueView, nowMs: number): Promise<Q
   }
 }
 
-async function askDatabase(prisma: PrismaClient): Promise<DatabasePart> {
-  const [statistics, letters] = await Promise.all([readEventStatistics(prisma), countOpenDeadLetters(prisma)])
+async function queryDatabase({ prisma }: Database): Promise<DatabasePart> {
+  const [statistics, deadLetters] = await Promise.all([readEventStatistics(prisma), countOpenDeadLetters(prisma)])
   const { lag, total, isExact, lastHour, newestReceivedAt } = statistics
   return {
     database: REACHABLE,
     lag: lag === null ? null : { events: lag.events, p50_ms: lag.p50Ms, p99_ms: lag.p99Ms, max_ms: lag.maxMs },
     events: { total, total_is_exact: isExact, last_hour: lastHour, newest_received_at: newestReceivedAt },
     dead_letters: {
-      open: letters.reduce((sum, { count }) => sum + count, 0),
-      by_reason: Object.fromEntries(letters.map(({ reason, count }) => [reason, count])),
+      open: deadLetters.reduce((sum, { count }) => sum + count, 0),
+      by_reason: Object.fromEntries(deadLetters.map(({ reason, count }) => [reason, count])),
     },
   }
 }
 
-/** What the database says of the events. Never rejects. */
-export async function readDatabaseStatus(prisma: PrismaClient): Promise<DatabasePart> {
+/** Never rejects. */
+async function readDatabaseStatus(database: Database): Promise<DatabasePart> {
   const nothing = { lag: null, events: null, dead_letters: null }
-  const answer = askDatabase(prisma).catch((error: unknown) => {
+  const answer = queryDatabase(database).catch((error: unknown) => {
     return { database: away(failureOf(error).description), ...nothing }
   })
   return await withDeadline(
@@ -103,4 +103,13 @@ export async function readDatabaseStatus(prisma: PrismaClient): Promise<Database
       return { database: away('the database does not answer in time'), ...nothing }
     },
   )
+}
+
+/** Reads the state of queue and database, each as far as its server answers. `nowMs` is in Unix milliseconds. Never rejects. */
+export async function readIngestStatus(view: QueueView, database: Database, nowMs: number): Promise<IngestStatus> {
+  const [{ redis, queue }, { database: reachability, ...known }] = await Promise.all([
+    readQueueStatus(view, nowMs),
+    readDatabaseStatus(database),
+  ])
+  return { redis, database: reachability, queue, ...known }
 }

@@ -1,13 +1,14 @@
-import type { DeadLetterReason } from '@persona-ingest/database'
-import type { QuarantineReason } from '@persona-ingest/persona'
+import { readLetterDocument, type DeadLetterReason, type DeadLetterRow } from '@persona-ingest/database'
+import type { JsonValue, QuarantineReason } from '@persona-ingest/persona'
+import { maskEventDocument } from './masking.ts'
 
-/** What a reason code means in the provider's terms, and what a person can do about it. */
+/** The meaning of a reason code in the provider's terms, and what an operator can do. */
 export type ReasonExplanation = { readonly meaning: string; readonly advice: string }
 
 const REDELIVER =
   'What it should have told is best had from Persona: look the event up in the Dashboard and retry its delivery there, which is accepted like any other.'
 const ASK_PERSONA = `Its signature is right, so this is what Persona sent: report it to Persona with the time of receipt. ${REDELIVER}`
-/** What is kept may have become usable: by an upgrade, by a mended cause, or because time has passed. */
+/** A body may become usable: after an upgrade, after a repair, or because time has passed. */
 const REPLAY =
   'process what is kept: `ops dead-letters replay <id>`. Once nobody needs it: `ops dead-letters discard <id>`.'
 const BLOCKLIST =
@@ -55,11 +56,32 @@ const EXPLANATIONS: Readonly<Record<QuarantineReason | DeadLetterReason, ReasonE
   },
 }
 
-/** Explains a reason code; one that this program does not know is said to be so. */
+/** Explains a reason code; a code of a later version gets a general explanation. */
 export function explainReason(reason: string): ReasonExplanation {
   if (Object.hasOwn(EXPLANATIONS, reason)) return EXPLANATIONS[reason as keyof typeof EXPLANATIONS]
   return {
     meaning: 'A reason that this version of the command line does not know.',
     advice: 'See docs/errors.md of the version that runs.',
   }
+}
+
+/** A dead letter as an operator sees it. */
+export type ShownDeadLetter = Omit<DeadLetterRow, 'body' | 'body_sha256'> &
+  ReasonExplanation & {
+    /** Null unless revealed: with most of a masked body known, the digest tells the rest. */
+    readonly body_sha256: string | null
+    /** Null where the bytes are not JSON. */
+    readonly body: JsonValue
+  }
+
+function shownBody(body: Uint8Array, isRevealed: boolean): JsonValue {
+  const read = readLetterDocument(body)
+  if (read === null) return null
+  return isRevealed ? read.document : maskEventDocument(read.document)
+}
+
+/** Gives the columns of a dead letter, the meaning of its reason, and its body, masked unless revealed. */
+export function showDeadLetter({ body, ...columns }: DeadLetterRow, isRevealed: boolean): ShownDeadLetter {
+  const sha256 = isRevealed ? columns.body_sha256 : null
+  return { ...columns, body_sha256: sha256, ...explainReason(columns.reason), body: shownBody(body, isRevealed) }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatDuration } from '../../src/output/text.ts'
+import { formatDuration } from '../../src/output/output.ts'
 
 t.test('a duration is told in the greatest unit that it fills', async (t) => {
   const cases = [

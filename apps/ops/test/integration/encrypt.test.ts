@@ -14,18 +14,18 @@ const env = { DATABASE_URL: url, LOG_LEVEL: 'silent' }
 const ops = async (keys: string | undefined, ...args: string[]) =>
   await runHere(args, keys === undefined ? env : { ...env, STORAGE_ENCRYPTION_KEYS: keys })
 
-t.test('without keys there is nothing to seal with', async (t) => {
-  t.match(await ops(undefined, 'seal'), { code: 1, stderr: /STORAGE_ENCRYPTION_KEYS is not set/ })
+t.test('without keys there is nothing to encrypt with', async (t) => {
+  t.match(await ops(undefined, 'encrypt'), { code: 1, stderr: /STORAGE_ENCRYPTION_KEYS is not set/ })
 })
 
-t.test('it seals what is stored, tells how much, and is recorded', async (t) => {
+t.test('it encrypts what is stored, tells how much, and is recorded', async (t) => {
   t.strictSame(marksIn(await everyRow(sql), [MARKER]), [MARKER])
-  const { code, stdout, stderr } = await ops(a, 'seal', '--reason', 'policy', '--by', 'zoe')
+  const { code, stdout, stderr } = await ops(a, 'encrypt', '--reason', 'policy', '--by', 'zoe')
   t.strictSame([code, stderr], [0, ''])
-  t.match(stdout, /^sealed in events.payload +4\n[^]*sealed in dead_letters.body +3\n$/)
+  t.match(stdout, /^encrypted in events.payload +4\n[^]*encrypted in dead_letters.body +3\n$/)
   t.strictSame(marksIn(await everyRow(sql), [MARKER]), [])
   t.match(await sql('SELECT command, operator, reason, outcome, counts FROM operations WHERE outcome = $1', ['done']), [
-    { command: 'seal', operator: 'zoe', reason: 'policy', outcome: 'done', counts: { 'events.payload': 4 } },
+    { command: 'encrypt', operator: 'zoe', reason: 'policy', outcome: 'done', counts: { 'events.payload': 4 } },
   ])
 })
 
@@ -43,8 +43,8 @@ t.test('every command opens with the key, and says what is wrong without it', as
   t.match(await ops(`${b},${a}`, 'rebuild', '--verify'), { code: 1, stderr: /run `ops seal` first/ })
 })
 
-t.test('a rotation: one call, then the old key can go', async (t) => {
+t.test('a rotation: one call, by its older name too, then the old key can go', async (t) => {
   t.match(JSON.parse((await ops(`${b},${a}`, 'seal', '--json')).stdout), { sealed: { 'events.payload': 4 } })
   t.match((await ops(b, 'events', 'show', 'evt_approved', '--reveal')).stdout, MARKER)
-  t.match(await ops(a, 'seal'), { code: 1, stderr: /sealed with the key "b", which is not here/ })
+  t.match(await ops(a, 'encrypt'), { code: 1, stderr: /sealed with the key "b", which is not here/ })
 })

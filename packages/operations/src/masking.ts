@@ -7,19 +7,28 @@ import {
   verificationTimes,
   type JsonValue,
 } from '@persona-ingest/persona'
-import { isMembers, type Members } from './output/json-document.ts'
 
-/** Stands where personal data stood. */
+/** A JSON object: neither a list, nor a date, nor an exact number, which have classes of their own. */
+export type Members = Readonly<Record<string, unknown>>
+
+/** True for a {@link Members}. */
+export function isMembers(value: unknown): value is Members {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** The replacement of a masked value. */
 export const MASK = '•••'
 
-/** A name that somebody gave to an attribute or a field; anything else, such as an e-mail address, is a value itself. */
+/** The name of an attribute or a field; a key of another form, such as an e-mail address, is data itself. */
 const NAME = /^[A-Za-z_][\w.:/-]{0,99}$/
 const ID = /^[A-Za-z0-9_-]{1,255}$/
 /** An event's name or an object's type: `inquiry.approved`, `verification/government-id`. */
 const TYPE = /^[a-z][a-z0-9_./-]{0,254}$/
 const MAX_STATUS_CHARACTERS = 64
 
-/** Columns that hold no personal data; all others are masked, those of the future too. */
+/** Columns without personal data; every other column is masked, also one that a later migration adds. */
 const SAFE_COLUMNS: ReadonlySet<string> = new Set([
   'id',
   'environment',
@@ -46,12 +55,12 @@ const SAFE_COLUMNS: ReadonlySet<string> = new Set([
 ])
 const SAFE_TIMES: ReadonlySet<string> = new Set([...inquiryTimes, ...verificationTimes])
 
-/** A key as it is shown: one that is no name is replaced. */
+/** Replaces a key that is not a name. */
 function shownKey(key: string, index: number): string {
   return NAME.test(key) ? key : `${MASK} ${index + 1}`
 }
 
-/** Copies members, with keys that are no names replaced and each value as `mask` gives it. */
+/** Copies members: keys that are not names are replaced, and `mask` gives each value. */
 function mapMembers(members: Members, mask: (value: unknown, key: string) => JsonValue): JsonValue {
   return Object.fromEntries(
     Object.entries(members).map(([key, value], index) => [shownKey(key, index), mask(value, key)]),
@@ -64,7 +73,7 @@ function maskLeaf(value: unknown): JsonValue {
   return typeof value === 'boolean' ? `${MASK} boolean` : `${MASK} number`
 }
 
-/** Masks a document of any depth; a text with `keepText` where it gives one. */
+/** Masks a document of any depth; `keepText` gives the texts that stay, undefined for all others. */
 function maskDeep(value: unknown, keepText: (text: string, key: string) => JsonValue | undefined): JsonValue {
   if (value === undefined || value instanceof Date) return maskLeaf(value)
   return copyJson(value as JsonValue, null, {
@@ -98,12 +107,12 @@ function keepIdentity(value: unknown, key: string): JsonValue | undefined {
   return key === 'type' ? keepText(value, isType) : undefined
 }
 
-/** Masks all of relationships but the types and ids that they name. */
+/** Masks relationships except types and ids. */
 function maskRelationships(value: unknown): JsonValue {
   return maskDeep(value, keepIdentity)
 }
 
-/** Names in all three casings are told apart by the words in them. */
+/** Compares names of all three casings by their words. */
 function isAttribute(key: string, name: string): boolean {
   return snakeCase(key, 'camel') === name
 }
@@ -113,7 +122,7 @@ function maskAttribute(value: unknown, key: string): JsonValue {
   return SAFE_TIMES.has(snakeCase(key, 'camel')) ? keepText(value, isTime) : maskValue(value)
 }
 
-/** Masks a JSON:API object but its type, id, status, times and relationships. */
+/** Masks a JSON:API object except its type, id, status, times and relationships. */
 function maskObject(value: unknown): JsonValue {
   if (!isMembers(value)) return maskValue(value)
   return mapMembers(value, (member, key) => {
@@ -138,8 +147,8 @@ function maskEventAttribute(value: unknown, key: string): JsonValue {
 }
 
 /**
- * Masks an event's document by an allowlist of places: the structure, the keys, ids, types, the event's name, statuses,
- * times and relationships stay. Fit for anything that only claims to be an event, in any casing.
+ * Masks the document of an event by an allowlist of places: structure, keys, ids, types, the event's name, statuses, times
+ * and relationships stay. Safe for documents that are not events, in any casing.
  */
 export function maskEventDocument(document: unknown): JsonValue {
   if (!isMembers(document)) return maskValue(document)
@@ -158,7 +167,7 @@ function maskColumn(value: unknown, column: string): unknown {
   return column === 'payload' ? maskEventDocument(value) : maskValue(value)
 }
 
-/** Masks a row of `inquiries`, `verifications`, `resources` or `events`; each column that is not known as safe. */
+/** Masks a row of `inquiries`, `verifications`, `resources` or `events`; every column except the safe ones. */
 export function maskRow<Row extends object>(row: Row): Row {
   return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, maskColumn(value, column)])) as Row
 }

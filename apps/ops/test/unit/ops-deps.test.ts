@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import t from 'tap'
-import { confirmOn } from '../../src/runner/confirmation.ts'
+import { confirmOn } from '../../src/runner/ops-deps.ts'
 
 function aTerminal({ isTTY = true } = {}) {
   const [stdin, stderr] = [new PassThrough(), new PassThrough()].map((stream) => Object.assign(stream, { isTTY }))

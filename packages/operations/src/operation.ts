@@ -1,0 +1,34 @@
+import { CodedError } from '@persona-ingest/core'
+import { recordOperation, type Database, type OperationCounts } from '@persona-ingest/database'
+
+/** The operator of an operation and the reason for it, as the table `operations` keeps them. No personal data. */
+export type Actor = { readonly operator: string; readonly reason: string | null }
+
+const messages = {
+  OPERATION_INTERRUPTED: 'interrupted; run it again to go on',
+  ENCRYPTION_KEYS_MISSING: 'STORAGE_ENCRYPTION_KEYS is not set: nothing to encrypt with',
+  ERASURE_SUBJECT_AMBIGUOUS: 'this is both an id and a reference id: say which is meant',
+} as const
+export type OperationFault = keyof typeof messages
+
+/** An operation that did not come to its end; its message is constant. */
+export class OperationError extends CodedError<OperationFault> {
+  override readonly name = 'OperationError'
+
+  constructor(code: OperationFault, options?: { cause?: unknown }) {
+    super(code, messages[code], options)
+  }
+}
+
+/**
+ * Runs an operation with a row in `operations`. The row is written before the act and completed after it, as failed
+ * where the act rejects. `act` fills in the counts, which are kept in both cases.
+ */
+export async function recorded<T>(
+  database: Database,
+  operation: Actor & { readonly command: string; readonly arguments: Readonly<Record<string, unknown>> },
+  act: (counts: OperationCounts) => Promise<T>,
+): Promise<T> {
+  const { command, arguments: given, operator, reason } = operation
+  return await recordOperation(database.prisma, { command, arguments: given, operator, reason }, act)
+}

@@ -1,19 +1,25 @@
+import {
+  findEvent,
+  findInquiry,
+  openDatabase,
+  readTimeline,
+  type Database,
+  type EventRow,
+  type VerificationRow,
+} from '@persona-ingest/database'
+import { scenarios, simulate, type SimulationReport } from '@persona-ingest/simulator'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import { findEvent, openDatabase, type Database, type EventRow } from '@persona-ingest/database'
-import { scenarios, simulate, type SimulationReport } from '@persona-ingest/simulator'
 import type { Target } from './run-apps.ts'
 import type { Session } from './session.ts'
-import { storedInquiries } from './stored-inquiries.ts'
 
 type StoredIn = { readonly url: string; readonly encryptionKeys: readonly string[] }
 
 const storedWithinMs = 30_000
 
 /**
- * Plays the provider for one inquiry of every scenario, out of order and with duplicates, and prints what is stored.
- *
- * The ids are new each time. Gives the inquiries' ids; throws when the session stops.
+ * Sends the events of one inquiry per scenario, out of order and with duplicates, and prints the stored rows. The ids are
+ * new each time. Gives the ids of the inquiries; throws when the session stops.
  */
 export async function demonstrate(target: Target, stored: StoredIn, session: Session): Promise<string[]> {
   const report = await simulate({
@@ -24,7 +30,7 @@ export async function demonstrate(target: Target, stored: StoredIn, session: Ses
     duplicates: 0.3,
     casing: 'mixed',
     concurrency: 8,
-    // What is refused is tried again at the provider's pace; nobody wants to watch that.
+    // Retries at the provider's pace would take hours.
     timeCompression: 1000,
     seed: `dev/${randomUUID()}`,
     signal: session.signal,
@@ -41,7 +47,7 @@ export async function demonstrate(target: Target, stored: StoredIn, session: Ses
   }
 }
 
-/** Waits until the worker has stored the events, 30 seconds at most, and gives those that are. */
+/** Waits until the worker has stored the events, 30 seconds at most, and gives the stored ones. */
 async function storedEvents(database: Database, ids: readonly string[], { signal }: Session): Promise<EventRow[]> {
   const endsAtMs = performance.now() + storedWithinMs
   for (;;) {
@@ -57,4 +63,75 @@ function summary(report: SimulationReport, events: readonly EventRow[]): string 
   return `The demonstration: ${report.eventIds.length} events in ${report.deliveries} deliveries, shuffled, some twice, in \
 mixed casing.
 ${events.length} are stored, each once; ${stale} of them were stale: something newer was there already.`
+}
+
+const head = ['inquiry', 'status', 'verifications', 'events', 'out of order', 'newest event']
+
+/** The stored inquiries as a table. */
+async function storedInquiries({ prisma }: Database, ids: readonly string[]): Promise<string> {
+  const rows = await Promise.all(
+    ids.map(async (id) => {
+      const [details, timeline] = await Promise.all([findInquiry(prisma, id), readTimeline(prisma, id)])
+      return [
+        id,
+        details?.inquiry.status ?? '-',
+        details?.verifications.map(inWords).join(', ') ?? '-',
+        String(timeline.length),
+        String(timeline.filter((event) => event.out_of_order).length),
+        timeline.at(-1)?.event_name ?? '-',
+      ]
+    }),
+  )
+  return textTable([head, ...rows.toSorted(([, left = ''], [, right = '']) => left.localeCompare(right))])
+}
+
+/** `verification/selfie` that passed is `selfie passed`. */
+function inWords({ type, status }: VerificationRow): string {
+  return `${type?.split('/').at(-1) ?? 'unknown'} ${status ?? 'unknown'}`
+}
+
+/** A table of plain text; the first row is the head. */
+export function textTable(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (row: readonly string[]) => widths.map((width, column) => (row[column] ?? '').padEnd(width)).join('  ')
+  const rule = widths.map((width) => '-'.repeat(width))
+  const [head = [], ...body] = rows
+  return [head, rule, ...body].map((row) => line(row).trimEnd()).join('\n')
+}
+
+export type Addresses = {
+  readonly databaseUrl: string
+  readonly redisUrl: string
+  readonly webhookUrl: string
+  readonly secret: string
+  /** The folder of the data. */
+  readonly folder: string
+  /** A stored inquiry, for the examples. */
+  readonly inquiryId: string | undefined
+}
+
+/** Commands to copy: queries of the stored rows, and more deliveries. */
+export function howToGoOn(addresses: Addresses): string {
+  const { databaseUrl, redisUrl, webhookUrl, secret, folder, inquiryId = 'inq_...' } = addresses
+  return `
+Ask the command line (in another terminal):
+  export DATABASE_URL='${databaseUrl}' REDIS_URL='${redisUrl}'
+  npx pnpm@12 ops inquiries list
+  npx pnpm@12 ops timeline ${inquiryId}
+  npx pnpm@12 ops status
+
+Ask the database:
+  psql '${databaseUrl}'
+  SELECT id, status, reference_id, completed_at FROM inquiries ORDER BY event_created_at DESC LIMIT 10;
+  SELECT * FROM inquiry_timeline WHERE inquiry_id = '${inquiryId}' ORDER BY event_created_at;
+
+Ask from code:
+  const { prisma } = openDatabase({ url: '${databaseUrl}', encryptionKeys: [] })   // @persona-ingest/database
+  await prisma.inquiry.findMany({ where: { status: 'approved' }, include: { verifications: true } })
+
+Send more:
+  npx pnpm@12 ops simulate --url '${webhookUrl}' --secret '${secret}' --inquiries 10
+
+Deliveries go to ${webhookUrl}. It keeps running; Ctrl-C stops everything, the data stays in ${folder}.
+`
 }

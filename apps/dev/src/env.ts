@@ -1,4 +1,3 @@
-import { Type, type Static } from '@sinclair/typebox'
 import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
 import {
@@ -10,6 +9,7 @@ import {
   word,
   type EnvSource,
 } from '@persona-ingest/service'
+import { Type, type Static } from '@sinclair/typebox'
 
 /** What `dev` itself reads; everything else that is set reaches the apps as it is. */
 export const envSchema = Type.Object({
@@ -19,13 +19,13 @@ export const envSchema = Type.Object({
   STORAGE_ENCRYPTION_KEYS: encryptionKeys(),
   PERSONA_WEBHOOK_SECRETS: secretList(),
   PERSONA_SANDBOX_WEBHOOK_SECRETS: secretList(),
-  // The development secret stands in public: nobody but this machine may knock.
+  // The development secret is public: only this machine may connect.
   HOST: word('127.0.0.1'),
   PORT: port(8080),
   METRICS_HOST: word('127.0.0.1'),
   METRICS_PORT: port(9464),
   DRAIN_TIMEOUT_MS: positiveInteger(20_000),
-  /** Where the data of the servers lies, from the root of the repository. */
+  /** The folder of the servers' data, from the root of the repository. */
   DEV_FOLDER: Type.String({ default: '.dev', expects: 'a path' }),
 })
 
@@ -36,7 +36,7 @@ export function readEnv(source: EnvSource = process.env): DevEnv {
   return loadEnv(envSchema, source)
 }
 
-/** The environment of an app: this process's own, with some variables replaced, also where a file gave them. */
+/** The environment of an app: this process's own with some variables replaced, also those given as a file. */
 export function appEnv(replaced: Readonly<Record<string, string>>, source: EnvSource = process.env): EnvSource {
   const files = Object.keys(replaced).map((name) => [`${name}_FILE`, undefined] as const)
   const isUnset = ['NODE_ENV', 'NODE_ENV_FILE'].every((name) => (source[name] ?? '').trim() === '')

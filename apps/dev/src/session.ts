@@ -1,9 +1,13 @@
-import type { Say } from './say.ts'
+/** Prints a text of one or more lines for the developer. */
+export type Say = (text: string) => void
+
+/** Writes to standard output, between the log lines of the apps. */
+export const say: Say = (text) => void process.stdout.write(`${text}\n`)
 
 /**
- * One run of `dev`: what is open, and whether to go on.
+ * One run of `dev`: what is open, and the reason to stop.
  *
- * open -> stop requested (a signal, or an app that ended) -> closed. What was opened last is closed first.
+ * open -> stop requested (a signal, or an app that ended) -> closed. The last opened is closed first.
  */
 export class Session {
   readonly say: Say
@@ -15,7 +19,7 @@ export class Session {
     this.#stop = options.stop
   }
 
-  /** Aborted when it is time to stop; its reason is an Error that says why. */
+  /** Aborted at the stop; its reason is an Error with the cause. */
   get signal(): AbortSignal {
     return this.#stop.signal
   }
@@ -24,7 +28,7 @@ export class Session {
     this.#stop.abort(reason)
   }
 
-  /** Waits for something that opens, and remembers how to close it; throws when a stop was requested meanwhile. */
+  /** Waits for something that opens and remembers how to close it; throws where a stop was requested meanwhile. */
   async opening<T>(opening: Promise<T> | T, close: (opened: T) => Promise<unknown>): Promise<T> {
     const opened = await opening
     this.#closers.unshift(() => close(opened))
@@ -32,7 +36,7 @@ export class Session {
     return opened
   }
 
-  /** Resolves never; rejects with the reason of the stop. */
+  /** Never resolves; rejects with the reason of the stop. */
   async untilStopped(): Promise<never> {
     return new Promise((_resolve, reject) => {
       if (this.signal.aborted) reject(this.signal.reason as Error)
@@ -40,7 +44,7 @@ export class Session {
     })
   }
 
-  /** Closes everything, the last opened first; one failure does not keep the rest open. Tells whether all went well. */
+  /** Closes everything, the last opened first, also after a failure. False where something failed. */
   async close(): Promise<boolean> {
     let isWell = true
     for (const close of this.#closers.splice(0)) {

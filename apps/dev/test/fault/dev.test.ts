@@ -1,9 +1,9 @@
+import { listInquiries, openDatabase } from '@persona-ingest/database'
+import { isPortFree, spawnApp, type SpawnedApp, type TestScope } from '@persona-ingest/testkit'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { listInquiries, openDatabase } from '@persona-ingest/database'
-import { isPortFree, spawnApp, type SpawnedApp, type TestScope } from '@persona-ingest/testkit'
 
 const startDeadlineMs = 60_000
 

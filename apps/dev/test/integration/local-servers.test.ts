@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { openDevFolder, postgresFolder } from '../../src/dev-folder.ts'
+import { openDevFolder, postgresFolder } from '../../src/local-servers.ts'
 
 t.test('is held against a second dev until it is released', async (t) => {
   const folder = join(t.testdir(), '.dev')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { textTable } from '../../src/text-table.ts'
+import { textTable } from '../../src/demonstration.ts'
 
 t.test('columns are as wide as their widest cell and lines have no blanks at the end', async (t) => {
   const table = textTable([

@@ -1,35 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import { FastifyOtelInstrumentation } from '@fastify/otel'
 import {
   fastify,
+  LogController,
   type FastifyBaseLogger,
-  type FastifyError,
   type FastifyInstance,
   type FastifyPluginCallback,
-  type FastifyReply,
-  type FastifyRequest,
   type FastifyServerOptions,
-  LogController,
 } from 'fastify'
+import { attributeFilter, type Environment, type SigningSecret } from '@persona-ingest/persona'
 import type { Producer } from '@persona-ingest/queue'
-import { AddressSet, type Logger, Readiness, type Registry } from '@persona-ingest/service'
-import { Backlog, watchDurability } from './deliveries/enqueue.ts'
-import { ClockSkew } from './deliveries/signature.ts'
-import { LoopLateness, Patience } from './deliveries/deadline.ts'
-import type { IngressEnv } from './env.ts'
-import { createMetrics } from './metrics.ts'
-import { connectionLimits } from './http/connection-limits.ts'
-import { deliveryReports, deliveryRoutes } from './deliveries/route.ts'
-import { draining, healthRoutes } from './http/shutdown.ts'
-import { answerClientError, errorAnswerer, errorAnswers, Refusals } from './http/answers.ts'
+import { AddressSet, Readiness, type Logger, type Registry } from '@persona-ingest/service'
 import { memoryRelease } from './deliveries/body.ts'
-
-import { randomUUID } from 'node:crypto'
+import { AcknowledgementDeadline, LoopLateness } from './deliveries/deadline.ts'
+import { Backlog, watchDurability } from './deliveries/enqueue.ts'
+import { deliveryLog, deliveryRoute } from './deliveries/route.ts'
+import { ClockSkew } from './deliveries/signature.ts'
+import { warningsOf, type IngressEnv } from './env.ts'
+import { answerClientError, errorAnswers, Refusals, unroutableAnswerer } from './http/answers.ts'
+import { connectionLimits } from './http/connection-limits.ts'
 import { BoundedRequest } from './http/node-http-quirks.ts'
+import { gracefulShutdown } from './http/shutdown.ts'
+import { createMetrics } from './metrics.ts'
 
-import { FastifyOtelInstrumentation } from '@fastify/otel'
+export type AppDeps = {
+  readonly env: IngressEnv
+  readonly logger: Logger
+  /** Opened and closed by the caller. */
+  readonly producer: Pick<Producer, 'enqueue' | 'probe' | 'counts' | 'durability'>
+  readonly registry: Registry
+  /** Whether requests have OpenTelemetry spans; the process has started tracing. Default: false. */
+  readonly isTraced?: boolean
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
 
-import fastifyPlugin from 'fastify-plugin'
+/** Twice the time that the provider waits for an answer. */
+const REQUEST_TIMEOUT_MS = 10_000
 
-/** Spans of OpenTelemetry for requests. What is in an address or an error's text may be anything, and is left out. */
+/**
+ * Connections that wait to be accepted. Node.js accepts one per pass of its event loop, also one that was reset meanwhile.
+ * With 4096, 50 clients that reset each connection after 5 ms delayed others by 8 s.
+ *
+ * With Node.js' default of 511 an honest burst of 1,000 overflowed: the kernel drops the connection, and TCP sends again
+ * after 1, 3 and 7 s. Answers after 13.6 s were measured.
+ */
+export const LISTEN_BACKLOG = 1024
+
+/**
+ * A number is the number of trusted hops, counted from the socket. Fastify 5.12 reads a number as "trust nobody".
+ *
+ * Lists are evaluated here too: Fastify throws a TypeError for ranges such as 0.0.0.0/0, and does not recognize the address
+ * of a proxy with a port.
+ */
+function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<FastifyServerOptions['trustProxy']> {
+  if (typeof trustProxy === 'boolean') return trustProxy
+  if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy
+  const proxies = new AddressSet(trustProxy)
+  return (address) => proxies.has(address)
+}
+
+/** Every limit is set on purpose, with its reason. */
+function serverOptions(env: IngressEnv, logger: Logger, refusals: Refusals) {
+  return {
+    loggerInstance: logger as FastifyBaseLogger,
+    // Fastify's lines contain URLs and client addresses (personal data); `deliveryLog` writes one line per delivery.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    // Unique across processes: the log lines of the worker contain it too.
+    genReqId: () => randomUUID(),
+    trustProxy: trustedProxies(env.TRUST_PROXY),
+    bodyLimit: env.BODY_LIMIT_BYTES,
+    // During the shutdown the routes answer requests on kept connections, with the error DRAINING.
+    return503OnClosing: false,
+    // For the whole request, a slow body included.
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Silence in either direction, also of a client that does not read its answer. Above the longest honest silence: 4 s
+    // between the last byte and the answer.
+    connectionTimeout: 15_000,
+    // Above the idle time of usual load balancers (60 s): they would reuse a connection that the server has just closed.
+    keepAliveTimeout: 75_000,
+    // No maxRequestsPerSocket: the provider has few and long connections.
+    http: {
+      // Node.js checks every 30 s by default: the timeout of 10 s would be one of 40 s.
+      connectionsCheckingInterval: 1000,
+      headersTimeout: 5000,
+      // The default of Node.js: signatures of a rotation take 200 bytes, proxies and OAuth tokens add a few KiB.
+      maxHeaderSize: 16_384,
+      IncomingMessage: BoundedRequest,
+      // A missing Host is harmless, and Node.js would refuse it with an empty answer.
+      requireHostHeader: false,
+    },
+    frameworkErrors: unroutableAnswerer(refusals),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, refusals),
+  } satisfies FastifyServerOptions & { http: object }
+}
+
+/** OpenTelemetry spans of requests, without URLs and texts of errors: these may contain personal data. */
 function requestSpans(): FastifyPluginCallback {
   const instrumentation = new FastifyOtelInstrumentation({
     recordExceptions: false,
@@ -40,101 +106,50 @@ function requestSpans(): FastifyPluginCallback {
   return instrumentation.plugin()
 }
 
-/** Twice what the provider waits for an answer: whoever sends slower than that is not the provider, or not there. */
-const REQUEST_TIMEOUT_MS = 10_000
-
-/**
- * Connections that wait to be accepted. Node.js accepts one per pass of its event loop, in their order, and the kernel
- * hands out those that were reset meanwhile too. With 4096, 50 clients that reset each connection after 5 ms made others
- * wait 8 s. With Node.js' default of 511 an honest burst of 1,000 overflowed: the kernel drops what the client takes for
- * sent, and TCP sends again after 1, 3, 7 s; answers after 13.6 s were measured.
- */
-export const LISTEN_BACKLOG = 1024
-
-/**
- * Fastify reads a bare number as "trust nobody" (5.12), since a hop count cannot tell a proxy from a direct client. Here it
- * means that many hops, counted from the socket. Safe only where nothing but the proxies reaches the port, which the log
- * says at start. A list is ours to judge too: Fastify refuses ranges such as 0.0.0.0/0 with a TypeError, and takes no
- * address with a port for a proxy's.
- *
- * @see docs/contract.md#3-environment-and-processes
- */
-function trustedProxies(trustProxy: IngressEnv['TRUST_PROXY']): NonNullable<FastifyServerOptions['trustProxy']> {
-  if (typeof trustProxy === 'boolean') return trustProxy
-  if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy
-  const proxies = new AddressSet(trustProxy)
-  return (address) => proxies.has(address)
+/** Logs settings, of the environment and of Redis, that work but may be unsafe. */
+function warnAtStart(app: FastifyInstance, { env, logger, producer }: AppDeps): void {
+  let stopWatching = () => {}
+  app.addHook('onReady', async () => {
+    for (const { message, ...details } of warningsOf(env)) logger.warn(details, message)
+    stopWatching = watchDurability({ producer, logger })
+  })
+  app.addHook('onClose', async () => stopWatching())
 }
 
-/** Fastify finds no route for a URL that it cannot decode, so that neither our hooks nor our error handler run. */
-function unroutableAnswerer(refusals: Refusals) {
-  const answerError = errorAnswerer(refusals)
-  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
-    reply.header('connection', 'close')
-    answerError(error, request, reply)
+function secretsOf(values: readonly string[], environment: Environment): SigningSecret[] {
+  return values.map((value) => ({ value, environment }))
+}
+
+/** The part of the environment that concerns one delivery. */
+function deliverySettings(env: IngressEnv) {
+  return {
+    secrets: [
+      ...secretsOf(env.PERSONA_WEBHOOK_SECRETS, 'production'),
+      ...secretsOf(env.PERSONA_SANDBOX_WEBHOOK_SECRETS, 'sandbox'),
+    ],
+    signatureToleranceSeconds: env.SIGNATURE_TOLERANCE_SECONDS,
+    allowlist: env.IP_ALLOWLIST.length === 0 ? null : new AddressSet(env.IP_ALLOWLIST),
+    bodyLimitBytes: env.BODY_LIMIT_BYTES,
+    filterAttributes: attributeFilter({
+      blocklist: env.ATTRIBUTE_BLOCKLIST,
+      dropsFileTokens: env.DROP_FILE_TOKENS,
+    }),
   }
 }
 
-/** Fastify's own options: every limit on purpose, with its reason. */
-export function serverOptions(env: IngressEnv, logger: Logger, refusals: Refusals) {
-  return {
-    loggerInstance: logger as FastifyBaseLogger,
-    // Fastify's lines hold URLs and client addresses (personal data); we write one line of our own per delivery.
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    // Unique over all processes: the worker's log lines carry it too.
-    genReqId: () => randomUUID(),
-    trustProxy: trustedProxies(env.TRUST_PROXY),
-    bodyLimit: env.BODY_LIMIT_BYTES,
-    // While closing, requests on kept connections go through our own routes, which say DRAINING in our own form.
-    return503OnClosing: false,
-    // The whole request must be here by then, a dripping body included.
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    // Silence in either direction, such as a client that does not read its answer. Above the longest honest silence:
-    // 4 s between the last byte and our answer.
-    connectionTimeout: 15_000,
-    // Longer than the idle time of the usual load balancers (60 s), or they reuse a connection that we just closed.
-    keepAliveTimeout: 75_000,
-    // No maxRequestsPerSocket: the provider's connections are few and long, cutting them gains nothing.
-    http: {
-      // Node.js looks for late requests every 30 s by default: the limit of 10 s would be one of 40.
-      connectionsCheckingInterval: 1000,
-      headersTimeout: 5000,
-      // Node.js' default, on purpose: a rotation's signature is 200 bytes, proxies and OAuth tokens add a few KiB.
-      maxHeaderSize: 16_384,
-      IncomingMessage: BoundedRequest,
-      // A missing Host is nothing to us, and Node.js would refuse it with an empty answer.
-      requireHostHeader: false,
-    },
-    frameworkErrors: unroutableAnswerer(refusals),
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, refusals),
-  } satisfies FastifyServerOptions & { http: object }
-}
-
-export type AppDeps = {
-  readonly env: IngressEnv
-  readonly logger: Logger
-  /** Opened and closed by the caller. */
-  readonly producer: Pick<Producer, 'enqueue' | 'probe' | 'counts' | 'durability'>
-  readonly registry: Registry
-  /** Whether requests get spans of OpenTelemetry, which the process has started. */
-  readonly isTraced?: boolean
-  /** Milliseconds since 1970. */
-  readonly now: () => number
-}
-
 /**
- * Builds the whole public application; listens to nothing and does no I/O until it is ready.
- * Once ready it carries `readiness`, `heldDeliveries` and `drain()`.
+ * Builds the whole public application; it neither listens nor does I/O until it is ready.
+ * Then it has `readiness`, `inFlight` and `shutDown()`.
  */
-export function buildApp({ env, logger, producer, registry, isTraced = false, now }: AppDeps): FastifyInstance {
+export function buildApp(deps: AppDeps): FastifyInstance {
+  const { env, logger, producer, registry, isTraced = false, now } = deps
   const readiness = new Readiness({ checks: { redis: async () => producer.probe() } })
-  const metrics = createMetrics(registry, readiness)
-  const backlog = new Backlog(producer, env.MAX_BACKLOG)
-  const clockSkew = new ClockSkew({ ages: metrics.signatureAges, skew: metrics.clockSkew, logger })
+  const { refusedRequests, deliveries, answers, enqueues, signatureAges, clockSkew } = createMetrics(
+    registry,
+    readiness,
+  )
+  const refusals = new Refusals({ refusedRequests, logger })
   const loopLateness = new LoopLateness()
-  const patience = new Patience(loopLateness)
-
-  const refusals = new Refusals({ metrics, logger })
 
   const app = fastify(serverOptions(env, logger, refusals))
   app.addHook('onClose', async () => loopLateness.close())
@@ -142,50 +157,19 @@ export function buildApp({ env, logger, producer, registry, isTraced = false, no
   app.register(connectionLimits)
   app.register(memoryRelease)
   app.register(errorAnswers, { refusals })
-  app.register(draining, { readiness, drainTimeoutMs: env.DRAIN_TIMEOUT_MS })
-  app.register(startWarnings, { env, logger, producer })
-  app.register(healthRoutes)
+  app.register(gracefulShutdown, { readiness, timeoutMs: env.DRAIN_TIMEOUT_MS })
+  warnAtStart(app, deps)
   app.register(async (scope) => {
-    scope.register(deliveryReports, { metrics })
-    scope.register(deliveryRoutes, { env, now, producer, backlog, metrics, clockSkew, patience })
+    scope.register(deliveryLog, { deliveries, answers })
+    scope.register(deliveryRoute, {
+      ...deliverySettings(env),
+      producer,
+      backlog: new Backlog(producer, env.MAX_BACKLOG),
+      enqueues,
+      acknowledgementDeadline: new AcknowledgementDeadline(loopLateness),
+      clockSkew: new ClockSkew({ ages: signatureAges, skew: clockSkew, logger }),
+      now,
+    })
   })
   return app
 }
-
-type StartWarningOptions = {
-  readonly env: IngressEnv
-  readonly logger: Logger
-  readonly producer: Pick<Producer, 'durability'>
-}
-
-/** Why the source address may be forged, in the words of the log; null where it can't be. */
-function forgeryWarning(trustProxy: IngressEnv['TRUST_PROXY']): string | null {
-  if (trustProxy === true) {
-    return 'TRUST_PROXY=true takes the leftmost forwarded address, which any client can write: give the addresses of the proxies'
-  }
-  if (typeof trustProxy === 'number' && trustProxy > 0) {
-    return 'TRUST_PROXY counts hops: safe only where nothing but the proxies can reach this port'
-  }
-  const isEverything = Array.isArray(trustProxy) && trustProxy.some((entry) => entry.endsWith('/0'))
-  return isEverything ? 'TRUST_PROXY holds a range of all addresses: any client can write the source address' : null
-}
-
-/** Secrets that are not in the form of the provider's, such as an API key or a secret in Base64: by name. */
-function oddSecretLists(env: IngressEnv): readonly string[] {
-  const names = ['PERSONA_WEBHOOK_SECRETS', 'PERSONA_SANDBOX_WEBHOOK_SECRETS'] as const
-  return names.filter((name) => env[name].some((secret) => !secret.startsWith('wbhsec_')))
-}
-
-/** Says at start what works but may not be safe where this process runs. */
-async function registerStartWarnings(app: FastifyInstance, options: StartWarningOptions): Promise<void> {
-  const { env, logger, producer } = options
-  const forgery = forgeryWarning(env.TRUST_PROXY)
-  if (forgery !== null) logger.warn(forgery)
-  const variables = oddSecretLists(env)
-  if (variables.length > 0)
-    logger.warn({ variables }, 'a secret does not begin with wbhsec_ as the secrets of Persona do')
-  const stopWatching = watchDurability({ producer, logger })
-  app.addHook('onClose', async () => stopWatching())
-}
-
-const startWarnings = fastifyPlugin(registerStartWarnings, { name: 'start-warnings', fastify: '5.x' })

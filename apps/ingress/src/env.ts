@@ -43,7 +43,7 @@ export const envSchema = Type.Object({
 
 export type IngressEnv = Readonly<Static<typeof envSchema>>
 
-/** What development secrets begin with. They stand in public, so none of them may guard anything real. */
+/** The beginning of all development secrets. They are public: none may protect real data. */
 export const DEVELOPMENT_SECRET = 'wbhsec_development_only'
 
 const DEVELOPMENT_ENVIRONMENTS = ['development', 'test']
@@ -60,7 +60,7 @@ function secretFaults(env: Partial<IngressEnv>): string[] {
   if (production.length + sandbox.length === 0) {
     faults.push(`${SECRET_LISTS[0]}: missing, at least one of it and ${SECRET_LISTS[1]} is required`)
   }
-  // The list that matches tells the environment of an event: a secret in both would tell two.
+  // The list with the matching secret determines the environment of an event.
   if (production.some((secret) => sandbox.includes(secret))) {
     faults.push(`${SECRET_LISTS[1]}: holds a secret that ${SECRET_LISTS[0]} holds too`)
   }
@@ -94,4 +94,32 @@ export function readEnv(source: EnvSource = process.env): IngressEnv {
 /** Whether the standard variables of OpenTelemetry ask for traces. */
 export function wantsTraces(source: EnvSource = process.env): boolean {
   return isTracingWanted(source)
+}
+
+/** A log line about a setting that works but may be unsafe. */
+type EnvWarning = { readonly message: string; readonly variables?: readonly string[] }
+
+/** Why a client could forge its source address; null where it cannot. */
+function forgeryWarning(trustProxy: IngressEnv['TRUST_PROXY']): string | null {
+  if (trustProxy === true) {
+    return 'TRUST_PROXY=true takes the leftmost forwarded address, which any client can write: give the addresses of the proxies'
+  }
+  if (typeof trustProxy === 'number' && trustProxy > 0) {
+    return 'TRUST_PROXY counts hops: safe only where nothing but the proxies can reach this port'
+  }
+  const isEverything = Array.isArray(trustProxy) && trustProxy.some((entry) => entry.endsWith('/0'))
+  return isEverything ? 'TRUST_PROXY holds a range of all addresses: any client can write the source address' : null
+}
+
+/** Finds settings that are valid but may be unsafe, for log lines at the start. */
+export function warningsOf(env: IngressEnv): readonly EnvWarning[] {
+  const forgery = forgeryWarning(env.TRUST_PROXY)
+  // An API key, or a secret in Base64, has another form than the secrets of the provider.
+  const variables = SECRET_LISTS.filter((name) => env[name].some((secret) => !secret.startsWith('wbhsec_')))
+  return [
+    ...(forgery === null ? [] : [{ message: forgery }]),
+    ...(variables.length === 0
+      ? []
+      : [{ message: 'a secret does not begin with wbhsec_ as the secrets of Persona do', variables }]),
+  ]
 }

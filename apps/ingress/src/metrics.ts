@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/service'
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5]
-/** From "their clock is ahead of ours" over "fresh" to the end of the tolerance. */
+/** Negative: the clock of the provider is ahead. The last is the default of `SIGNATURE_TOLERANCE_SECONDS`. */
 const AGE_SECONDS = [-300, -60, -5, 0, 1, 2, 5, 10, 60, 300, 3600, 43_200, 86_400, 259_200, 518_400]
 
 function clockSkewGauge(registers: Registry[]): Gauge {
@@ -10,14 +10,14 @@ function clockSkewGauge(registers: Registry[]): Gauge {
     help: "Our clock minus the provider's by the median of recent first attempts, positive = ours is ahead; NaN where too few came",
     registers,
   })
-  // prom-client begins with 0, which would tell of a clock that nothing was compared with yet.
+  // prom-client starts with 0, which would mean that the clock is right.
   gauge.set(Number.NaN)
   return gauge
 }
 
 /**
- * The metrics of the ingress. Every label's values come from a closed list of ours (outcomes, codes of the error table,
- * quarantine reasons, queue faults, environments), so that nobody outside can grow the number of series.
+ * Creates the metrics of the ingress. The values of each label come from a closed list (outcomes, codes of the error
+ * table, quarantine reasons, queue faults, environments): no client can increase the number of series.
  */
 export function createMetrics(registry: Registry, readiness: Readiness) {
   const registers = [registry]
@@ -65,5 +65,3 @@ export function createMetrics(registry: Registry, readiness: Readiness) {
     }),
   }
 }
-
-export type IngressMetrics = ReturnType<typeof createMetrics>

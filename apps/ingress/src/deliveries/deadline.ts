@@ -1,21 +1,32 @@
-const EVERY_MS = 20
+/** From the last byte of a request to its answer. @see docs/contract.md#2-http-the-ingress */
+const ACKNOWLEDGEMENT_MS = 4000
+/** For delays that cannot be measured: a connection waits to be accepted, lateness rises, the answer waits for its socket. */
+const RESERVE_MS = 1500
+/** Longest deduction for the reading of a body: it may have waited in the socket. A longer time is the client's. */
+const MAX_READING_MS = 1000
+/** Replaces the remaining time while Redis does not answer: a longer wait only adds deliveries in flight. */
+export const UNRESPONSIVE_REDIS_DEADLINE_MS = 500
+/** Of a count of the backlog, which comes before the enqueue and uses the same deadline. */
+export const BACKLOG_COUNT_DEADLINE_MS = 500
+
+const TICK_MS = 20
 const WINDOW_MS = 1000
 
 /**
- * Watches how late this process' event loop comes to what waits for it: for bytes in a socket as well as for a timer.
+ * Measures how late the event loop is: for bytes in a socket as for a timer.
  *
- * A timer of our own and not Node.js' histogram of delays, whose reset forgets the one under way.
+ * It uses a timer of its own, since Node.js' histogram of delays forgets the current delay at each reset.
  */
 export class LoopLateness {
-  readonly #timer = setInterval(() => this.#tick(), EVERY_MS).unref()
+  readonly #timer = setInterval(() => this.#tick(), TICK_MS).unref()
   #tickedAtMs = performance.now()
   #windowBeganAtMs = this.#tickedAtMs
   #worstMs = 0
   #worstBeforeMs = 0
 
-  /** The worst of the last one to two seconds, in ms, with what is under way right now. */
+  /** The worst lateness of the last one to two seconds, the current one included, in milliseconds. */
   worstMs(): number {
-    return Math.max(this.#worstMs, this.#worstBeforeMs, performance.now() - this.#tickedAtMs - EVERY_MS)
+    return Math.max(this.#worstMs, this.#worstBeforeMs, performance.now() - this.#tickedAtMs - TICK_MS)
   }
 
   close(): void {
@@ -29,51 +40,50 @@ export class LoopLateness {
       this.#worstMs = 0
       this.#windowBeganAtMs = nowMs
     }
-    this.#worstMs = Math.max(this.#worstMs, nowMs - this.#tickedAtMs - EVERY_MS)
+    this.#worstMs = Math.max(this.#worstMs, nowMs - this.#tickedAtMs - TICK_MS)
     this.#tickedAtMs = nowMs
   }
 }
 
 /**
- * Of the 4 s for an answer, from the request's last byte on. The rest is for what nobody sees coming: a connection that
- * waits to be accepted, a rise of the lateness, the way of the answer to the socket.
+ * The one deadline of a delivery's acknowledgement: how long its enqueue may take, the count of the backlog included.
  *
- * @see docs/contract.md#2-http-the-ingress
- */
-const ANSWER_WITHIN_MS = 2500
-/** While Redis leaves everything unanswered, waiting longer only piles deliveries up. */
-const WHILE_DEAF_MS = 500
-/** A body that takes longer is slow on its way; up to here it may as well have waited for us to read it. */
-const LONGEST_OWN_READING_MS = 1000
-
-/**
- * Tells how long a delivery may wait for Redis, so that its answer is in time on a busy machine too.
+ * | part of the 4000 ms                          | ms                                                      |
+ * | -------------------------------------------- | ------------------------------------------------------- |
+ * | reserve for delays that cannot be measured   | 1500                                                    |
+ * | reading of the body, from the headers on     | as measured, 1000 at most                               |
+ * | verification of the signature                | as measured                                             |
+ * | lateness of the event loop, before and after | twice the worst, as measured                            |
+ * | enqueue                                      | the rest: 2500 at most, 500 while Redis does not answer |
  *
- * Bytes wait in the socket while the event loop is at something else, which no clock of ours sees, and the timer that
- * ends the wait is late by as much. Measured with a frozen Redis on 2 busy cores, with a fixed deadline of 3 s: answers
- * after 5.1 s with 1,000 connections, after 5.8 s with 50 bodies of 1.9 MB.
+ * Bytes wait in the socket while the event loop is busy, and the timer of the deadline is late by as much. With a fixed
+ * deadline of 3 s, a frozen Redis and 2 busy cores, answers took 5.1 s (1,000 connections) and 5.8 s (50 bodies of 1.9 MB).
  */
-export class Patience {
+export class AcknowledgementDeadline {
   readonly #loopLateness: Pick<LoopLateness, 'worstMs'>
-  #isDeaf = false
+  #isRedisUnresponsive = false
 
   constructor(loopLateness: Pick<LoopLateness, 'worstMs'>) {
     this.#loopLateness = loopLateness
   }
 
-  /** Notes that Redis confirmed an enqueue, also one that nobody waited for any more. */
+  /** Notes that Redis confirmed an enqueue, also after its deadline. */
   noteConfirmed(): void {
-    this.#isDeaf = false
+    this.#isRedisUnresponsive = false
   }
 
-  /** Notes that an enqueue was given up because nothing came from Redis. */
-  noteTooSlow(): void {
-    this.#isDeaf = true
+  /** Notes that Redis did not answer an enqueue in time. */
+  noteUnanswered(): void {
+    this.#isRedisUnresponsive = true
   }
 
-  /** In ms, 0 at least. `readingMs`: from the request's headers to its last byte, as far as we saw it. */
-  forDelivery(readingMs: number, verifyingMs = 0): number {
-    const ownMs = Math.min(readingMs, LONGEST_OWN_READING_MS) + verifyingMs + 2 * this.#loopLateness.worstMs()
-    return Math.max(0, Math.min(ANSWER_WITHIN_MS - ownMs, this.#isDeaf ? WHILE_DEAF_MS : Infinity))
+  /**
+   * Milliseconds that the enqueue of a delivery may take; 0 at least. `readingMs`: from the headers of the request to its
+   * last byte; `verifyingMs`: from there to the verdict on its signature.
+   */
+  enqueueDeadlineMs(readingMs: number, verifyingMs: number): number {
+    const spentMs = Math.min(readingMs, MAX_READING_MS) + verifyingMs + 2 * this.#loopLateness.worstMs()
+    const remainingMs = Math.max(0, ACKNOWLEDGEMENT_MS - RESERVE_MS - spentMs)
+    return this.#isRedisUnresponsive ? Math.min(remainingMs, UNRESPONSIVE_REDIS_DEADLINE_MS) : remainingMs
   }
 }

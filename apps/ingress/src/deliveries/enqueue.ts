@@ -1,73 +1,16 @@
+import { withDeadline, type Deadline } from '@persona-ingest/core'
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
-import { createProducer, type Delivery, type Producer, QueueUnavailableError } from '@persona-ingest/queue'
-import { type Deadline, withDeadline } from '@persona-ingest/core'
+import { createProducer, QueueUnavailableError, type Delivery, type Producer } from '@persona-ingest/queue'
+import { describeError, RepeatedLine, type Histogram, type Logger } from '@persona-ingest/service'
 import { IngressError } from '../http/errors.ts'
-import type { IngressMetrics } from '../metrics.ts'
-import type { Patience } from './deadline.ts'
-import { describeError, type Logger, RepeatedLine } from '@persona-ingest/service'
-import type { IngressEnv } from '../env.ts'
+import { BACKLOG_COUNT_DEADLINE_MS, UNRESPONSIVE_REDIS_DEADLINE_MS, type AcknowledgementDeadline } from './deadline.ts'
 
-/** The count may be 1 s old. @see docs/contract.md#3-environment-and-processes */
-const COUNT_AGE_MS = 1000
-/** A count waits for Redis as the enqueue after it does; both together must stay within the answer's 4 s. */
-const COUNT_DEADLINE_MS = 500
-
-type Counted = Pick<Producer, 'counts'>
-
-function tooSlow(): never {
-  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
-}
-
-/** Refuses deliveries while more events than `limit` (0 = off) wait to be stored. */
-export class Backlog {
-  readonly #producer: Counted
-  readonly #limit: number
-  #count: Promise<number> | null = null
-  #countedAtMs = 0
-
-  constructor(producer: Counted, limit: number) {
-    this.#producer = producer
-    this.#limit = limit
-  }
-
-  /** Throws `BACKLOG_EXCEEDED` over the limit, `QUEUE_UNAVAILABLE` where it cannot be counted. */
-  async refuseOverLimit(): Promise<void> {
-    if (this.#limit === 0) return
-    if ((await this.#recentCount()) > this.#limit) throw new IngressError('BACKLOG_EXCEEDED')
-  }
-
-  /** All deliveries of one second share one count; a failed count is shared for as long, then asked anew. */
-  async #recentCount(): Promise<number> {
-    if (this.#count === null || performance.now() - this.#countedAtMs > COUNT_AGE_MS) {
-      this.#countedAtMs = performance.now()
-      this.#count = this.#askCount()
-    }
-    return this.#count
-  }
-
-  async #askCount(): Promise<number> {
-    try {
-      const counts = await withDeadline(COUNT_DEADLINE_MS, () => this.#producer.counts(), tooSlow)
-      return counts.waiting + counts.active + counts.delayed
-    } catch (error) {
-      throw new IngressError('QUEUE_UNAVAILABLE', error)
-    }
-  }
-}
-
-export type AcceptDeps = {
-  readonly producer: Pick<Producer, 'enqueue'>
-  readonly backlog: Pick<Backlog, 'refuseOverLimit'>
-  readonly metrics: Pick<IngressMetrics, 'enqueues'>
-  readonly patience: Patience
-}
-
-/** What came over the port: its reasons are those of the envelope, not just any text. */
+/** A delivery of the port: its quarantine reason is one of the envelope. */
 type AuthenticDelivery =
   | Extract<Delivery, { kind: 'event' }>
   | (Extract<Delivery, { kind: 'quarantined' }> & { readonly reason: QuarantineReason })
 
-/** Turns authentic bytes into what is enqueued: a usable event, or bytes to be kept with the reason. */
+/** Turns authentic bytes into a usable event, or into quarantined bytes with the reason. */
 export function deliveryOf(received: {
   body: Uint8Array
   environment: Environment
@@ -81,22 +24,70 @@ export function deliveryOf(received: {
     : { kind: 'quarantined', reason: envelope.reason, eventId: envelope.eventId, ...received }
 }
 
-async function enqueue(
-  delivery: Delivery,
-  { producer, metrics, patience }: AcceptDeps,
-  deadline: Deadline,
-): Promise<void> {
-  const stop = metrics.enqueues.startTimer()
+/** Age up to which a count of the backlog is used. @see docs/contract.md#3-environment-and-processes */
+const COUNT_AGE_MS = 1000
+
+function tooSlow(): never {
+  throw new QueueUnavailableError('QUEUE_TOO_SLOW')
+}
+
+/** Refuses deliveries while more events than `limit` (0 = off) wait in the queue. */
+export class Backlog {
+  readonly #producer: Pick<Producer, 'counts'>
+  readonly #limit: number
+  #count: Promise<number> | null = null
+  #countedAtMs = 0
+
+  constructor(producer: Pick<Producer, 'counts'>, limit: number) {
+    this.#producer = producer
+    this.#limit = limit
+  }
+
+  /** Throws `BACKLOG_EXCEEDED` above the limit, `QUEUE_UNAVAILABLE` where Redis gives no count. */
+  async refuseOverLimit(): Promise<void> {
+    if (this.#limit === 0) return
+    if ((await this.#recentCount()) > this.#limit) throw new IngressError('BACKLOG_EXCEEDED')
+  }
+
+  /** The deliveries of one second share a count, also a failed one. */
+  async #recentCount(): Promise<number> {
+    if (this.#count === null || performance.now() - this.#countedAtMs > COUNT_AGE_MS) {
+      this.#countedAtMs = performance.now()
+      this.#count = this.#askCount()
+    }
+    return this.#count
+  }
+
+  async #askCount(): Promise<number> {
+    try {
+      const counts = await withDeadline(BACKLOG_COUNT_DEADLINE_MS, () => this.#producer.counts(), tooSlow)
+      return counts.waiting + counts.active + counts.delayed
+    } catch (error) {
+      throw new IngressError('QUEUE_UNAVAILABLE', error)
+    }
+  }
+}
+
+export type EnqueueDeps = {
+  readonly producer: Pick<Producer, 'enqueue'>
+  readonly backlog: Pick<Backlog, 'refuseOverLimit'>
+  /** Seconds until Redis confirmed an enqueue or the ingress gave it up. */
+  readonly enqueues: Histogram<'result'>
+  readonly acknowledgementDeadline: AcknowledgementDeadline
+}
+
+async function confirm(delivery: Delivery, deadline: Deadline, deps: EnqueueDeps): Promise<void> {
+  const stop = deps.enqueues.startTimer()
   try {
-    await producer.enqueue(delivery, deadline)
+    await deps.producer.enqueue(delivery, deadline)
     // A late confirmation counts too: Redis answers again.
-    patience.noteConfirmed()
+    deps.acknowledgementDeadline.noteConfirmed()
     stop({ result: deadline.signal.aborted ? 'QUEUE_TOO_SLOW' : 'confirmed' })
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? error.code : 'UNKNOWN'
     stop({ result: fault })
-    if (fault === 'QUEUE_TOO_SLOW') patience.noteTooSlow()
-    // Whatever went wrong, it is not stored: the provider must send it again.
+    if (fault === 'QUEUE_TOO_SLOW' && !deadline.signal.aborted) deps.acknowledgementDeadline.noteUnanswered()
+    // Without a confirmation the event may be lost: the provider must send it again.
     throw new IngressError('QUEUE_UNAVAILABLE', error)
   }
 }
@@ -104,49 +95,51 @@ async function enqueue(
 /**
  * Puts an authentic delivery into the queue; resolves once it is durable.
  *
- * `readingMs`, `verifyingMs`: how long its body took to be read, and its signature to be verified. The deadline of the
- * acknowledgement is the one deadline of the enqueue. Throws an `IngressError` (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`)
- * when the deadline is exceeded, or earlier.
+ * One deadline covers the count of the backlog and the enqueue: that of the acknowledgement. Throws an `IngressError`
+ * (`QUEUE_UNAVAILABLE`, `BACKLOG_EXCEEDED`) when it is exceeded, or earlier. Parameters as in `enqueueDeadlineMs`.
  */
-export async function acceptDelivery(
-  { delivery, readingMs, verifyingMs = 0 }: { delivery: Delivery; readingMs: number; verifyingMs?: number },
-  deps: AcceptDeps,
+export async function enqueueDelivery(
+  { delivery, readingMs, verifyingMs }: { delivery: Delivery; readingMs: number; verifyingMs: number },
+  deps: EnqueueDeps,
 ): Promise<void> {
+  const deadlineMs = deps.acknowledgementDeadline.enqueueDeadlineMs(readingMs, verifyingMs)
   await withDeadline(
-    deps.patience.forDelivery(readingMs, verifyingMs),
+    deadlineMs,
     async (deadline) => {
       await deps.backlog.refuseOverLimit()
-      await enqueue(delivery, deps, deadline)
+      await confirm(delivery, deadline, deps)
     },
     () => {
-      deps.patience.noteTooSlow()
+      // A shorter deadline is caused by the ingress itself, and tells nothing about Redis.
+      if (deadlineMs >= UNRESPONSIVE_REDIS_DEADLINE_MS) deps.acknowledgementDeadline.noteUnanswered()
       throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
     },
   )
 }
 
-/** For questions to Redis. The deadline of an enqueue is that of its acknowledgement. */
+/** Of the other questions to Redis: probes, counts, settings. */
 const QUESTION_DEADLINE_MS = 2000
 const TROUBLE_EVERY_MS = 10_000
 
 /**
- * Opens the queue for enqueues. Redis may be away: it says so, at most every 10 s per kind of trouble, and goes on.
- * `end` ends the process where Redis answers and refuses what REDIS_URL selects.
+ * Opens the queue for enqueues. While Redis is away, each kind of trouble is logged every 10 s at most.
+ * `end` ends the process: it is called where Redis answers and refuses the database that `redisUrl` selects.
  */
-export function openProducer(
-  env: Pick<IngressEnv, 'REDIS_URL' | 'QUEUE_ENCRYPTION_KEYS'> & { isTraced: boolean },
-  logger: Logger,
-  end: () => void,
-): Producer {
+export function openProducer(options: {
+  readonly redisUrl: string
+  readonly encryptionKeys: readonly string[]
+  readonly isTraced: boolean
+  readonly logger: Logger
+  readonly end: () => void
+}): Producer {
+  const { logger, end, ...connection } = options
   const trouble = new RepeatedLine<string>({
     everyMs: TROUBLE_EVERY_MS,
     write: (fault, count) => logger.warn({ fault, count }, 'Redis connection in trouble, trying again'),
   })
   return createProducer({
-    redisUrl: env.REDIS_URL,
+    ...connection,
     deadlineMs: QUESTION_DEADLINE_MS,
-    encryptionKeys: env.QUEUE_ENCRYPTION_KEYS,
-    isTraced: env.isTraced,
     onUnusable: ({ code }) => {
       logger.fatal({ fault: code }, 'REDIS_URL: Redis refuses the number of the database, ending')
       end()
@@ -157,13 +150,13 @@ export function openProducer(
 
 const RETRY_MS = 5000
 
-/** What Redis must say so that nothing acknowledged is lost. */
+/** The settings of Redis under which a confirmed delivery survives a crash. */
 const EXPECTED = { appendonly: 'yes', appendfsync: 'always', maxmemoryPolicy: 'noeviction' } as const
 
 type Watched = {
   readonly producer: Pick<Producer, 'durability'>
   readonly logger: Logger
-  /** Pause before asking again after an outage; default 5000. */
+  /** Pause between questions during an outage, in milliseconds; default 5000. */
   readonly retryMs?: number
 }
 
@@ -180,8 +173,8 @@ async function checkDurability({ producer, logger }: Watched): Promise<void> {
 }
 
 /**
- * Warns where Redis could lose events that we have acknowledged. Asks until Redis has answered once; an outage at start
- * is no answer. Returns what stops the asking.
+ * Warns where Redis could lose acknowledged events. It asks until Redis has answered once, also after an outage at the
+ * start. Returns a function that stops the questions.
  */
 export function watchDurability(watched: Watched): () => void {
   let timer: NodeJS.Timeout | undefined

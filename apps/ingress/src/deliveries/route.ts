@@ -1,49 +1,58 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import { attributeFilter, type Environment, quarantineReasons, type SigningSecret } from '@persona-ingest/persona'
-import { AddressSet, currentTraceParent, RepeatedLine } from '@persona-ingest/service'
-import { Type, type Static } from '@sinclair/typebox'
-import { acceptDelivery, deliveryOf, type AcceptDeps } from './enqueue.ts'
-import { BodyBudget, bodyReader } from './body.ts'
-import { type ClockSkew, SignatureQueue } from './signature.ts'
-import type { IngressEnv } from '../env.ts'
-import { errorRow, IngressError, type IngressErrorCode } from '../http/errors.ts'
-import { protectConnection } from '../http/connection-limits.ts'
-
 import fastifyPlugin from 'fastify-plugin'
+import { quarantineReasons, type Environment, type SigningSecret } from '@persona-ingest/persona'
+import {
+  currentTraceParent,
+  RepeatedLine,
+  type AddressSet,
+  type Counter,
+  type Histogram,
+} from '@persona-ingest/service'
+import { Type, type Static } from '@sinclair/typebox'
+import { protectConnection } from '../http/connection-limits.ts'
+import { errorRow, IngressError, type IngressErrorCode } from '../http/errors.ts'
+import { BodyBudget, bodyReader } from './body.ts'
+import { deliveryOf, enqueueDelivery, type EnqueueDeps } from './enqueue.ts'
+import { SignatureQueue, type ClockSkew } from './signature.ts'
 
-import type { IngressMetrics } from '../metrics.ts'
-
-/** What is known of one delivery, for its log line and its metrics. Ids and codes only. */
+/** The facts of one delivery for its log line and its metrics: ids and codes only. */
 type DeliveryRecord = {
   outcome: 'accepted' | 'quarantined' | 'refused'
-  /** A quarantine reason or a code of the error table; null for accepted ones. */
+  /** A quarantine reason or a code of the error table; null for accepted deliveries. */
   reason: string | null
-  /** Why the queue could not take it: a code of `queueFaults`; null for every other reason. */
+  /** The code of `queueFaults` that prevented the enqueue; null for all other reasons. */
   fault: string | null
   environment: Environment | null
   eventId: string | null
-  /** When the last byte (or, until then, the headers) was here, as `performance.now()`. */
+  /** Arrival of the last byte, until then of the headers, as `performance.now()`. */
   completeAtMs: number
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set on the delivery route only, from its first hook until it has been reported. */
+    /** Set on the delivery route only, from its first hook until its log line. */
     delivery: DeliveryRecord | null
   }
 }
 
-/** A delivery of which nothing is known yet but that it is here. */
 function newDeliveryRecord(): DeliveryRecord {
   const completeAtMs = performance.now()
   return { outcome: 'refused', reason: null, fault: null, environment: null, eventId: null, completeAtMs }
 }
 
-type DeliveryRouteOptions = AcceptDeps & {
-  readonly env: IngressEnv
-  readonly now: () => number
+export type DeliveryRouteOptions = EnqueueDeps & {
+  /** All that may have signed a delivery. */
+  readonly secrets: readonly SigningSecret[]
+  readonly signatureToleranceSeconds: number
+  /** Source addresses of deliveries; null: each address. */
+  readonly allowlist: AddressSet | null
+  readonly bodyLimitBytes: number
+  /** Removes blocked attributes from a body. */
+  readonly filterAttributes: (body: Uint8Array) => Uint8Array
   readonly clockSkew: ClockSkew
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
 
 const MEDIA_TYPES = ['application/json', 'application/vnd.api+json']
@@ -56,36 +65,22 @@ const Answer = Type.Union([
   }),
 ])
 
-function secretsOf(values: readonly string[], environment: Environment): SigningSecret[] {
-  return values.map((value) => ({ value, environment }))
-}
-
-/**
- * What is judged before the body is read; the body's limits come next.
- *
- * @see docs/contract.md#2-http-the-ingress for the order of the checks
- */
-function refuseByHeaders(env: IngressEnv, budget: BodyBudget): onRequestAsyncHookHandler {
-  const listed = env.IP_ALLOWLIST.length === 0 ? null : new AddressSet(env.IP_ALLOWLIST)
+/** The checks before the body is read. */
+function refuseByHeaders(allowlist: AddressSet | null, budget: BodyBudget): onRequestAsyncHookHandler {
   return async (request: FastifyRequest, reply) => {
     reply.raw.once('close', () => budget.release(request.raw))
-    if (listed?.has(request.ip) === false) throw new IngressError('ADDRESS_NOT_ALLOWED')
+    if (allowlist?.has(request.ip) === false) throw new IngressError('ADDRESS_NOT_ALLOWED')
     if (!MEDIA_TYPES.includes(request.mediaType ?? '')) throw new IngressError('CONTENT_TYPE_UNSUPPORTED')
   }
 }
 
-/** The provider counts its attempts, 1 for the first. */
+/** The provider numbers its attempts from 1. */
 function isRetry(request: FastifyRequest): boolean {
   return Number(request.headers['persona-webhook-attempts-made'] ?? 1) > 1
 }
 
-/** Verifies the raw bytes. Throws the `SIGNATURE_...` error, else tells what came. */
-function authenticator({ env, now, clockSkew }: DeliveryRouteOptions) {
-  const secrets = [
-    ...secretsOf(env.PERSONA_WEBHOOK_SECRETS, 'production'),
-    ...secretsOf(env.PERSONA_SANDBOX_WEBHOOK_SECRETS, 'sandbox'),
-  ]
-  const toleranceSeconds = env.SIGNATURE_TOLERANCE_SECONDS
+/** Returns a function that verifies the raw bytes. It throws the `SIGNATURE_...` error of a request that is not authentic. */
+function authenticator({ secrets, signatureToleranceSeconds: toleranceSeconds, now, clockSkew }: DeliveryRouteOptions) {
   const queue = new SignatureQueue()
   return async (request: FastifyRequest) => {
     const header = request.headers['persona-signature']?.toString()
@@ -99,11 +94,9 @@ function authenticator({ env, now, clockSkew }: DeliveryRouteOptions) {
   }
 }
 
-/** Its states: complete -> refused as not authentic | authentic -> refused for now (503) | enqueued -> answered. */
+/** States: received -> refused, not authentic (401) | authentic -> refused for now (503) | in flight -> 200 or 503. */
 function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
   const authenticate = authenticator(options)
-  const { ATTRIBUTE_BLOCKLIST: blocklist, DROP_FILE_TOKENS: dropsFileTokens } = options.env
-  const filterAttributes = attributeFilter({ blocklist, dropsFileTokens })
   return async (request: FastifyRequest): Promise<Static<typeof Answer>> => {
     const record = (request.delivery ??= newDeliveryRecord())
     const beganAtMs = record.completeAtMs
@@ -113,11 +106,11 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
     record.environment = received.environment
     if (app.readiness.isShuttingDown) throw new IngressError('DRAINING')
 
-    const delivery = deliveryOf({ ...received, body: filterAttributes(received.body) })
+    const delivery = deliveryOf({ ...received, body: options.filterAttributes(received.body) })
     record.eventId = delivery.eventId
     const readingMs = record.completeAtMs - beganAtMs
     const verifyingMs = performance.now() - record.completeAtMs
-    await app.heldDeliveries.hold(async () => acceptDelivery({ delivery, readingMs, verifyingMs }, options))
+    await app.inFlight.track(async () => enqueueDelivery({ delivery, readingMs, verifyingMs }, options))
     if (delivery.kind === 'event') {
       record.outcome = 'accepted'
       return { status: 'accepted', eventId: delivery.eventId }
@@ -129,43 +122,42 @@ function deliveryHandler(app: FastifyInstance, options: DeliveryRouteOptions) {
 }
 
 /**
- * `POST /webhooks/persona`: one delivery. The answer comes once the event is durably in the queue.
+ * `POST /webhooks/persona`: one delivery. The answer comes when the event is durably in the queue.
  *
  * @see docs/contract.md#2-http-the-ingress for the order of the checks
  */
-export const deliveryRoutes: FastifyPluginAsyncTypebox<DeliveryRouteOptions> = async (app, options) => {
-  // The signature covers the bytes as sent, so nothing may parse them before it is verified.
+export const deliveryRoute: FastifyPluginAsyncTypebox<DeliveryRouteOptions> = async (app, options) => {
+  // The signature covers the bytes as sent: they are verified before they are parsed.
   app.removeAllContentTypeParsers()
   const budget = new BodyBudget()
-  app.addContentTypeParser('*', bodyReader({ limitBytes: options.env.BODY_LIMIT_BYTES, budget }))
+  app.addContentTypeParser('*', bodyReader({ limitBytes: options.bodyLimitBytes, budget }))
 
-  const onRequest = refuseByHeaders(options.env, budget)
+  const onRequest = refuseByHeaders(options.allowlist, budget)
   const schema = { response: { 200: Answer } }
   app.post('/webhooks/persona', { onRequest, schema }, deliveryHandler(app, options))
 }
 
+export type DeliveryLogOptions = {
+  readonly deliveries: Counter<'outcome' | 'reason' | 'environment'>
+  /** Seconds from the last byte of a delivery to its answer. */
+  readonly answers: Histogram<'outcome'>
+}
+
 const SUMMARY_EVERY_MS = 10_000
 
-/** `BODY_BUDGET_EXCEEDED` is none: it is said before anybody knows whose delivery it is. */
+/** `BODY_BUDGET_EXCEEDED` is no outage: an unauthentic request causes it too. */
 function isOutage(record: DeliveryRecord): boolean {
   if (record.reason === 'BODY_BUDGET_EXCEEDED') return false
   return record.reason !== null && errorRow(record.reason as IngressErrorCode).status >= 500
 }
 
-/** `warn` = a person may care. What anybody can send costs no line each at `info`: a summary stands for it. */
+/** Refusals that any client can cause have no line at `info`: a summary counts them. */
 function levelOf(record: DeliveryRecord): 'info' | 'warn' | 'debug' {
   if (record.outcome === 'accepted') return 'info'
   return record.outcome === 'quarantined' || isOutage(record) ? 'warn' : 'debug'
 }
 
-function count(record: DeliveryRecord, metrics: IngressMetrics): void {
-  const { outcome, reason, environment } = record
-  metrics.deliveries.inc({ outcome, reason: reason ?? '', environment: environment ?? 'unknown' })
-  metrics.answers.observe({ outcome }, (performance.now() - record.completeAtMs) / 1000)
-}
-
-/** One log line and one count per delivery, whatever became of it. Encapsulated with the route that it reports on. */
-async function registerDeliveryReports(app: FastifyInstance, { metrics }: { metrics: IngressMetrics }): Promise<void> {
+async function registerDeliveryLog(app: FastifyInstance, { deliveries, answers }: DeliveryLogOptions): Promise<void> {
   const refusals = new RepeatedLine<string>({
     everyMs: SUMMARY_EVERY_MS,
     write: (reason, count) => app.log.warn({ reason, count }, 'deliveries refused'),
@@ -174,17 +166,20 @@ async function registerDeliveryReports(app: FastifyInstance, { metrics }: { metr
   app.addHook('onRequest', async (request: FastifyRequest) => {
     request.delivery = newDeliveryRecord()
   })
-  // When the answer is decided, and not `onResponse`: that one never comes where the client has gone meanwhile.
+  // `onResponse` would not be called where the client has closed its connection.
   app.addHook('onSend', async (request: FastifyRequest) => {
     const record = request.delivery
     if (record === null) return
     request.delivery = null
-    count(record, metrics)
-    const { completeAtMs: _, ...told } = record
+    const { completeAtMs, ...logged } = record
+    const { outcome, reason, environment } = record
+    deliveries.inc({ outcome, reason: reason ?? '', environment: environment ?? 'unknown' })
+    answers.observe({ outcome }, (performance.now() - completeAtMs) / 1000)
     const level = levelOf(record)
-    request.log[level](told, 'delivery answered')
-    if (level === 'debug' && record.reason !== null) refusals.note(record.reason)
+    request.log[level](logged, 'delivery answered')
+    if (level === 'debug' && reason !== null) refusals.note(reason)
   })
 }
 
-export const deliveryReports = fastifyPlugin(registerDeliveryReports, { name: 'delivery-reports', fastify: '5.x' })
+/** One log line and one count per delivery, whatever its outcome. Registered in the scope of the delivery route. */
+export const deliveryLog = fastifyPlugin(registerDeliveryLog, { name: 'delivery-log', fastify: '5.x' })

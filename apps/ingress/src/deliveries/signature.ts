@@ -1,17 +1,16 @@
-import { type SignatureInput, type SignatureVerdict, signatureVerification } from '@persona-ingest/persona'
-
+import { signatureVerification, type SignatureInput, type SignatureVerdict } from '@persona-ingest/persona'
 import type { Gauge, Histogram, Logger } from '@persona-ingest/service'
 
-/** Hashed without a pause: less than a millisecond. */
-const AT_ONCE_BYTES = 512 * 1024
+/** Hashed in one pass of the event loop: takes less than a millisecond. */
+const BYTES_PER_PASS = 512 * 1024
 
-/** What a digest costs beside its body, in bytes hashed. */
+/** The cost of a digest besides its body, as a number of hashed bytes. */
 const DIGEST_BYTES = 4096
 
 type Waiting = {
   readonly steps: ReturnType<typeof signatureVerification>
   readonly digestBytes: number
-  /** Hashed at most until it is done. */
+  /** Upper bound of the bytes that remain to be hashed. */
   leftBytes: number
   readonly resolve: (verdict: SignatureVerdict) => void
 }
@@ -24,29 +23,29 @@ function ended(steps: ReturnType<typeof signatureVerification>): SignatureVerdic
 }
 
 /**
- * Verifies signatures so that large bodies hold nothing else up: half a megabyte or one digest in a pass of the event
- * loop, the cheapest verification first. A digest of 2 MB takes 1 ms.
+ * Verifies signatures in turns, so that large bodies do not block the event loop: half a megabyte or one digest per pass,
+ * the cheapest verification first. A digest of 2 MB takes 1 ms.
  */
 export class SignatureQueue {
   readonly #waiting = new Set<Waiting>()
 
-  /** As `verifySignature`, for small bodies at once. */
+  /** As `verifySignature`; synchronous for small bodies. */
   verify(input: SignatureInput): SignatureVerdict | Promise<SignatureVerdict> {
     const steps = signatureVerification(input)
     const first = steps.next()
     if (first.done === true) return first.value
     const digestBytes = input.body.length + DIGEST_BYTES
     const leftBytes = first.value * digestBytes
-    if (leftBytes <= AT_ONCE_BYTES) return ended(steps)
+    if (leftBytes <= BYTES_PER_PASS) return ended(steps)
     return new Promise((resolve) => {
       this.#waiting.add({ steps, digestBytes, leftBytes, resolve })
-      if (this.#waiting.size === 1) setImmediate(() => this.#turn())
+      if (this.#waiting.size === 1) setImmediate(() => this.#pass())
     })
   }
 
-  #turn(): void {
-    for (let hashedBytes = 0; hashedBytes < AT_ONCE_BYTES && this.#waiting.size > 0;) hashedBytes += this.#step()
-    if (this.#waiting.size > 0) setImmediate(() => this.#turn())
+  #pass(): void {
+    for (let hashedBytes = 0; hashedBytes < BYTES_PER_PASS && this.#waiting.size > 0;) hashedBytes += this.#step()
+    if (this.#waiting.size > 0) setImmediate(() => this.#pass())
   }
 
   #step(): number {
@@ -63,18 +62,18 @@ export class SignatureQueue {
   }
 }
 
-/** How many authentic signatures are remembered, for how long, and how many are needed before anything is said. */
+/** How many authentic signatures are kept, for how long, and how many are needed for a verdict on the clock. */
 const WINDOW = 50
-const REMEMBERED_MS = 600_000
+const KEPT_MS = 600_000
 const ENOUGH = 10
-/** Far above any way of a delivery, and well below the 300 s by which our clock may be behind before all is refused. */
+/** Far above the travel time of a delivery. From 300 s behind on, every delivery is refused. */
 const SUSPICIOUS_SECONDS = 60
 const WARN_EVERY_MS = 600_000
 
 type Sample = {
   readonly ageSeconds: number
   readonly isRefused: boolean
-  /** Sent again by the provider: whether such a one is signed anew is not documented, so its age tells nothing. */
+  /** Redelivered: the provider does not document whether a redelivery is signed anew, so its age tells nothing. */
   readonly isRetry: boolean
   readonly observedAtMs: number
 }
@@ -84,8 +83,8 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Watches how far our own clock is off, against the provider's `t`. Only signatures that match a secret count, so that
- * nobody else can set off the warning.
+ * Watches the skew of the local clock against the provider's `t`. Signatures that match no secret do not count: other
+ * clients cannot cause the warning.
  */
 export class ClockSkew {
   readonly #ages: Histogram
@@ -100,21 +99,21 @@ export class ClockSkew {
     this.#logger = options.logger
   }
 
-  /** Takes one verdict in; warns, every 10 minutes at most, while the recent ones say that something is wrong. */
+  /** Takes one verdict into account; warns, every 10 minutes at most, where the recent ones show a wrong clock. */
   observe(verdict: SignatureVerdict, { nowMs, isRetry }: { nowMs: number; isRetry: boolean }): void {
     if (!('timestampSeconds' in verdict)) return
     const ageSeconds = nowMs / 1000 - verdict.timestampSeconds
     this.#ages.observe(ageSeconds)
-    // Not by the clock that is in question: it may be set right, hence back, at any moment.
+    // Monotonic time: the local clock, which is in question, may be set back at any moment.
     const observedAtMs = performance.now()
-    const remembered = this.#recent.filter((sample) => observedAtMs - sample.observedAtMs < REMEMBERED_MS)
-    this.#recent = [...remembered, { ageSeconds, isRefused: !verdict.ok, isRetry, observedAtMs }].slice(-WINDOW)
+    const kept = this.#recent.filter((sample) => observedAtMs - sample.observedAtMs < KEPT_MS)
+    this.#recent = [...kept, { ageSeconds, isRefused: !verdict.ok, isRetry, observedAtMs }].slice(-WINDOW)
     const skewSeconds = this.#skewSeconds()
     this.#skew.set(skewSeconds)
     if (observedAtMs - this.#warnedAtMs >= WARN_EVERY_MS) this.#warn(skewSeconds, observedAtMs)
   }
 
-  /** Positive: our clock is ahead. NaN where too little is known. */
+  /** Positive: the local clock is ahead. NaN where there are too few samples. */
   #skewSeconds(): number {
     const firstAttempts = this.#recent.filter((sample) => !sample.isRetry)
     return firstAttempts.length < ENOUGH ? Number.NaN : median(firstAttempts.map((sample) => sample.ageSeconds))

@@ -6,33 +6,33 @@ import { RepeatedLine } from '@persona-ingest/service'
 import { admitRequests, isReceiving, stopParsing } from './node-http-quirks.ts'
 
 /**
- * Open connections. The provider and a proxy hold some dozens; a flood of silent ones took about 10 KB each, so that this
- * many fit beside everything else into 512 MB. Silent ones are closed within 6 s, and at once when others come.
+ * Open connections. The provider and a proxy hold some dozens. A silent connection takes about 10 KB, so that this many
+ * fit into 512 MB; it is closed within 6 s, and at once when others come.
  */
 export const MAX_CONNECTIONS = 4096
 
+/** Connections above the limit for a moment: one is accepted in each pass of the event loop. */
+const SPARE_CONNECTIONS = 64
+
 /**
- * Requests of one connection in one pass of the event loop. Nobody honest sends the next request before the answer is
- * here, so that a pass finds one. Node.js reads up to 2 MB of a connection in a pass: while 50 connections sent 7,000
- * unauthentic requests a second ahead, authentic deliveries waited 5 to 8 s behind them.
+ * Requests of one connection in one pass of the event loop. An honest client waits for the answer before its next request.
+ * Node.js reads up to 2 MB of a connection in a pass: with 50 connections that sent 7,000 unauthentic requests a second
+ * ahead, authentic deliveries waited 5 to 8 s.
  */
 export const MAX_REQUESTS_PER_PASS = 4
 
 /**
- * Bytes of a connection that belong to no request: Node.js parses empty lines before one without an end. Beside 50
+ * Bytes of a connection that belong to no request: Node.js parses empty lines before a request without an end. Beside 50
  * connections that sent them, 56 % of authentic deliveries were answered in time.
  */
 const MAX_STRAY_BYTES = 64 * 1024
-const LOOK_EVERY_MS = 100
+const CHECK_EVERY_MS = 100
 
-const SAY_EVERY_MS = 10_000
-
-/** How many connections are above the limit for a moment: one is accepted in each pass of the event loop. */
-const SPARE_CONNECTIONS = 64
+const LOG_EVERY_MS = 10_000
 
 /**
- * Connections by how long they have been of no use, the longest first: since they were accepted, or since their last
- * authentic delivery. Above the limit a new connection replaces the first of those that never brought one.
+ * Connections in the order of eviction. First those without an authentic delivery, the oldest first; then the others, by
+ * their last authentic delivery. Above the limit a new connection replaces the first of them.
  */
 class OpenConnections {
   readonly #unproven = new Set<Socket>()
@@ -55,7 +55,7 @@ class OpenConnections {
     if (isOpen) this.#proven.add(socket)
   }
 
-  endFirst(): void {
+  closeFirst(): void {
     for (const connections of [this.#unproven, this.#proven]) {
       for (const socket of connections) {
         connections.delete(socket)
@@ -69,7 +69,7 @@ class OpenConnections {
 
 const openConnections = new WeakMap<Server, OpenConnections>()
 
-/** Notes that the connection of a request brought an authentic delivery: others make room before it. */
+/** Notes that the connection of a request brought an authentic delivery: others are closed before it. */
 export function protectConnection({ raw: { socket }, server }: FastifyRequest): void {
   openConnections.get(server.server)?.noteAuthentic(socket)
 }
@@ -79,25 +79,25 @@ function limitConnections({ server, log }: FastifyInstance): void {
   openConnections.set(server, connections)
   server.maxConnections = MAX_CONNECTIONS + SPARE_CONNECTIONS
   const full = new RepeatedLine<string>({
-    everyMs: SAY_EVERY_MS,
+    everyMs: LOG_EVERY_MS,
     write: (_key, count) => log.warn({ count, limit: MAX_CONNECTIONS }, 'connections closed, too many are open'),
   })
   server.on('connection', (socket) => {
     if (connections.count >= MAX_CONNECTIONS) {
       full.note('full')
-      connections.endFirst()
+      connections.closeFirst()
     }
     connections.add(socket)
   })
   server.on('drop', () => full.note('full'))
 }
 
-/** Counts by key what happens within one pass of the event loop. */
+/** Counts by key within one pass of the event loop. */
 class CountPerPass {
   #counts = new Map<object, number>()
 
   add(key: object): number {
-    // It runs as soon as all that the pass has read is handled.
+    // An immediate runs when all bytes that this pass has read are handled.
     if (this.#counts.size === 0) setImmediate(() => (this.#counts = new Map()))
     const count = (this.#counts.get(key) ?? 0) + 1
     this.#counts.set(key, count)
@@ -105,9 +105,9 @@ class CountPerPass {
   }
 }
 
-/** Finds connections that go on to send while no request of theirs is under way, and begin none. */
+/** Finds connections that send bytes while none of their requests is in flight, and begin none. */
 class StrayBytes {
-  /** What a connection had sent when it was seen without a request first; null: it has begun one since. */
+  /** Bytes that a connection had sent when it was first seen without a request; null: it has begun a request since. */
   readonly #bytesWhenIdle = new Map<Socket, number | null>()
 
   add(socket: Socket): void {
@@ -131,7 +131,7 @@ class StrayBytes {
 function limitRequestsAhead(app: FastifyInstance, strayBytes: StrayBytes): void {
   const requests = new CountPerPass()
   const cut = new RepeatedLine<string>({
-    everyMs: SAY_EVERY_MS,
+    everyMs: LOG_EVERY_MS,
     write: (_key, count) => app.log.warn({ count }, 'connections cut that sent requests ahead of their answers'),
   })
   app.server.on('connection', (socket: Socket) => {
@@ -146,7 +146,7 @@ function limitRequestsAhead(app: FastifyInstance, strayBytes: StrayBytes): void 
 
 function limitStrayBytes(app: FastifyInstance, strayBytes: StrayBytes): void {
   const cut = new RepeatedLine<string>({
-    everyMs: SAY_EVERY_MS,
+    everyMs: LOG_EVERY_MS,
     write: (_key, count) => app.log.warn({ count }, 'connections cut that sent bytes outside of requests'),
   })
   app.server.on('connection', (socket: Socket) => strayBytes.add(socket))
@@ -156,35 +156,34 @@ function limitStrayBytes(app: FastifyInstance, strayBytes: StrayBytes): void {
       stopParsing(socket)
       socket.destroy()
     }
-  }, LOOK_EVERY_MS).unref()
+  }, CHECK_EVERY_MS).unref()
   app.addHook('onClose', async () => clearInterval(timer))
 }
 
-function isAllHere({ complete, headers }: IncomingMessage): boolean {
+function isReceived({ complete, headers }: IncomingMessage): boolean {
   const hasNoBody = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined
   return complete || hasNoBody
 }
 
-/** Our own refusals (5xx) pass, and come back over the same connections. */
+/** A delivery that was refused with 5xx comes back over the same connection. */
 function keepsConnection({ statusCode, request }: FastifyReply): boolean {
   return statusCode >= 500 || (statusCode === 200 && request.routeOptions.url === '/webhooks/persona')
 }
 
 /**
- * Only deliveries that were taken keep their connection: everybody else has to be accepted again for the next request.
+ * Keeps only connections of accepted deliveries. Any other client has to be accepted again for its next request.
  *
- * Node.js accepts one connection per pass of its event loop. 500 kept connections that asked for something refusable as
- * soon as they could made passes of 50 ms: newcomers, the provider among them, waited 8 s to be accepted.
+ * Node.js accepts one connection per pass of its event loop. 500 kept connections with a steady stream of refusable
+ * requests made passes of 50 ms: new connections, the provider's among them, waited 8 s to be accepted.
  */
 function closeAfterRefusals(app: FastifyInstance): void {
   app.addHook('onSend', async ({ raw }, reply) => {
-    // Closed while its body is on its way, the client would see a reset instead of the answer; and it may be a proxy,
-    // which sends somebody else's delivery over the same connection next.
-    if (!keepsConnection(reply) && isAllHere(raw)) reply.header('connection', 'close')
+    // A connection that is closed while a body is on its way is reset, and the client does not see the answer. A proxy
+    // may send the delivery of another client over the same connection next.
+    if (!keepsConnection(reply) && isReceived(raw)) reply.header('connection', 'close')
   })
 }
 
-/** What one client, or many, may take of the connections, so that the deliveries of all others are answered in time. */
 async function registerConnectionLimits(app: FastifyInstance): Promise<void> {
   limitConnections(app)
   const strayBytes = new StrayBytes()
@@ -193,4 +192,5 @@ async function registerConnectionLimits(app: FastifyInstance): Promise<void> {
   closeAfterRefusals(app)
 }
 
+/** Limits what one client, or many, take of the connections: the deliveries of all others are answered in time. */
 export const connectionLimits = fastifyPlugin(registerConnectionLimits, { name: 'connection-limits', fastify: '5.x' })

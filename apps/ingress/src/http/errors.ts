@@ -4,16 +4,16 @@ type ErrorRow = {
   readonly status: number
   readonly title: string
   readonly detail: string
+  /** Seconds. */
   readonly retryAfter?: number
 }
 
-/** Method and path of deliveries, for people who look for them. */
+/** Method and path of deliveries, for answers and log lines about other requests. */
 export const DELIVERY_ROUTE = 'POST /webhooks/persona'
 
 /**
- * Every error that the public port answers with. Codes are stable; a retired one stays here as a comment and is never
- * used again. `docs/errors.md` lists the same codes, and a test compares the two. Texts are constant: nothing of a
- * request is ever put into them. `retryAfter` is in seconds.
+ * Every error that the public port answers with. Codes are stable; a retired code stays here as a comment and is never
+ * reused. A test compares the table with `docs/errors.md`. Texts are constant and contain nothing of a request.
  */
 export const errors = {
   REQUEST_MALFORMED: {
@@ -117,12 +117,12 @@ export const errors = {
 
 export type IngressErrorCode = keyof typeof errors
 
-/** An answer of the error table, thrown. `cause` is for the log only. */
+/** Thrown for an answer of the error table. `cause` is for the log only. */
 export class IngressError extends CodedError<IngressErrorCode> {
   override readonly name = 'IngressError'
 
   constructor(code: IngressErrorCode, cause?: unknown) {
-    // Anybody can cause a refusal, and a stack costs more than the rest of it.
+    // Any client can cause a refusal, and a stack costs more than the rest of it.
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = errors[code].status < 500 ? 0 : stackTraceLimit
     super(code, errors[code].detail, cause === undefined ? undefined : { cause })
@@ -130,12 +130,12 @@ export class IngressError extends CodedError<IngressErrorCode> {
   }
 }
 
-/** The table's row, wide enough to ask for what only some rows have. */
+/** A row of the table, with the members that only some rows have. */
 export function errorRow(code: IngressErrorCode): ErrorRow {
   return errors[code]
 }
 
-/** JSON:API's own media type, without parameters: it forbids a charset. */
+/** The media type of JSON:API, which forbids a charset. */
 export const ERROR_MEDIA_TYPE = 'application/vnd.api+json'
 
 function write(code: IngressErrorCode): Buffer {
@@ -146,8 +146,8 @@ function write(code: IngressErrorCode): Buffer {
 const documents = new Map((Object.keys(errors) as IngressErrorCode[]).map((code) => [code, write(code)]))
 
 /**
- * The JSON:API document of an error, as bytes: constant, so written once; and Fastify leaves the content type of bytes
- * as it is.
+ * The JSON:API document of an error. It is constant, hence written once, as bytes: Fastify does not change the content type
+ * of bytes.
  */
 export function errorDocument(code: IngressErrorCode): Buffer {
   return documents.get(code) ?? write(code)

@@ -1,7 +1,11 @@
-import { IncomingMessage } from 'node:http'
+import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-
+import type { Duplex } from 'node:stream'
 import { IngressError } from './errors.ts'
+
+// Every use of names of Node.js' HTTP server that are not public, checked on Node.js 20.20. For each,
+// `test/unit/node-http-quirks.test.ts` fails where Node.js has changed it, or needs the workaround no more.
+// @see https://github.com/nodejs/node/blob/v20.20.0/lib/_http_common.js, _http_server.js and _http_incoming.js
 
 type Parser = {
   incoming: IncomingMessage | null
@@ -17,15 +21,18 @@ export function isReceiving(socket: Socket): boolean {
   return parserOf(socket)?.incoming?.complete === false
 }
 
+/** Whether an answer has begun on a socket. Node.js' own handler of client errors reads the same property. */
+export function hasBegunToAnswer(socket: Duplex): boolean {
+  const inFlight: unknown = Reflect.get(socket, '_httpMessage')
+  return inFlight instanceof ServerResponse && inFlight.headersSent
+}
+
 /**
- * Ends the work on what a connection sent, also on what has been read of it already. The caller destroys it.
+ * Ends the parsing of what a connection sent, also of what has been read already. The caller destroys the socket.
  *
- * A destroyed socket is not read again, but Node.js (20.20) goes on to parse the up to 64 KiB of the last read: 2,000
- * pipelined requests, or 11,000 chunks, each handed to JavaScript. Its parser has no public name, and its `pause()` acts
- * after the read only. A parser's `onIncoming` that answers 2 ("upgrade") ends the parsing there; a parser without an
- * `incoming` drops body pieces.
- *
- * @see https://github.com/nodejs/node/blob/v20.20.0/lib/_http_common.js
+ * A destroyed socket is not read again, but Node.js parses the rest of the last read, up to 64 KiB: 2,000 pipelined
+ * requests, or 11,000 chunks. An `onIncoming` that returns 2 ("upgrade") ends the parsing; a parser without an `incoming`
+ * drops pieces of a body.
  */
 export function stopParsing(socket: Socket): void {
   const parser = parserOf(socket)
@@ -35,9 +42,11 @@ export function stopParsing(socket: Socket): void {
 }
 
 /**
- * Asks before each request that a connection brings; where it is refused, the connection is cut. No event of the server and no
- * hook of Fastify sees all of them: Node.js answers an odd `Expect` by itself, Fastify a URL that it cannot decode.
- * To be called within the event `connection`, when Node.js' own listener has given the socket its parser.
+ * Calls `isAdmitted` before each request of a connection, and cuts the connection where the result is false. Called within
+ * the event `connection`, when the listener of Node.js has given the socket its parser.
+ *
+ * No event of the server and no hook of Fastify sees all requests: Node.js answers an unknown `Expect` itself, and Fastify
+ * a URL that it cannot decode.
  */
 export function admitRequests(socket: Socket, isAdmitted: () => boolean): void {
   const parser = parserOf(socket)
@@ -52,32 +61,32 @@ export function admitRequests(socket: Socket, isAdmitted: () => boolean): void {
 }
 
 /**
- * Pieces in which a body may come: these, and one more for so many bytes. Each chunk, and each read of a socket, costs
+ * Pieces in which a body may come: `FREE_PIECES`, and one more per `BYTES_PER_PIECE`. A chunk, or a read of a socket, costs
  * some microseconds and an object, whatever its length. Proxies forward 1,460 bytes and more.
  */
 const FREE_PIECES = 256
 const BYTES_PER_PIECE = 64
 
 /**
- * Above that all requests of the server share this many pieces a second: one odd client that sends single bytes is
- * read, many at once are cut. They take about a tenth of a processor.
+ * Further pieces, shared by all requests: one client that sends single bytes is read, many at once are cut. They take
+ * about a tenth of a processor.
  */
 const SHARED_PIECES_PER_SECOND = 20_000
 
-/** Smaller pieces are copied together, so that what is held is bytes and not objects. */
+/** Smaller pieces are copied into blocks: the memory of a body is bytes, not objects. */
 const SMALL_BYTES = 4096
 const UNCOPIED_PIECES = 8
 const BLOCK_BYTES = 16_384
 
-/** What is read of one body in one pass of the event loop, and how many that had more are read again in the next. */
+/** Read of one body in one pass of the event loop, and the number of unfinished bodies that go on in the next. */
 const BYTES_PER_PASS = 128 * 1024
 const PIECES_PER_PASS = 256
 const READERS_PER_PASS = 1
 
-/** What is read and dropped of a refused body, so that its client sees the answer before it sees a reset. */
-const DISCARDED_BYTES = 16 * 1024 * 1024
+/** Read and dropped of a refused body: the client sees the answer before a reset. */
+const MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 
-/** Refills with time; holds what one second brings at most. */
+/** A token bucket that holds the pieces of one second at most. */
 class SharedPieces {
   #left = SHARED_PIECES_PER_SECOND
   #filledAtMs = performance.now()
@@ -136,8 +145,9 @@ const sharedPieces = new SharedPieces()
 const turns = new ReadTurns()
 
 /**
- * A request whose body is bounded in pieces, and read in turns with others. Node.js hands each chunk to `push` as an
- * object of its own: 64 KiB of chunks of one byte became 11,000 of them, several MB.
+ * A request whose body is bounded in pieces, and read in turns with others.
+ *
+ * Node.js passes each chunk to `push` as an object: 64 KiB of chunks of one byte became 11,000 objects of several MB.
  */
 export class BoundedRequest extends IncomingMessage {
   #pieces = 0
@@ -173,12 +183,12 @@ export class BoundedRequest extends IncomingMessage {
     if (!this.#isWaiting) super._read(size)
   }
 
-  /** What Node.js calls for bodies that were not read; its own drops pieces before `push` could count them. */
+  /** Replaces Node.js' method for bodies that were not read, which drops pieces before `push` could count them. */
   _dump(): void {
     this.discard()
   }
 
-  /** Drops what is still to come, within limits. */
+  /** Drops the rest of the body, within limits. */
   discard(): void {
     if (this.#isDiscarding) return
     this.#isDiscarding = true
@@ -187,7 +197,7 @@ export class BoundedRequest extends IncomingMessage {
     this.resume()
   }
 
-  /** Goes on to be read; false where there is nothing to read any more. */
+  /** Goes on to be read; false where there is nothing left to read. */
   takeTurn(): boolean {
     this.#isWaiting = false
     if (this.destroyed || this.socket.destroyed) return false
@@ -210,7 +220,7 @@ export class BoundedRequest extends IncomingMessage {
   }
 
   #isOver(): boolean {
-    if (this.#discardedBytes > DISCARDED_BYTES) return true
+    if (this.#discardedBytes > MAX_DISCARDED_BYTES) return true
     if (this.#pieces <= FREE_PIECES + this.#bytes / BYTES_PER_PIECE) return false
     return this.#isDiscarding || !sharedPieces.take()
   }
@@ -226,7 +236,7 @@ export class BoundedRequest extends IncomingMessage {
     return this.#blockBytes <= BLOCK_BYTES - SMALL_BYTES || this.#flush()
   }
 
-  /** The limit of a body is judged by what has been handed on, so that nothing may stay here for long. */
+  /** The limit of a body counts bytes that were pushed: a block is pushed after this pass at the latest. */
   #newBlock(): Buffer {
     setImmediate(() => this.#flush())
     return Buffer.allocUnsafe(BLOCK_BYTES)

@@ -1,9 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { type Readiness, readinessAnswer } from '@persona-ingest/service'
+import { readinessAnswer, type Readiness } from '@persona-ingest/service'
 
-/** Counts the deliveries between the gate and their answer: what a drain has to wait for. */
-export class HeldDeliveries {
+/** How long clients may go on with a request, at most, after the last delivery in flight was answered. */
+const CLOSE_GRACE_MS = 2000
+
+/** Counts the authentic deliveries that are not answered yet: a graceful shutdown waits for them. */
+export class InFlight {
   #count = 0
   readonly #waiting = new Set<() => void>()
 
@@ -11,8 +14,8 @@ export class HeldDeliveries {
     return this.#count
   }
 
-  /** Runs one delivery and counts it as held for as long. */
-  async hold<T>(run: () => Promise<T>): Promise<T> {
+  /** Runs one delivery, which is in flight for as long. */
+  async track<T>(run: () => Promise<T>): Promise<T> {
     this.#count += 1
     try {
       return await run()
@@ -22,7 +25,7 @@ export class HeldDeliveries {
     }
   }
 
-  /** Resolves once none is held. */
+  /** Resolves once none is in flight. */
   async none(): Promise<void> {
     if (this.#count === 0) return
     await new Promise<void>((resolve) => this.#waiting.add(resolve))
@@ -34,22 +37,18 @@ export class HeldDeliveries {
   }
 }
 
-/** How long clients in the middle of a request may go on, at most, once nothing of theirs can be accepted any more. */
-const CLOSE_GRACE_MS = 2000
-
 declare module 'fastify' {
   interface FastifyInstance {
     readonly readiness: Readiness
-    readonly heldDeliveries: HeldDeliveries
-    /** Refuses further deliveries, waits for the held ones (the port still answers), then closes the server. */
-    drain(): Promise<void>
+    readonly inFlight: InFlight
+    /** Refuses further deliveries, waits for those in flight (the port still answers), then closes the server. */
+    shutDown(): Promise<void>
   }
 }
 
 /**
- * Closes the server. Node.js stops its own time limits here, so a client that sends nothing, or never ends its body,
- * would hold the process until the drain's deadline: after a grace its connection is cut. No delivery of such a client
- * has been accepted.
+ * Closes the server, and cuts the remaining connections after a grace period. Node.js stops its own time limits here: a
+ * client that sends nothing, or never ends its body, would delay the exit until `DRAIN_TIMEOUT_MS`.
  */
 async function closeServer(app: FastifyInstance, graceMs: number): Promise<void> {
   const cut = setTimeout(() => app.server.closeAllConnections(), graceMs)
@@ -60,31 +59,29 @@ async function closeServer(app: FastifyInstance, graceMs: number): Promise<void>
   }
 }
 
-type DrainingOptions = { readonly readiness: Readiness; readonly drainTimeoutMs: number }
+type ShutdownOptions = { readonly readiness: Readiness; readonly timeoutMs: number }
 
-async function registerDraining(app: FastifyInstance, { readiness, drainTimeoutMs }: DrainingOptions): Promise<void> {
-  const heldDeliveries = new HeldDeliveries()
+async function registerGracefulShutdown(app: FastifyInstance, { readiness, timeoutMs }: ShutdownOptions) {
+  const inFlight = new InFlight()
   app.decorate('readiness', readiness)
-  app.decorate('heldDeliveries', heldDeliveries)
-  app.decorate('drain', async () => {
+  app.decorate('inFlight', inFlight)
+  app.decorate('shutDown', async () => {
     readiness.beginShutdown()
-    // Fastify's close() stops listening first; the port has to answer while deliveries are held.
-    await heldDeliveries.none()
-    await closeServer(app, Math.min(CLOSE_GRACE_MS, drainTimeoutMs / 4))
+    // Fastify's close() stops listening first; the port has to answer while deliveries are in flight.
+    await inFlight.none()
+    await closeServer(app, Math.min(CLOSE_GRACE_MS, timeoutMs / 4))
   })
-  // Sends clients and load balancers elsewhere with their next request.
+  // Clients and load balancers send their next request to another process.
   app.addHook('onSend', async (_request, reply) => {
     if (readiness.isShuttingDown) reply.header('connection', 'close')
   })
-}
-
-export const draining = fastifyPlugin(registerDraining, { name: 'draining', fastify: '5.x' })
-
-/** `GET /livez` and `GET /readyz` on the public port, for load balancers that reach no other. */
-export async function healthRoutes(app: FastifyInstance): Promise<void> {
+  // On the public port too, for load balancers that reach no other.
   app.get('/livez', async () => ({ status: 'live' }))
   app.get('/readyz', async (_request, reply) => {
-    const { status, body } = await readinessAnswer(app.readiness)
+    const { status, body } = await readinessAnswer(readiness)
     return reply.code(status).header('cache-control', 'no-store').send(body)
   })
 }
+
+/** Adds `shutDown()`, and `/livez` and `/readyz`, which tell load balancers about it. */
+export const gracefulShutdown = fastifyPlugin(registerGracefulShutdown, { name: 'graceful-shutdown', fastify: '5.x' })

@@ -1,31 +1,35 @@
 import t from 'tap'
-import { LoopLateness, Patience } from '../../src/deliveries/deadline.ts'
+import { AcknowledgementDeadline, LoopLateness } from '../../src/deliveries/deadline.ts'
 
-function aPatience() {
+function aDeadline() {
   const loop = { latenessMs: 0 }
-  return { loop, patience: new Patience({ worstMs: () => loop.latenessMs }) }
+  return { loop, deadline: new AcknowledgementDeadline({ worstMs: () => loop.latenessMs }) }
 }
 
-t.test('what a body took to be read, and twice what the event loop is late, go off a delivery its wait', async (t) => {
-  const { loop, patience } = aPatience()
-  t.equal(patience.forDelivery(0), 2500)
-  t.equal(patience.forDelivery(400), 2100)
-  t.equal(patience.forDelivery(9000), 1500, 'of a slow client it is not all ours')
-  loop.latenessMs = 700
-  t.equal(patience.forDelivery(0), 1100)
-  loop.latenessMs = 5000
-  t.equal(patience.forDelivery(0), 0)
-})
+t.test(
+  'reading, verification and twice the lateness of the event loop shorten the deadline of an enqueue',
+  async (t) => {
+    const { loop, deadline } = aDeadline()
+    t.equal(deadline.enqueueDeadlineMs(0, 0), 2500)
+    t.equal(deadline.enqueueDeadlineMs(400, 0), 2100)
+    t.equal(deadline.enqueueDeadlineMs(9000, 0), 1500, 'a client that takes longer is slow itself')
+    t.equal(deadline.enqueueDeadlineMs(0, 300), 2200)
+    loop.latenessMs = 700
+    t.equal(deadline.enqueueDeadlineMs(0, 0), 1100)
+    loop.latenessMs = 5000
+    t.equal(deadline.enqueueDeadlineMs(0, 0), 0)
+  },
+)
 
-t.test('while Redis is deaf half a second is the most', async (t) => {
-  const { loop, patience } = aPatience()
-  patience.noteTooSlow()
-  t.equal(patience.forDelivery(0), 500)
+t.test('while Redis does not answer the deadline is half a second at most', async (t) => {
+  const { loop, deadline } = aDeadline()
+  deadline.noteUnanswered()
+  t.equal(deadline.enqueueDeadlineMs(0, 0), 500)
   loop.latenessMs = 1200
-  t.equal(patience.forDelivery(0), 100)
-  patience.noteConfirmed()
+  t.equal(deadline.enqueueDeadlineMs(0, 0), 100)
+  deadline.noteConfirmed()
   loop.latenessMs = 0
-  t.equal(patience.forDelivery(0), 2500)
+  t.equal(deadline.enqueueDeadlineMs(0, 0), 2500)
 })
 
 t.test('the lateness of the event loop is seen while it lasts, for a second or two, and then forgotten', async (t) => {

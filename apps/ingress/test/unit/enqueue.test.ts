@@ -1,9 +1,10 @@
+import type { Deadline } from '@persona-ingest/core'
 import t from 'tap'
 import { QueueUnavailableError, type Delivery } from '@persona-ingest/queue'
 import { createRegistry, Readiness } from '@persona-ingest/service'
 import { eventually } from '@persona-ingest/testkit'
-import { acceptDelivery, deliveryOf } from '../../src/deliveries/enqueue.ts'
-import { Patience } from '../../src/deliveries/deadline.ts'
+import { enqueueDelivery, deliveryOf } from '../../src/deliveries/enqueue.ts'
+import { AcknowledgementDeadline } from '../../src/deliveries/deadline.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { anEventBody } from '../fixtures/a-delivery.ts'
 
@@ -13,8 +14,14 @@ function deps(enqueue: (delivery: Delivery) => Promise<void>) {
   const registry = createRegistry()
   const metrics = createMetrics(registry, new Readiness({ checks: {} }))
   const results = async () => registry.getSingleMetricAsString('persona_ingress_enqueue_seconds')
-  const patience = new Patience({ worstMs: () => 0 })
-  return { deps: { producer: { enqueue }, backlog: { refuseOverLimit: async () => {} }, metrics, patience }, results }
+  const loop = { latenessMs: 0 }
+  const acknowledgementDeadline = new AcknowledgementDeadline({ worstMs: () => loop.latenessMs })
+  const backlog = { refuseOverLimit: async () => {} }
+  return {
+    deps: { producer: { enqueue }, backlog, enqueues: metrics.enqueues, acknowledgementDeadline },
+    loop,
+    results,
+  }
 }
 
 t.test('bytes become an event, or are kept with the reason', async (t) => {
@@ -25,43 +32,69 @@ t.test('bytes become an event, or are kept with the reason', async (t) => {
   t.match(deliveryOf({ body: unusable, ...received }), kept)
 })
 
-t.test('whatever keeps an enqueue from being confirmed is QUEUE_UNAVAILABLE, with its cause', async (t) => {
+t.test('every failure of an enqueue is QUEUE_UNAVAILABLE, with its cause', async (t) => {
   const delivery = deliveryOf({ body: anEventBody(), ...received })
   const causes = [new QueueUnavailableError('QUEUE_FULL'), new RangeError('nobody thought of it')]
   for (const cause of causes) {
     const failing = deps(async () => Promise.reject(cause))
-    await t.rejects(acceptDelivery({ delivery, readingMs: 0 }, failing.deps), { code: 'QUEUE_UNAVAILABLE', cause })
+    await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, failing.deps), {
+      code: 'QUEUE_UNAVAILABLE',
+      cause,
+    })
     const result = cause instanceof QueueUnavailableError ? 'QUEUE_FULL' : 'UNKNOWN'
     t.match(await failing.results(), `_count{result="${result}"} 1`)
   }
 })
 
-t.test('an enqueue that never settles is given up when the patience is over', async (t) => {
+t.test('an enqueue that never settles is given up at its deadline', async (t) => {
   const delivery = deliveryOf({ body: anEventBody(), ...received })
   const hanging = deps(async () => new Promise(() => {}))
   const startedAt = performance.now()
-  await t.rejects(acceptDelivery({ delivery, readingMs: 0 }, hanging.deps), { code: 'QUEUE_UNAVAILABLE' })
+  await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, hanging.deps), {
+    code: 'QUEUE_UNAVAILABLE',
+  })
   t.ok(performance.now() - startedAt < 3000)
 })
 
-t.test(
-  'where nothing came from Redis the next delivery waits less, until Redis is heard again, late or not',
-  async (t) => {
-    const delivery = deliveryOf({ body: anEventBody(), ...received })
-    let confirm = () => {}
-    const answers = [
-      async () => Promise.reject(new QueueUnavailableError('QUEUE_TOO_SLOW')),
-      async () => new Promise<void>((resolve) => (confirm = resolve)),
-    ]
-    const { deps: some } = deps(async () => answers.shift()?.())
-    const patient = some.patience.forDelivery(0)
-    await t.rejects(acceptDelivery({ delivery, readingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
-    t.ok(some.patience.forDelivery(0) <= 500)
-    const startedAt = performance.now()
-    await t.rejects(acceptDelivery({ delivery, readingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
-    t.ok(performance.now() - startedAt < 1000)
-    t.ok(some.patience.forDelivery(0) <= 500)
-    confirm()
-    await eventually(() => some.patience.forDelivery(0) === patient)
-  },
-)
+t.test('where Redis did not answer the next deadline is short, until Redis answers again, late or not', async (t) => {
+  const delivery = deliveryOf({ body: anEventBody(), ...received })
+  let confirm = () => {}
+  const answers = [
+    async () => Promise.reject(new QueueUnavailableError('QUEUE_TOO_SLOW')),
+    async () => new Promise<void>((resolve) => (confirm = resolve)),
+  ]
+  const { deps: some } = deps(async () => answers.shift()?.())
+  const usualMs = some.acknowledgementDeadline.enqueueDeadlineMs(0, 0)
+  await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
+  t.ok(some.acknowledgementDeadline.enqueueDeadlineMs(0, 0) <= 500)
+  const startedAt = performance.now()
+  await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
+  t.ok(performance.now() - startedAt < 1000)
+  t.ok(some.acknowledgementDeadline.enqueueDeadlineMs(0, 0) <= 500)
+  confirm()
+  await eventually(() => some.acknowledgementDeadline.enqueueDeadlineMs(0, 0) === usualMs)
+})
+
+t.test('a deadline that the ingress has used up itself tells nothing about Redis', async (t) => {
+  const delivery = deliveryOf({ body: anEventBody(), ...received })
+  const { deps: some, loop } = deps(async () => new Promise(() => {}))
+  loop.latenessMs = 2000
+  await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
+  loop.latenessMs = 0
+  t.equal(some.acknowledgementDeadline.enqueueDeadlineMs(0, 0), 2500)
+})
+
+t.test('one deadline covers the count of the backlog and the enqueue', async (t) => {
+  const delivery = deliveryOf({ body: anEventBody(), ...received })
+  const { deps: some, loop } = deps(async () => {})
+  let count = () => {}
+  const backlog = { refuseOverLimit: async () => new Promise<void>((resolve) => (count = resolve)) }
+  const isOver: boolean[] = []
+  const producer = { enqueue: async (_: Delivery, { signal }: Deadline) => void isOver.push(signal.aborted) }
+  loop.latenessMs = 1200
+  const given = { delivery, readingMs: 0, verifyingMs: 0 }
+  await t.rejects(enqueueDelivery(given, { ...some, backlog, producer }), { code: 'QUEUE_UNAVAILABLE' })
+  count()
+  await eventually(() => isOver.length === 1)
+  t.strictSame(isOver, [true], 'the producer writes nothing past the deadline')
+})

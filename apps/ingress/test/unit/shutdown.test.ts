@@ -1,21 +1,21 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
-import { HeldDeliveries } from '../../src/http/shutdown.ts'
+import { InFlight } from '../../src/http/shutdown.ts'
 
-t.test('none resolves at once while nothing is held', async (t) => {
-  const held = new HeldDeliveries()
-  await held.none()
-  t.equal(held.count, 0)
+t.test('none resolves at once while nothing is in flight', async (t) => {
+  const inFlight = new InFlight()
+  await inFlight.none()
+  t.equal(inFlight.count, 0)
 })
 
-t.test('none waits for the last one held, failed ones included', async (t) => {
-  const held = new HeldDeliveries()
+t.test('none waits for the last delivery in flight, failed ones included', async (t) => {
+  const inFlight = new InFlight()
   const gate = new EventEmitter()
-  const first = held.hold(async () => once(gate, 'first'))
-  const second = held.hold(async () => once(gate, 'second'))
-  t.equal(held.count, 2)
+  const first = inFlight.track(async () => once(gate, 'first'))
+  const second = inFlight.track(async () => once(gate, 'second'))
+  t.equal(inFlight.count, 2)
   const order: string[] = []
-  const none = held.none().then(() => order.push('none'))
+  const none = inFlight.none().then(() => order.push('none'))
   gate.emit('first')
   await first
   order.push('first')
@@ -23,9 +23,9 @@ t.test('none waits for the last one held, failed ones included', async (t) => {
   await t.rejects(second, { message: 'failed' })
   await none
   t.same(order, ['first', 'none'])
-  t.equal(held.count, 0)
+  t.equal(inFlight.count, 0)
 })
 
-t.test('what a held delivery gives is passed on', async (t) => {
-  t.equal(await new HeldDeliveries().hold(async () => 7), 7)
+t.test('the result of a delivery is passed on', async (t) => {
+  t.equal(await new InFlight().track(async () => 7), 7)
 })

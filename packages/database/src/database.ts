@@ -2,10 +2,10 @@ import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { PrismaClient } from './generated/client.ts'
-import { useAdapter } from './ingest/sql-executor.ts'
-import { statementName } from './prepared-statements.ts'
-import { useKeys } from './sealing/sealed-document.ts'
-import { SessionClient, sessionOptions, type SessionSettings } from './session-client.ts'
+import { useAdapter } from './sql/executor.ts'
+import { statementName } from './sql/prepared-statements.ts'
+import { useKeys } from './sql/encrypted-values.ts'
+import { SessionClient, sessionOptions, type SessionSettings } from './sql/session.ts'
 
 export type DatabaseOptions = {
   /** `postgresql://...`; pg's parameters such as `sslmode` apply. */

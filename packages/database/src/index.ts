@@ -1,30 +1,30 @@
-export { ConnectionError } from './connection-error.ts'
-export { UnsuitableSessionError } from './session-client.ts'
-export { postgresUrl } from './postgres-url.ts'
+export { ConnectionError } from './sql/connection-error.ts'
+export { UnsuitableSessionError } from './sql/session.ts'
+export { postgresUrl } from './sql/postgres-url.ts'
 export { openDatabase, type Database, type DatabaseOptions } from './database.ts'
 export { readLetter, type DeadLetter } from './dead-letters/dead-letter.ts'
 export { countOpenDeadLetters } from './dead-letters/count-open-dead-letters.ts'
 export { deadLetterReasons, type DeadLetterReason } from './dead-letters/dead-letter-reasons.ts'
-export { removeUnkeyedDigests, type RefreshReport } from './dead-letters/refresh-letters.ts'
+export { removeUnkeyedDigests, type RefreshReport } from './dead-letters/refresh-digests.ts'
 export { readDatabaseIdentity, readErasureEpoch, reduceDelivery } from './dead-letters/reduce-delivery.ts'
 export { discardDeadLetters, type DiscardResult } from './dead-letters/discard-dead-letters.ts'
 export type { LetterSelection } from './dead-letters/letter-selection.ts'
 export { readReplayProgress, type LetterProgress } from './dead-letters/replay-progress.ts'
-export { readReplayableLetters, type LetterVerdict, type ReplayableLetter } from './dead-letters/replayable-letters.ts'
+export { readReplayableLetters, type LetterVerdict, type ReplayableLetter } from './dead-letters/resolve.ts'
 export { storeDeadLetter } from './dead-letters/store-dead-letter.ts'
-export { eraseTargets, type EraseOptions, type ErasureReport } from './erasure/erase-targets.ts'
+export { eraseTargets, type EraseOptions, type ErasureReport } from './redaction/erase.ts'
 export {
   AmbiguousSubjectError,
   erasureSubjects,
   findErasureTargets,
   type ErasureSubject,
   type ErasureTargets,
-} from './erasure/find-targets.ts'
-export { failureOf, readsAsOutage, sqlStateOf, type Failure, type FailureKind } from './failure.ts'
+} from './redaction/find-erasure-targets.ts'
+export { failureOf, readsAsOutage, sqlStateOf, type Failure, type FailureKind } from './sql/failure.ts'
 export type { PrismaClient } from './generated/client.ts'
-export { tryStoring, tryWriting } from './ingest/canary.ts'
-export type { OnUnopened, UnopenedRow } from './ingest/sql-executor.ts'
-export { storeEvents, type StoreOutcome, type StoreOutcomes } from './ingest/store-events.ts'
+export { tryStoring, tryWriting } from './store/probe.ts'
+export type { OnUnopened, UnopenedRow } from './sql/executor.ts'
+export { storeEvents, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
 export { migrate } from './migration/migrate.ts'
 export { listOperations, type OperationPage, type OperationRow } from './operations/list-operations.ts'
 export { recordOperation, type Operation, type OperationCounts } from './operations/record-operation.ts'
@@ -53,24 +53,19 @@ export { readEventStatistics, type EventStatistics, type StoreLag } from './read
 export { readTimeline, type TimelineRow } from './reads/read-timeline.ts'
 export type { EventColumns, InquiryRow, ResourceRow, VerificationRow } from './reads/rows.ts'
 export { countDriftedEvents } from './reads/count-drifted-events.ts'
-export { findBehindEvents } from './replay/find-behind-events.ts'
-export {
-  countSelectedEvents,
-  listSelectedEvents,
-  type EventPlace,
-  type EventSelection,
-} from './replay/list-event-ids.ts'
-export { SealedDataError } from './sealing/sealed-document.ts'
-export { SealedOtherwiseError } from './sealing/sealed-columns.ts'
+export { findBehindEvents } from './reads/find-behind-events.ts'
+export { countSelectedEvents, listSelectedEvents, type EventPlace, type EventSelection } from './log/select-events.ts'
+export { SealedDataError } from './sql/encrypted-values.ts'
+export { SealedOtherwiseError } from './encryption/encrypted-columns.ts'
 export {
   sealStored,
   UnopenedLettersError,
   type SealOptions,
   type SealProgress,
   type SealReport,
-} from './sealing/seal-stored.ts'
-export { replayEvent, type ReplayOptions, type ReplayOutcome } from './replay/replay-event.ts'
-export { MaintenanceBusyError } from './maintenance-connection.ts'
+} from './encryption/encrypt-stored.ts'
+export { replayEvent, type ReplayOptions, type ReplayOutcome } from './store/replay-event.ts'
+export { MaintenanceBusyError } from './sql/maintenance-connection.ts'
 export type { RowDifference } from './rebuild/mend.ts'
 export { rebuild, type RebuildOptions, type RebuildProgress, type RebuildReport } from './rebuild/rebuild.ts'
 export {

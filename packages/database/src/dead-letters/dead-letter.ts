@@ -8,8 +8,8 @@ import {
   type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import { batchIds } from '../ingest/batch-ids.ts'
-import { raiseClock } from '../ingest/erasure-plan.ts'
+import { batchIds } from '../log/batch-ids.ts'
+import { raiseClock } from '../store/erasure-plan.ts'
 
 /** What is kept of a delivery that will not be tried again by itself. */
 export type DeadLetter = {

@@ -1,6 +1,6 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
 import { emptiedBody } from './dead-letter.ts'
-import { readLetters, writeReducedLetter } from './reduce-dead-letters.ts'
+import { readLetters, writeReducedLetter } from './redact.ts'
 
 /** Leaves nothing of the letters named but what they failed for; returns their ids. Only within an exclusive write. */
 export async function emptyLetters(executor: SqlExecutor, ids: readonly string[]): Promise<readonly string[]> {

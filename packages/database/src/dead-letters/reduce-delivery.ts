@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { PrismaClient } from '../generated/client.ts'
-import { sqlExecutor } from '../ingest/sql-executor.ts'
-import { storedErasureLookup } from '../ingest/stored-erasures.ts'
+import { sqlExecutor } from '../sql/executor.ts'
+import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
 
 /**

@@ -1,7 +1,7 @@
 import type { KeyRing } from '@persona-ingest/core'
 import { createHash, randomBytes } from 'node:crypto'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { sealBytes, type Place } from '../sealing/sealed-document.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { sealBytes, type Place } from '../sql/encrypted-values.ts'
 
 /** Digests of bodies can't be compared with digests that were made for anything else. */
 const PURPOSE = 'dead letter body'

@@ -1,4 +1,4 @@
-import { SessionClient, sessionOptions } from '../session-client.ts'
+import { SessionClient, sessionOptions } from '../sql/session.ts'
 import { readMigrations } from './migrations-folder.ts'
 import { withSchemaEngine } from './schema-engine.ts'
 

@@ -5,7 +5,7 @@ import {
   type ErrorCapturingSqlMigrationAwareDriverAdapterFactory,
 } from '@prisma/driver-adapter-utils'
 import { Pool } from 'pg'
-import { SessionClient, sessionOptions } from '../session-client.ts'
+import { SessionClient, sessionOptions } from '../sql/session.ts'
 import * as engine from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 type EngineExports = { readonly __wbindgen_start: () => void }

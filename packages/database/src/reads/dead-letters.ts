@@ -1,7 +1,7 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
-import { keysOf, openBytes } from '../sealing/sealed-document.ts'
+import { keysOf, openBytes } from '../sql/encrypted-values.ts'
 
 export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
 export type DeadLetterState = (typeof deadLetterStates)[number]

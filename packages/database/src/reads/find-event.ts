@@ -1,6 +1,6 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import { keysOf, openBytes, openDocument } from '../sealing/sealed-document.ts'
+import { keysOf, openBytes, openDocument } from '../sql/encrypted-values.ts'
 
 /** A row of `events`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type EventRow = {

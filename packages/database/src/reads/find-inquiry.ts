@@ -1,7 +1,7 @@
 import { parseExact } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
 import type { KeyRing } from '@persona-ingest/core'
-import { keysOf, openDocument, type SealedTable } from '../sealing/sealed-document.ts'
+import { keysOf, openDocument, type SealedTable } from '../sql/encrypted-values.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 
 /** An inquiry with all that is linked to it. */

@@ -1,5 +1,5 @@
-import { columnsBeyondSkeleton } from '../ingest/reduce-rows.ts'
-import { projectionTables, sentColumns, type ProjectionTable } from '../ingest/projection-columns.ts'
+import { columnsBeyondSkeleton } from '../redaction/redact-rows.ts'
+import { projectionTables, sentColumns, type ProjectionTable } from '../tables.ts'
 
 /** A table that is compared with its shadow, and the columns that are. */
 export type ComparedTable = {

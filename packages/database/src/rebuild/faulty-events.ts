@@ -1,8 +1,8 @@
 import type { KeyRing } from '@persona-ingest/core'
 import type { PersonaEvent } from '@persona-ingest/persona'
-import { encodeRows } from '../ingest/projection-row.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../replay/stored-event.ts'
+import { encodeRows } from '../store/projection-row.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../log/stored-event.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 

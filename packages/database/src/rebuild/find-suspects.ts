@@ -1,5 +1,5 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { keepPrepared } from '../prepared-statements.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { keepPrepared } from '../sql/prepared-statements.ts'
 import { comparedTables, type ComparedTable } from './compared-tables.ts'
 import { differsSql, pairsSql } from './compare-sql.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'

@@ -1,8 +1,8 @@
 import { statesOf, type PersonaEvent } from '@persona-ingest/persona'
-import { projectionTables, sentColumns, type ProjectionTable } from '../ingest/projection-columns.ts'
-import { encodeRows, projectionRow, type Row } from '../ingest/projection-row.ts'
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import { eventChunks, type EventSize } from './event-chunks.ts'
+import { projectionTables, sentColumns, type ProjectionTable } from '../tables.ts'
+import { encodeRows, projectionRow, type Row } from '../store/projection-row.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
 import { projectEvents, readLogEvents } from './project-events.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 

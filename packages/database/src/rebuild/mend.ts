@@ -1,4 +1,4 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
 import { comparedTables, type ComparedTable } from './compared-tables.ts'
 import { differingColumnsSql, differsSql, isUntoldSql, pairsSql, toldSql } from './compare-sql.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'

@@ -1,5 +1,5 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
-import type { EventSize } from './event-chunks.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import type { EventSize } from '../log/read-in-portions.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
 const PAGE = 5_000

@@ -1,5 +1,5 @@
-import type { MaintenanceConnection } from '../maintenance-connection.ts'
-import { eventChunks, type EventSize } from './event-chunks.ts'
+import type { MaintenanceConnection } from '../sql/maintenance-connection.ts'
+import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
 import { projectEvents, readLogEvents } from './project-events.ts'
 import { noteProgress, type ShadowProgress } from './shadow-tables.ts'
 

@@ -1,4 +1,4 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
 
 /**
  * Where the tables are projected anew. Ingestion's own statements name no schema: with this one first in the search

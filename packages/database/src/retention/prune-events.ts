@@ -1,9 +1,9 @@
 import { prunedPayload } from '@persona-ingest/persona'
-import { encodeRows, PersonalJson } from '../ingest/projection-row.ts'
-import type { MaintenanceConnection } from '../maintenance-connection.ts'
-import { keepPrepared } from '../prepared-statements.ts'
-import { eventChunks, portionSql, readInPortions, type EventSize } from '../rebuild/event-chunks.ts'
-import { seemsChanged, storedEventFields, tryReading, type StoredEventRow } from '../replay/stored-event.ts'
+import { encodeRows, PersonalJson } from '../store/projection-row.ts'
+import type { MaintenanceConnection } from '../sql/maintenance-connection.ts'
+import { keepPrepared } from '../sql/prepared-statements.ts'
+import { eventChunks, portionSql, readInPortions, type EventSize } from '../log/read-in-portions.ts'
+import { seemsChanged, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
 
 const PAGE = 5_000
 

@@ -1,4 +1,4 @@
-import type { SqlExecutor } from '../ingest/sql-executor.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
 
 const PAGE = 500
 

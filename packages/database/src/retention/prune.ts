@@ -1,4 +1,4 @@
-import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../maintenance-connection.ts'
+import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
 import { pruneEvents } from './prune-events.ts'
 import { pruneLetters } from './prune-letters.ts'
 

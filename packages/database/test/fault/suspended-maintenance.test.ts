@@ -1,7 +1,7 @@
 import t from 'tap'
 import { storeEvents } from '../../src/index.ts'
-import { openMaintenance } from '../../src/maintenance-connection.ts'
-import { SessionClient, sessionOptions } from '../../src/session-client.ts'
+import { openMaintenance } from '../../src/sql/maintenance-connection.ts'
+import { SessionClient, sessionOptions } from '../../src/sql/session.ts'
 import { aDatabase, read } from '../fixtures/a-database.ts'
 import { anEvent, bodyOf } from '../fixtures/an-event.ts'
 

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { readReplayableLetters, removeUnkeyedDigests, sealStored } from '../../src/index.ts'
-import { readLetters } from '../../src/dead-letters/reduce-dead-letters.ts'
-import { allLetters } from '../../src/erasure/scan-log.ts'
-import { sqlExecutor } from '../../src/ingest/sql-executor.ts'
+import { readLetters } from '../../src/dead-letters/redact.ts'
+import { allLetters } from '../../src/redaction/scan-log.ts'
+import { sqlExecutor } from '../../src/sql/executor.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { eraseStoredCopies } from '../../src/ingest/erase-stored.ts'
-import { inExclusiveWrite } from '../../src/ingest/exclusive-write.ts'
+import { eraseStoredCopies } from '../../src/redaction/redact-stored.ts'
+import { inExclusiveWrite } from '../../src/sql/write-transactions.ts'
 import { aDatabase } from '../fixtures/a-database.ts'
 
 /** More than a call of a function takes as arguments. */

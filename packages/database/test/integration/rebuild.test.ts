@@ -1,7 +1,7 @@
 import t from 'tap'
 import { tableRows } from '@persona-ingest/testkit'
 import { MaintenanceBusyError, rebuild } from '../../src/index.ts'
-import { openMaintenance } from '../../src/maintenance-connection.ts'
+import { openMaintenance } from '../../src/sql/maintenance-connection.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anObject, related, type EventParts } from '../fixtures/an-event.ts'
 import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'

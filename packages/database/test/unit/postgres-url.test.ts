@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { postgresUrlFaults } from '../../src/postgres-url.ts'
+import { postgresUrlFaults } from '../../src/sql/postgres-url.ts'
 
 t.test('what the driver takes passes', async (t) => {
   const folder = t.testdir({ 'ca.pem': 'a certificate' })

@@ -1,0 +1,96 @@
+import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import type { DeadLetterState } from '../reads/dead-letters.ts'
+import { keysOf, openBytes } from '../sql/encrypted-values.ts'
+import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
+import { untilNoConflict } from './store-dead-letter.ts'
+import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
+
+/** What to do with a letter that is to be replayed. */
+export type LetterVerdict =
+  /** Its bytes are a usable event: what is to be enqueued, as a delivery. */
+  | {
+      readonly verdict: 'usable'
+      readonly eventId: string
+      readonly environment: Environment
+      readonly receivedAtMs: number
+      readonly body: Uint8Array
+    }
+  /** Still no usable event; it stays as it is. */
+  | { readonly verdict: 'unusable'; readonly reason: QuarantineReason }
+  /** A redaction has taken its bytes, and what is left is no event. */
+  | { readonly verdict: 'erased' }
+  /** Its event is in the log already. */
+  | { readonly verdict: 'replayed' }
+  /** Another letter, whose id this is, bears the event's id. */
+  | { readonly verdict: 'other-letter'; readonly letterId: string }
+
+export type ReplayableLetter = { readonly id: string; readonly failedAt: Date } & LetterVerdict
+
+type LetterRow = StoredBodyRow & {
+  readonly id: string
+  readonly event_id: string | null
+  readonly environment: Environment
+  readonly received_at: Date
+  readonly failed_at: Date
+  readonly state: DeadLetterState
+}
+
+const PAGE = 20
+const pageSql = pageOfBodiesSql(
+  `id::text AS id, event_id, environment, ${storedBodyColumns}, received_at, failed_at, state`,
+  `${selectedLettersSql} AND dead_letters.id > $3::text::bigint`,
+  PAGE,
+)
+
+/** A quarantined letter has no event id where it was unreadable; storing the event resolves the letter by it. */
+const adoptSql = `
+UPDATE dead_letters SET event_id = $2 WHERE id = $1::text::bigint AND event_id IS NULL
+  AND NOT EXISTS (SELECT FROM dead_letters other WHERE other.event_id = $2)`
+const otherSql = 'SELECT id::text AS id FROM dead_letters WHERE event_id = $1 AND id <> $2::text::bigint'
+
+function judge(letter: LetterRow, nowMs: number): LetterVerdict {
+  if (letter.state === 'replayed') return { verdict: 'replayed' }
+  const { environment, body } = letter
+  // What came from a clock that was ahead may be usable by now.
+  for (const receivedAtMs of [letter.received_at.getTime(), nowMs]) {
+    const envelope = readEnvelope(body, receivedAtMs)
+    if (envelope.ok) return { verdict: 'usable', eventId: envelope.eventId, environment, receivedAtMs, body }
+    if (receivedAtMs !== nowMs) continue
+    return isAsReceived(letter, body) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
+  }
+  throw new Error('Expected a letter to be judged by the second time at the latest')
+}
+
+async function withEventId(prisma: PrismaClient, row: LetterRow, verdict: LetterVerdict): Promise<LetterVerdict> {
+  if (verdict.verdict !== 'usable' || row.event_id !== null) return verdict
+  // Neither of two statements at the same time sees the other's event id.
+  const adopted = await untilNoConflict(async () => prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId))
+  if (adopted > 0) return verdict
+  const [other] = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(otherSql, verdict.eventId, row.id)
+  return other === undefined ? verdict : { verdict: 'other-letter', letterId: other.id }
+}
+
+/**
+ * Judges the selected letters for a replay, oldest first, up to 20 at a time from behind the id `after` on (`'0'`: from
+ * the start); an empty page is the end. A quarantined body is read again: what this program finds usable is an event.
+ */
+export async function readReplayableLetters(
+  prisma: PrismaClient,
+  selection: LetterSelection,
+  page: { readonly after: string; readonly nowMs: number },
+): Promise<readonly ReplayableLetter[]> {
+  const rows = await prisma.$queryRawUnsafe<readonly LetterRow[]>(
+    pageSql,
+    ...selectionParameters(selection),
+    page.after,
+  )
+  const letters: ReplayableLetter[] = []
+  const keys = keysOf(prisma)
+  for (const stored of rows) {
+    const row = { ...stored, body: openBytes(stored.body, placeOfBody(stored.body_sha256), keys) }
+    const verdict = await withEventId(prisma, row, judge(row, page.nowMs))
+    letters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
+  }
+  return letters
+}

@@ -1,0 +1,21 @@
+import type { Clock, RedactionLookup } from '@persona-ingest/persona'
+import type { SqlExecutor } from '../sql/executor.ts'
+
+type StoredErasure = { readonly id: string; readonly eventId: string; readonly createdAt: Date; readonly rank: number }
+
+const storedErasuresSql = `
+SELECT id, erased_event_id AS "eventId", erased_created_at AS "createdAt", erased_rank AS rank
+FROM objects WHERE id = ANY($1::text[]) AND erased_event_id IS NOT NULL`
+
+/** Looks erasures up in what is raised and, for the objects named, in what is stored. */
+export async function storedErasureLookup(
+  executor: SqlExecutor,
+  objectIds: Iterable<string>,
+  raised: ReadonlyMap<string, Clock>,
+): Promise<RedactionLookup> {
+  const rows = await executor.query<StoredErasure>(storedErasuresSql, [[...new Set(objectIds)]])
+  const stored = new Map<string, Clock>(
+    rows.map(({ id, eventId, createdAt, rank }) => [id, { createdAtMs: createdAt.getTime(), rank, eventId }]),
+  )
+  return (objectId) => raised.get(objectId) ?? stored.get(objectId) ?? null
+}

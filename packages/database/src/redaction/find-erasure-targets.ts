@@ -1,0 +1,136 @@
+import { attributeText, type EventObject, type ObjectFamily } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import { sqlExecutor, type OnUnopened, type SqlExecutor } from '../sql/executor.ts'
+import type { ErasureTarget } from './erase-object.ts'
+import { findByReferenceInRows } from './find-in-rows.ts'
+import { allLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
+
+/** What a person asked for is taken to be. */
+export const erasureSubjects = ['inquiry', 'account', 'reference-id'] as const
+export type ErasureSubject = (typeof erasureSubjects)[number]
+
+/** All that an erasure is to reach. */
+export type ErasureTargets = {
+  /** `object`: any other object of the provider's, asked for by its id. */
+  readonly subject: ErasureSubject | 'object'
+  readonly inquiryIds: readonly string[]
+  readonly accountIds: readonly string[]
+  readonly others: readonly ErasureTarget[]
+  /** Dead letters that are no events but hold the reference id: nothing else leads to them. */
+  readonly letterIds: readonly string[]
+}
+
+/** Thrown where something is an object's id and a reference id as well. */
+export class AmbiguousSubjectError extends Error {
+  override readonly name = 'AmbiguousSubjectError'
+}
+
+export type FindOptions = {
+  /** What it is; left out, an object's id before a reference id. */
+  readonly as?: ErasureSubject | undefined
+  readonly onProgress?: ((progress: ScanProgress) => void) | undefined
+  /** Told of what does not open, so that the search goes on without it. Left out, the search rejects. */
+  readonly onUnopened?: OnUnopened | undefined
+}
+
+function referenceIdOf({ snapshot }: EventObject): string | null {
+  return snapshot.family === 'inquiry' ? snapshot.referenceId : attributeText(snapshot.attributes['reference_id'])
+}
+
+/** Looks at every snapshot ever stored, in the log and in dead letters, in which one of the words stands. */
+async function findInLog(
+  executor: SqlExecutor,
+  words: readonly string[],
+  visit: (object: EventObject) => void,
+  options: FindOptions,
+): Promise<readonly string[]> {
+  const onProgress = options.onProgress ?? (() => undefined)
+  for await (const event of eventsWithWords(executor, words, onProgress))
+    for (const object of [event.primary, ...event.included]) visit(object)
+  const letterIds: string[] = []
+  for await (const { id, event, body } of allLetters(executor)) {
+    for (const object of event === null ? [] : [event.primary, ...event.included]) visit(object)
+    const text = event === null ? Buffer.from(body).toString('utf8') : ''
+    if (words.some((word) => text.includes(JSON.stringify(word)))) letterIds.push(id)
+  }
+  return letterIds
+}
+
+/** The inquiries that any snapshot ever said to be an account's. */
+async function inquiriesOf(executor: SqlExecutor, accountIds: ReadonlySet<string>, options: FindOptions) {
+  const found = new Set<string>()
+  if (accountIds.size === 0) return found
+  const rows = await executor.query<{ id: string }>('SELECT id FROM inquiries WHERE account_id = ANY($1::text[])', [
+    [...accountIds],
+  ])
+  for (const { id } of rows) found.add(id)
+  const visit = ({ id, snapshot }: EventObject): void => {
+    if (snapshot.family === 'inquiry' && accountIds.has(snapshot.accountId ?? '')) found.add(id)
+  }
+  await findInLog(executor, [...accountIds], visit, options)
+  return found
+}
+
+async function findByReference(executor: SqlExecutor, referenceId: string, options: FindOptions) {
+  const { inquiryIds, accountIds } = await findByReferenceInRows(executor, referenceId)
+  const visit = (object: EventObject): void => {
+    if (referenceIdOf(object) !== referenceId) return
+    if (object.snapshot.family === 'inquiry') inquiryIds.add(object.id)
+    else if (object.snapshot.type === 'account') accountIds.add(object.id)
+  }
+  const letterIds = await findInLog(executor, [referenceId], visit, options)
+  for (const id of await inquiriesOf(executor, accountIds, options)) inquiryIds.add(id)
+  if (inquiryIds.size + accountIds.size + letterIds.length === 0) return null
+  const [inquiries, accounts] = [[...inquiryIds].toSorted(), [...accountIds].toSorted()]
+  return { subject: 'reference-id', inquiryIds: inquiries, accountIds: accounts, others: [], letterIds } as const
+}
+
+type KnownObject = { readonly family: ObjectFamily; readonly isAccount: boolean }
+
+const knownObjectSql = `
+SELECT o.family, COALESCE(r.type = 'account', false) AS "isAccount"
+FROM objects o LEFT JOIN resources r ON r.id = o.id WHERE o.id = $1`
+
+/** An object that stands in a row, or in a dead letter alone: then the provider's prefix tells what it is. */
+async function findObject(executor: SqlExecutor, id: string): Promise<KnownObject | null> {
+  const [known] = await executor.query<KnownObject>(knownObjectSql, [id])
+  if (known !== undefined) return known
+  const letters = await executor.query('SELECT 1 FROM dead_letters WHERE object_ids @> ARRAY[$1::text] LIMIT 1', [id])
+  if (letters.length === 0) return null
+  const isAccount = id.startsWith('act_')
+  return { family: isAccount ? 'resource' : 'inquiry', isAccount }
+}
+
+async function findById(executor: SqlExecutor, id: string, options: FindOptions): Promise<ErasureTargets | null> {
+  const object = await findObject(executor, id)
+  if (object === null) return null
+  const subject = object.isAccount ? 'account' : object.family === 'inquiry' ? 'inquiry' : 'object'
+  if (options.as !== undefined && options.as !== subject) return null
+  const nothing = { inquiryIds: [], accountIds: [], others: [], letterIds: [] }
+  if (subject === 'inquiry') return { ...nothing, subject, inquiryIds: [id] }
+  if (subject === 'object') return { ...nothing, subject, others: [{ id, family: object.family }] }
+  const inquiryIds = [...(await inquiriesOf(executor, new Set([id]), options))].toSorted()
+  return { ...nothing, subject, inquiryIds, accountIds: [id] }
+}
+
+/**
+ * Finds what an erasure asked for by law is to reach: an inquiry, an account with all of its inquiries, everything with
+ * a reference id (inquiries and accounts, in their rows and in every older snapshot that is stored), or any other object.
+ * Null where nothing is stored of it. Throws {@link AmbiguousSubjectError}.
+ */
+export async function findErasureTargets(
+  prisma: PrismaClient,
+  asked: string,
+  options: FindOptions = {},
+): Promise<ErasureTargets | null> {
+  // An empty text is many people's reference id, and nobody's.
+  if (asked === '') return null
+  const executor = { ...sqlExecutor(prisma), onUnopened: options.onUnopened }
+  if (options.as === 'reference-id') return findByReference(executor, asked, options)
+  const found = await findById(executor, asked, options)
+  if (options.as !== undefined) return found
+  if (found === null) return findByReference(executor, asked, options)
+  const alike = await executor.query('SELECT 1 FROM inquiries WHERE reference_id = $1 LIMIT 1', [asked])
+  if (alike.length > 0) throw new AmbiguousSubjectError('Expected an id or a reference id, got what is both')
+  return found
+}

@@ -1,0 +1,111 @@
+import {
+  bareRelationships,
+  stringifyExact,
+  type Clock,
+  type JsonObject,
+  type ObjectFamily,
+} from '@persona-ingest/persona'
+import { projectionTables, type ProjectionTable } from '../tables.ts'
+import { encodeRows, isoTime, RawJson, type Row } from '../store/projection-row.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+
+/** The skeleton of a row whose snapshot came from the event named: what it keeps beside its plain columns. */
+export type RowSkeleton = {
+  readonly family: ObjectFamily
+  readonly id: string
+  readonly eventId: string
+  readonly relationships: JsonObject
+}
+
+/** A row that held more than its skeleton. */
+export type ReducedRow = { readonly table: ProjectionTable['name']; readonly id: string }
+
+/** What goes of a row besides `attributes`; `relationships` keep types and ids. */
+const EMPTIED: Readonly<Record<ObjectFamily, readonly (readonly [column: string, value: string])[]>> = {
+  inquiry: [
+    ['reference_id', 'NULL'],
+    ['tags', `'{}'`],
+    ['fields', `'{}'`],
+  ],
+  verification: [
+    ['country_code', 'NULL'],
+    ['checks', `'[]'`],
+  ],
+  resource: [],
+}
+
+/** The columns in which a skeleton may say less than the snapshot did. */
+export function columnsBeyondSkeleton(family: ObjectFamily): readonly string[] {
+  return ['attributes', 'relationships', ...EMPTIED[family].map(([column]) => column)]
+}
+
+function reduceRowsSql(family: ObjectFamily): string {
+  const { name } = projectionTables[family]
+  const emptied = [
+    ['attributes', `'{}'`] as const,
+    ['relationships', 'sent.relationships'] as const,
+    ...EMPTIED[family],
+  ] as const
+  return (
+    `UPDATE ${name} SET ${emptied.map(([column, value]) => `${column} = ${value}`).join(', ')} ` +
+    `FROM json_to_recordset($1::json) AS sent(id text, event_id text, relationships jsonb) ` +
+    `WHERE ${name}.id = sent.id AND ${name}.event_id = sent.event_id AND (` +
+    emptied.map(([column, value]) => `${name}.${column} IS DISTINCT FROM ${value}`).join(' OR ') +
+    `) RETURNING ${name}.id`
+  )
+}
+
+/** Reduces rows that still hold the snapshot of the event named; returns those that held more. */
+export async function reduceRows(
+  executor: SqlExecutor,
+  skeletons: readonly RowSkeleton[],
+): Promise<readonly ReducedRow[]> {
+  const reducedRows: ReducedRow[] = []
+  for (const family of ['inquiry', 'verification', 'resource'] as const) {
+    const rows: readonly Row[] = skeletons
+      .filter((skeleton) => skeleton.family === family)
+      .map(({ id, eventId, relationships }) => ({
+        id,
+        event_id: eventId,
+        relationships: new RawJson(stringifyExact(relationships)),
+      }))
+    if (rows.length === 0) continue
+    const reduced = await executor.query<{ id: string }>(reduceRowsSql(family), [encodeRows(rows, executor.keys)])
+    for (const { id } of reduced) reducedRows.push({ table: projectionTables[family].name, id })
+  }
+  return reducedRows
+}
+
+function unloggedRowsSql(family: ObjectFamily): string {
+  const { name } = projectionTables[family]
+  return (
+    `SELECT '${family}' AS family, r.id, r.event_id AS "eventId", r.relationships::text AS relationships ` +
+    `FROM ${name} r JOIN raised ON raised.id = r.id WHERE (r.event_created_at, r.event_rank, r.event_id) ` +
+    `<= (raised.created_at, raised.rank, raised.event_id) AND NOT EXISTS (SELECT FROM events WHERE id = r.event_id AND payload <> '{}' AND id <> ALL($2::text[]))`
+  )
+}
+
+const allUnloggedRowsSql = `
+WITH raised AS (SELECT * FROM json_to_recordset($1::json)
+  AS sent(id text, created_at timestamptz, rank smallint, event_id text))
+${(['inquiry', 'verification', 'resource'] as const).map(unloggedRowsSql).join('\nUNION ALL ')}`
+
+type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships: string }
+
+/**
+ * Rows at or below a redaction whose event is not in the log any more, or empty, or does not open, so that the log does not
+ * lead to them.
+ */
+export async function findUnloggedRows(
+  executor: SqlExecutor,
+  raised: ReadonlyMap<string, Clock>,
+  unopenedIds: readonly string[],
+): Promise<readonly RowSkeleton[]> {
+  const clocks = [...raised].map(([id, { createdAtMs, rank, eventId }]) => {
+    return { id, created_at: isoTime(createdAtMs), rank, event_id: eventId }
+  })
+  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks, executor.keys), unopenedIds])
+  return rows.map(({ relationships, ...row }) => {
+    return { ...row, relationships: bareRelationships(JSON.parse(relationships) as JsonObject) }
+  })
+}

@@ -1,0 +1,135 @@
+import {
+  reducedObjectIn,
+  reduceEvent,
+  type Clock,
+  type RedactionLookup,
+  type PersonaEvent,
+} from '@persona-ingest/persona'
+import { inPages } from '../sql/in-pages.ts'
+import { portionSql, readInPortions } from '../log/read-in-portions.ts'
+import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
+import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../store/projection-row.ts'
+import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './redact-rows.ts'
+import { openedUnlessTold, type SqlExecutor, type UnopenedRow } from '../sql/executor.ts'
+import { storedErasureLookup } from '../log/stored-erasures.ts'
+
+/** What an erasure took something from. */
+export type ErasedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly ReducedRow[] }
+
+/** A payload may be 2 MiB: an account that stands in thousands of events is reduced page by page. */
+const PAGE_SIZE = 50
+
+/**
+ * Every event in which one of the objects stands, be it in `payload.data` or in `included`, from a time on: what is older
+ * than an earlier redaction was reduced then. A union of two index scans, since `resource_id = ... OR id IN (...)` reads
+ * the whole log, which at 40,000 events took ten times as long as all else.
+ */
+const eventsOfObjectsSql = `
+WITH raised AS (SELECT * FROM json_to_recordset($1::json) AS sent(id text, since timestamptz))
+SELECT e.id FROM raised JOIN events e ON e.resource_id = raised.id
+WHERE raised.since IS NULL OR e.created_at >= raised.since
+UNION
+SELECT e.id FROM raised JOIN event_objects o ON o.object_id = raised.id JOIN events e ON e.id = o.event_id
+WHERE raised.since IS NULL OR e.created_at >= raised.since`
+
+const readEventsSql = portionSql(storedEventFields)
+
+const reduceEventsSql = `
+UPDATE events SET payload = sent.payload, original_body = NULL
+FROM json_to_recordset($1::json) AS sent(id text, payload jsonb)
+WHERE events.id = sent.id AND (events.payload <> sent.payload OR events.original_body IS NOT NULL)
+RETURNING events.id`
+
+async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clock>, erasedBefore: RedactionLookup) {
+  const rows = [...raised.keys()].map((id): Row => {
+    const before = erasedBefore(id)
+    return { id, since: before === null ? null : isoTime(before.createdAtMs) }
+  })
+  const found = await executor.query<{ id: string }>(eventsOfObjectsSql, [encodeRows(rows, executor.keys)])
+  return found.map(({ id }) => id)
+}
+
+type ReadEvents = {
+  readonly events: readonly PersonaEvent[]
+  readonly unreadableIds: readonly string[]
+  /** They stay as they are: with the right key they are events again. */
+  readonly unopenedIds: readonly string[]
+}
+
+function readEvents(executor: SqlExecutor, stored: readonly StoredEventRow[]): ReadEvents {
+  const unopenedIds: string[] = []
+  const onUnopened =
+    executor.onUnopened && ((row: UnopenedRow) => (unopenedIds.push(row.id), executor.onUnopened?.(row)))
+  const read = stored.flatMap((row) => {
+    const { id } = row
+    const open = () => ({ id, event: tryReading(row, executor.keys, isNoEvent) })
+    return openedUnlessTold({ ...executor, onUnopened }, { table: 'events', id }, open) ?? []
+  })
+  return {
+    unopenedIds,
+    events: read.flatMap(({ id, event }) => (event?.id === id ? [event] : [])),
+    unreadableIds: read.flatMap(({ id, event }) => (event?.id === id ? [] : [id])),
+  }
+}
+
+function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: RedactionLookup): readonly RowSkeleton[] {
+  const isReduced = reducedObjectIn(event, erasedAt)
+  return [reduced.primary, ...reduced.included]
+    .filter((object) => isReduced(object.id))
+    .map(({ id, snapshot }) => {
+      return { family: snapshot.family, id, eventId: event.id, relationships: snapshot.relationships }
+    })
+}
+
+type ErasedPage = ErasedCopies & Pick<ReadEvents, 'unopenedIds'>
+
+async function erasePage(
+  executor: SqlExecutor,
+  stored: readonly StoredEventRow[],
+  raised: ReadonlyMap<string, Clock>,
+): Promise<ErasedPage> {
+  const { events, unreadableIds, unopenedIds } = readEvents(executor, stored)
+  // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
+  const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
+  const erasedAt = await storedErasureLookup(executor, standing, raised)
+  // What was changed by hand so that it is no event can't be reduced: nothing of it stays.
+  const payloads: Row[] = unreadableIds.map((id) => ({ id, payload: new RawJson('{}') }))
+  const skeletons: RowSkeleton[] = []
+  for (const event of events) {
+    const reduced = reduceEvent(event, erasedAt)
+    if (reduced === event) continue
+    payloads.push({ id: event.id, payload: new PersonalJson(reduced.payloadText, ['events', event.id, 'payload']) })
+    for (const skeleton of skeletonsIn(event, reduced, erasedAt)) skeletons.push(skeleton)
+  }
+  if (payloads.length === 0) return { eventIds: [], rows: [], unopenedIds }
+  const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads, executor.keys)])
+  return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons), unopenedIds }
+}
+
+/**
+ * Reduces every stored copy of the given objects that a redaction reaches: in the event log, and in the rows whose
+ * snapshot came from such a copy. `raised` tells how far each object is newly reached, `erasedBefore` how far it was.
+ * Only within an exclusive write. Returns what held more than its skeleton.
+ */
+export async function eraseStoredCopies(
+  executor: SqlExecutor,
+  raised: ReadonlyMap<string, Clock>,
+  erasedBefore: RedactionLookup,
+): Promise<ErasedCopies> {
+  if (raised.size === 0) return { eventIds: [], rows: [] }
+  const eventIds: string[] = []
+  const unopenedIds: string[] = []
+  const rows: ReducedRow[] = []
+  for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
+    for await (const stored of readInPortions<StoredEventRow>(executor, readEventsSql, page)) {
+      const erased = await erasePage(executor, stored, raised)
+      eventIds.push(...erased.eventIds)
+      unopenedIds.push(...erased.unopenedIds)
+      // The arguments of a call are on the stack, and the objects of a page may be too many for it.
+      for (const row of erased.rows) rows.push(row)
+    }
+  }
+  // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
+  for (const row of await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))) rows.push(row)
+  return { eventIds, rows }
+}

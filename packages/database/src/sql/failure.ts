@@ -1,0 +1,147 @@
+import { UnusableEventError } from '@persona-ingest/persona'
+import { connectionWords, wordsForCode } from './connection-error.ts'
+
+import { SealedDataError } from './encrypted-values.ts'
+import { UnsuitableSessionError } from './session.ts'
+
+/**
+ * Whose failure an error is.
+ *
+ * - `outage`: the database is away, or not ready for anybody; costs time, never an event's attempt.
+ * - `unclear`: the database refused; an outage, unless one event meets it alone while others pass.
+ * - `event`: PostgreSQL refuses a value (SQLSTATE classes 22, 23, 54); no retry changes that.
+ * - `key`: a stored document that the event needs can't be decrypted; costs that event time, and no attempt.
+ */
+export type FailureKind = 'outage' | 'unclear' | 'event' | 'key'
+
+export type Failure = {
+  readonly kind: FailureKind
+  readonly sqlState: string | null
+  /** Words of our own: PostgreSQL's texts quote values, which may be personal data. */
+  readonly description: string
+  /** Of a failure of kind `key`: the id of the key that the document is encrypted with, and whether that key is here. */
+  readonly key?: { readonly id: string; readonly isHere: boolean }
+}
+
+type AdapterCause = {
+  readonly originalCode?: string
+  readonly kind?: string
+  readonly table?: string
+  readonly constraint?: { readonly index?: string }
+}
+
+type AdapterError = { readonly name?: string; readonly cause?: AdapterCause }
+
+/** What PostgreSQL said, from an error of the driver adapter, by itself or inside one of Prisma's client. */
+function adapterCause(error: unknown): AdapterCause | null {
+  const own = error as (AdapterError & { readonly meta?: { readonly driverAdapterError?: AdapterError } }) | null
+  return (own?.name === 'DriverAdapterError' ? own.cause : own?.meta?.driverAdapterError?.cause) ?? null
+}
+
+/** The five-character SQLSTATE of an error that came through Prisma or pg, or null where it has none. */
+export function sqlStateOf(error: unknown): string | null {
+  const cause = adapterCause(error)
+  if (cause !== null) return cause.originalCode ?? null
+  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
+  // pg's own errors have a severity; a code alone is Prisma's (P2010) or the system's (EPIPE).
+  return typeof code === 'string' && typeof severity === 'string' ? code : null
+}
+
+/** Tells whether an error is a duplicate key (SQLSTATE 23505) of a table. */
+export function isUniqueViolation(error: unknown, table: string): boolean {
+  const cause = adapterCause(error)
+  return cause?.originalCode === '23505' && (cause.table === table || cause.constraint?.index === `${table}_pkey`)
+}
+
+/** No connection, no right to one, shutting down, a database that is not migrated (yet), or a session that is not ours. */
+const OUTAGE_STATES = /^(08|28|3D|3F|57P|53300|42P01|42703|42883|26000|42P05|PI002)/
+const EVENT_STATES = /^(22|23|54)/
+
+const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  '08P01': 'the server, or a pooler in front of it, refuses how we connect (docs/poolers.md)',
+  '22001': 'text too long for its column',
+  '22003': 'number out of the range that PostgreSQL can hold',
+  '22007': 'invalid date or time',
+  '22008': 'date or time out of range',
+  '22021': 'character that PostgreSQL cannot hold',
+  '22P02': 'text that PostgreSQL cannot read as the column needs',
+  '22P05': 'character that PostgreSQL cannot hold',
+  '23502': 'a value is missing where one is required',
+  '23505': 'duplicate key',
+  '23514': 'a check of the table refuses the value',
+  '25006': 'the database is read-only',
+  '26000': 'a pooler gave another session than the one a statement was prepared in (docs/poolers.md)',
+  '40001': 'transactions in conflict',
+  '40P01': 'deadlock',
+  '42P05': 'a pooler gave another session than the one a statement was prepared in (docs/poolers.md)',
+  '42P01': 'a table is missing: run db:migrate',
+  '42501': 'the user of DATABASE_URL lacks a right that this needs',
+  '53100': 'disk full',
+  '53200': 'out of memory',
+  '53300': 'too many connections',
+  '54000': 'a limit of PostgreSQL is exceeded',
+  '54001': 'nested too deeply for max_stack_depth of PostgreSQL',
+  '55P03': 'a lock was not to be had in time',
+  '57014': 'statement timeout',
+  '57P01': 'the database is shutting down',
+  '57P03': 'the database is starting up',
+  PI002: 'transactions are not READ COMMITTED: the program that asks is too old',
+}
+const CLASS_DESCRIPTIONS: Readonly<Record<string, string>> = {
+  '08': 'connection lost',
+  '22': 'a value that PostgreSQL refuses',
+  '23': 'a constraint that the event violates',
+  '28': 'access to the database denied',
+  '53': 'the database is out of a resource',
+  '54': 'a limit of PostgreSQL is exceeded',
+}
+
+/** The driver adapter's own words for what it takes the code from. */
+const ADAPTER_KINDS: Readonly<Record<string, string>> = {
+  DatabaseNotReachable: wordsForCode('ECONNREFUSED'),
+  ConnectionClosed: wordsForCode('ECONNRESET'),
+  SocketTimeout: wordsForCode('ETIMEDOUT'),
+}
+
+function describe(error: unknown, sqlState: string | null, kind: FailureKind): string {
+  if (sqlState === null) {
+    if (kind !== 'outage') return 'unexpected failure'
+    return ADAPTER_KINDS[adapterCause(error)?.kind ?? ''] ?? connectionWords(error) ?? 'the database does not answer'
+  }
+  const words = DESCRIPTIONS[sqlState] ?? CLASS_DESCRIPTIONS[sqlState.slice(0, 2)] ?? 'the database refuses'
+  return `${words} (SQLSTATE ${sqlState})`
+}
+
+function kindOf(error: unknown, sqlState: string | null): FailureKind {
+  // Faults of our own, or limits of the process: what nobody foresaw ends no event before its attempts are used up.
+  if (error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError) return 'unclear'
+  if (sqlState === null) return 'outage'
+  if (OUTAGE_STATES.test(sqlState)) return 'outage'
+  return EVENT_STATES.test(sqlState) ? 'event' : 'unclear'
+}
+
+/** What the database says to anybody while it is short of something, read-only or overloaded, or moves to another host. */
+const OUTAGE_WORDS = /^(25006|40001|40P01|53...|55P03|57014|57P..)$/
+
+/**
+ * Whether an event that meets this failure alone has proved nothing yet: it may be an outage that other writes escape.
+ * Only other events that are stored meanwhile tell the two apart.
+ */
+export function readsAsOutage({ kind, sqlState }: Failure): boolean {
+  return kind === 'outage' || (kind === 'unclear' && OUTAGE_WORDS.test(sqlState ?? ''))
+}
+
+/** Judges an error of a database call. Never throws; never carries the error's own text. */
+export function failureOf(error: unknown): Failure {
+  const sqlState = sqlStateOf(error)
+  const kind = kindOf(error, sqlState)
+  if (error instanceof UnusableEventError)
+    return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
+  // Ends with the key: nothing may be given up for a setting that is wrong.
+  if (error instanceof SealedDataError) {
+    const key = { id: error.keyId, isHere: error.isChanged }
+    return { kind: 'key', sqlState, description: error.message, key }
+  }
+  if (error instanceof UnsuitableSessionError) return { kind: 'outage', sqlState, description: error.message }
+  return { kind, sqlState, description: describe(error, sqlState, kind) }
+}

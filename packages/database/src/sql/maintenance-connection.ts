@@ -1,0 +1,98 @@
+import { KeyRing } from '@persona-ingest/core'
+import type { SqlExecutor } from './executor.ts'
+import { statementName } from './prepared-statements.ts'
+import { SessionClient, sessionOptions, type SessionSettings } from './session.ts'
+
+/**
+ * Held by whatever moves events about in the log's storage or relies on their staying (rebuild, prune): one of them runs
+ * at a time. It goes with the connection, so a killed process leaves none behind.
+ */
+const MAINTENANCE_LOCK = 723_114_602
+
+/**
+ * No time limit per statement, but limits on what waits for us: a suspended or cut-off process must hold neither a
+ * transaction, which may keep ingestion waiting, nor the maintenance lock.
+ */
+const SETTINGS: SessionSettings = { statement_timeout: '0', idle_session_timeout: '5min' }
+
+/** Long work on a connection of its own: no pool, no time limit per statement, a session that keeps its settings. */
+export type MaintenanceOptions = {
+  readonly databaseUrl: string
+  /** As `openDatabase` takes them. */
+  readonly encryptionKeys: readonly string[]
+}
+
+export interface MaintenanceConnection extends SqlExecutor {
+  /** Runs statements as one transaction; `snapshot`: all of them see the database as it was at the first. */
+  transaction<T>(kind: 'snapshot' | 'latest', work: () => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Another rebuild or prune is under way. */
+export class MaintenanceBusyError extends Error {
+  override readonly name = 'MaintenanceBusyError'
+  constructor() {
+    super('another rebuild or prune is under way')
+  }
+}
+
+/** A server that does not answer must not keep a command from its end. */
+const UNLOCK = { text: 'SELECT pg_advisory_unlock_all()', query_timeout: 1_000 }
+
+async function takeLock(client: SessionClient): Promise<void> {
+  const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS "isMine"', [MAINTENANCE_LOCK])
+  if (rows[0]?.isMine !== true) throw new MaintenanceBusyError()
+}
+
+async function begin(client: SessionClient, isolation: string): Promise<void> {
+  const results = await client.query(`BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_backend_pid() AS pid`)
+  // Two statements give two results. The lock is held by the session that took it, and by no other.
+  const [, asked] = results as unknown as readonly { readonly rows: readonly { readonly pid: number }[] }[]
+  client.expectSameSession(asked?.rows[0]?.pid ?? 0)
+}
+
+/**
+ * Opens a connection and takes the maintenance lock. Rejects with the database's error, or a
+ * {@link MaintenanceBusyError}; a connection that is lost later rejects whatever is asked next.
+ */
+export async function openMaintenance(
+  { databaseUrl, encryptionKeys }: MaintenanceOptions,
+  searchPath: string,
+): Promise<MaintenanceConnection> {
+  const keys = new KeyRing(encryptionKeys)
+  const client = new SessionClient({
+    ...sessionOptions(databaseUrl, { ...SETTINGS, search_path: searchPath }),
+    application_name: 'persona-ingest-maintenance',
+  })
+  try {
+    await client.connect()
+    await takeLock(client)
+  } catch (error) {
+    await client.end().catch(() => undefined)
+    throw error
+  }
+  return {
+    keys,
+    async query<Row>(sql: string, parameters: readonly unknown[]) {
+      const name = statementName({ sql })
+      const { rows } = await client.query({ text: sql, values: [...parameters], ...(name === '' ? {} : { name }) })
+      return rows as readonly Row[]
+    },
+    async transaction(kind, work) {
+      try {
+        await begin(client, kind === 'snapshot' ? 'REPEATABLE READ' : 'READ COMMITTED')
+        const result = await work()
+        await client.query('COMMIT')
+        return result
+      } catch (error) {
+        await client.query('ROLLBACK').catch(() => undefined)
+        throw error
+      }
+    },
+    async close() {
+      // A session that goes back to a pooler keeps its locks for a moment, and the next one would find them taken.
+      await client.query(UNLOCK).catch(() => undefined)
+      await client.end().catch(() => undefined)
+    },
+  }
+}

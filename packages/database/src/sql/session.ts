@@ -1,0 +1,237 @@
+import { randomUUID } from 'node:crypto'
+import { callbackify } from 'node:util'
+import { Client, type ClientConfig } from 'pg'
+import { parse } from 'pg-connection-string'
+import { AnsweringClient } from './pg-quirks.ts'
+import { ConnectionError, isOfPostgres } from './connection-error.ts'
+
+const CONNECT_TIMEOUT_MS = 5_000
+/** A peer that is cut off is noticed within half a minute; by default the system takes two hours. */
+const KEEPALIVE_AFTER_MS = 10_000
+
+/** Values of PostgreSQL's settings by name, as `SHOW` gives them. */
+export type SessionSettings = Readonly<Record<string, string>>
+
+/**
+ * Session settings that our statements rely on. A role, a database, an URL or a pooler may have set each one otherwise.
+ *
+ * Not here on purpose: `default_transaction_read_only`. Hosting services set it while a disk is full, and that must hold.
+ */
+const RELIED_ON: SessionSettings = {
+  // Where names resolve. A role named `persona` would find the schema of that name first.
+  search_path: 'public, pg_temp',
+  // The epoch is compared with what is committed now (ADR 2).
+  default_transaction_isolation: 'read committed',
+  // How values are written and read. The driver adapter drops the offset of a time, so that it must be zero.
+  client_encoding: 'UTF8',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  array_nulls: 'on',
+  transform_null_equals: 'off',
+  // Which rows are found and which triggers run. A row that a policy hides would be missed by a redaction.
+  row_security: 'off',
+  gin_fuzzy_search_limit: '0',
+  session_replication_role: 'origin',
+  // What waits or is ended. Sessions that need other limits set them on top of these.
+  lock_timeout: '0',
+  statement_timeout: '20s',
+  idle_in_transaction_session_timeout: '30s',
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
+  // A connection whose client is cut off or suspended ends, and its locks with it.
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
+  tcp_user_timeout: '1min',
+  // How statements are planned. The hot ones look rows up by key; without statistics PostgreSQL would read whole tables.
+  enable_seqscan: 'off',
+  jit: 'off',
+  plan_cache_mode: 'auto',
+  // An administrator may have asked for the parameters of failed statements in the server's log: personal data.
+  log_parameter_max_length_on_error: '0',
+}
+
+/** Marks a session, so that another connection which is given the same session can tell. */
+const MARK = 'persona_ingest.session'
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+/**
+ * Sets what differs, so that a setting which needs a privilege needs it only where it was changed; passes over settings
+ * that this version of PostgreSQL lacks. `search_path` comes first: nothing before it may resolve elsewhere.
+ *
+ * `synchronous_commit`: what the queue forgets must survive a crash of PostgreSQL; only a stronger value is kept.
+ */
+function settingsSql(settings: SessionSettings, mark: string): string {
+  const { search_path: searchPath = '', ...others } = { ...RELIED_ON, ...settings, [MARK]: mark }
+  const values = Object.entries(others).map(([name, value]) => `(${literal(name)}, ${literal(value)})`)
+  return `SET search_path = ${searchPath};
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
+SELECT count(set_config(name, value, false)) FROM (VALUES ${values.join(', ')}) AS wanted(name, value)
+WHERE current_setting(name, true) <> value OR name = ${literal(MARK)};
+SELECT pg_backend_pid() AS pid`
+}
+
+/** A connection to PostgreSQL that can't be worked with, however often it is tried. The message is of our own words. */
+export class UnsuitableSessionError extends Error {
+  override readonly name = 'UnsuitableSessionError'
+}
+
+const TRANSACTION_POOLING =
+  'a pooler hands out another session with each transaction; it must pool sessions (docs/poolers.md)'
+
+type RawClient = {
+  readonly processID: number | null
+  readonly connection: { readonly stream: { destroy(): void } }
+}
+type SessionRow = { readonly pid: number; readonly mark: string | null }
+type Answer = { readonly rows: readonly SessionRow[] }
+
+/** All statements of one text; pg gives a list of results where there are several. */
+async function ask(client: Client, text: string, timeoutMs = CONNECT_TIMEOUT_MS): Promise<SessionRow | undefined> {
+  const config = { text, query_timeout: timeoutMs }
+  const results = (await client.query(config)) as unknown as Answer | readonly Answer[]
+  return [results].flat().at(-1)?.rows[0]
+}
+
+const whoSql = `SELECT pg_backend_pid() AS pid, current_setting(${literal(MARK)}, true) AS mark`
+
+const PROBE_ROUNDS = 3
+const PROBE_TIMEOUT_MS = 2_000
+
+/** Closes a connection at once, without a farewell that a server which does not answer would never take. */
+function destroy(client: Client): void {
+  ;(client as unknown as RawClient).connection.stream.destroy()
+}
+
+/** Statement pooling refuses to begin a transaction at all. PgBouncer has the same code where no session was free in time. */
+function isRefusedTransaction(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown }
+  return code === '08P01' && !String(message).includes('query_wait_timeout')
+}
+
+async function isShared(client: Client, own: SessionRow, other: Client): Promise<boolean> {
+  for (let round = 0; round < PROBE_ROUNDS; round += 1) {
+    const seen = await ask(other, `BEGIN; ${whoSql}`, PROBE_TIMEOUT_MS)
+    const now = await ask(client, whoSql)
+    if (seen?.mark === own.mark || now?.pid !== own.pid || now.mark !== own.mark) return true
+    await ask(other, 'ROLLBACK', PROBE_TIMEOUT_MS)
+  }
+  return false
+}
+
+type Probed = 'shared' | 'own' | 'refused'
+
+/**
+ * Tells whether another connection is given the session of this one: a transaction is held open on the other, so that a
+ * pooler has to give this one another session. Where the pooler has no session left to give, nothing can be told.
+ * `refused`: the pooler takes no further client, which it says with the code of a refused transaction.
+ */
+async function probe(client: Client, own: SessionRow, config: ClientConfig): Promise<Probed> {
+  const other = new Client(config)
+  other.on('error', () => undefined)
+  try {
+    await other.connect()
+  } catch (error) {
+    destroy(other)
+    return isOfPostgres(error) ? 'refused' : 'own'
+  }
+  try {
+    return (await isShared(client, own, other)) ? 'shared' : 'own'
+  } catch (error) {
+    return isRefusedTransaction(error) ? 'shared' : 'own'
+  } finally {
+    destroy(other)
+  }
+}
+
+/** Addresses whose pooler was found to pool sessions, and when: a pool that opens a connection need not ask each time. */
+const sessionPoolers = new Map<string, number>()
+const PROBED_AGAIN_AFTER_MS = 60_000
+
+export type SessionOptions = ClientConfig & {
+  readonly databaseUrl?: string
+  /** On top of those that every session of ours has. */
+  readonly settings?: SessionSettings
+}
+
+/**
+ * A connection whose settings are ours before anything else is asked, whatever its role, its database, its URL, or the
+ * session that a pooler had left over. They are set by statements: a pooler refuses most parameters of the startup message.
+ */
+export class SessionClient extends AnsweringClient {
+  readonly #options: SessionOptions
+  /** The server's process of this session. */
+  #pid = 0
+
+  constructor(options: SessionOptions = {}) {
+    super(options)
+    this.#options = options
+    // A connection that breaks rejects what was asked on it; unheard, the event would end the process.
+    this.on('error', () => undefined)
+  }
+
+  get pid(): number {
+    return this.#pid
+  }
+
+  async #open(): Promise<void> {
+    try {
+      await (Client.prototype.connect as () => Promise<unknown>).call(this)
+      const mark = randomUUID()
+      const row = await ask(this, settingsSql(this.#options.settings ?? {}, mark))
+      this.#pid = row?.pid ?? 0
+      // PostgreSQL itself names the process that serves a connection when it opens it; a pooler gives a number of its own.
+      if (this.#pid !== (this as unknown as RawClient).processID) await this.#expectOwnSession({ pid: this.#pid, mark })
+    } catch (error) {
+      destroy(this)
+      throw error instanceof UnsuitableSessionError || isOfPostgres(error) ? error : new ConnectionError(error)
+    }
+  }
+
+  async #expectOwnSession(own: SessionRow): Promise<void> {
+    const address = this.#options.databaseUrl ?? ''
+    if (performance.now() - (sessionPoolers.get(address) ?? -PROBED_AGAIN_AFTER_MS) < PROBED_AGAIN_AFTER_MS) return
+    const probed = await probe(this, own, this.#options)
+    if (probed === 'shared') throw new UnsuitableSessionError(TRANSACTION_POOLING)
+    if (probed === 'own') sessionPoolers.set(address, performance.now())
+  }
+
+  /** Rejects where the session is not the one that was opened. */
+  expectSameSession(pid: number): void {
+    if (pid !== this.#pid) throw new UnsuitableSessionError(TRANSACTION_POOLING)
+  }
+
+  // pg has two signatures for it.
+  override connect = ((callback?: (error: unknown) => void) => {
+    if (callback === undefined) return this.#open()
+    callbackify(async () => this.#open())(callback)
+    return undefined
+  }) as unknown as Client['connect']
+}
+
+/**
+ * What of an URL says where the server is, who asks, and how the connection is protected. Nothing else of it is used: its
+ * parameters would replace settings of ours. `options` stays, since hosts find the database by it; ours are set later.
+ */
+export function sessionOptions(databaseUrl: string, settings: SessionSettings = {}): SessionOptions {
+  const { host, port, user, password, database, ssl, sslnegotiation, options, ...others } = parse(
+    databaseUrl,
+  ) as unknown as Record<string, unknown>
+  const given = { host, port, user, password, database, ssl, sslnegotiation, options }
+  return {
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)),
+    ...(/^(require|prefer)$/.test(String(others['channel_binding'])) ? { enableChannelBinding: true } : {}),
+    application_name: 'persona-ingest',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
+    databaseUrl,
+    settings,
+  }
+}

@@ -1,0 +1,31 @@
+import type { PrismaClient } from '../generated/client.ts'
+import { inTransaction, type SqlExecutor } from './executor.ts'
+
+/**
+ * Runs work in one transaction, in which everything is read after the lock is held: no write that runs alone comes
+ * between, so nothing has to be read again. Events are written with fewer round trips ({@link storeEvents}).
+ */
+export async function inSharedWrite<T>(prisma: PrismaClient, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
+  return inTransaction(prisma, async (executor) => {
+    await executor.query('SELECT share_writes()::text', [])
+    return work(executor)
+  })
+}
+
+/**
+ * Runs work in one transaction while no other writer of events is at work; those that have read before read again.
+ *
+ * A redaction of much takes its time: a limit as a whole, as Prisma's transactions have, would end it again and again, and
+ * each attempt would hold the others off for as long.
+ *
+ * @see docs/adr/0002-shared-and-exclusive-writes.md
+ */
+export async function inExclusiveWrite<T>(
+  prisma: PrismaClient,
+  work: (executor: SqlExecutor) => Promise<T>,
+): Promise<T> {
+  return inTransaction(prisma, async (executor) => {
+    await executor.query('SELECT begin_exclusive_write()::text', [])
+    return work(executor)
+  })
+}

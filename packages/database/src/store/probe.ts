@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import { batchIds } from '../log/batch-ids.ts'
+import { inSharedWrite } from '../sql/write-transactions.ts'
+import { readKnownWorld } from './stored-state.ts'
+import { planWrite, writeParameters } from './plan-write.ts'
+import { writeSections, writeSql } from './write-sql.ts'
+
+const nothing = { eventIds: [], objectIds: [], inquiryIds: [] }
+
+/**
+ * Writes a batch of nothing, and one row of our own: resolves only where the database takes writes at all. It waits for
+ * writes that run alone and is never outdated by them, so that many redactions are not taken for an outage.
+ */
+export async function tryWriting(prisma: PrismaClient): Promise<void> {
+  await inSharedWrite(prisma, async (executor) => {
+    const { epoch } = await readKnownWorld(executor, nothing)
+    await executor.query(writeSql, [...writeSections.map(() => '[]'), epoch])
+    await executor.query('UPDATE ingest_state SET canary_at = clock_timestamp() WHERE id = 1', [])
+  })
+}
+
+/** An event about an object of its own. Its ids are random: two probes at once must not wait for each other. */
+function probeEvent(): PersonaEvent {
+  const id = randomUUID()
+  const payload = { data: { type: 'persona-ingest-probe', id: `probe_${id}`, attributes: {} } }
+  const attributes = { name: 'persona-ingest.probe', payload, 'created-at': new Date().toISOString() }
+  const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: `evt_probe_${id}`, attributes } }))
+  return readEvent({ body, environment: 'sandbox', receivedAtMs: Date.now() })
+}
+
+/** Ends the transaction of a probe. */
+class RolledBack extends Error {}
+
+async function writeAndRollBack(prisma: PrismaClient): Promise<void> {
+  const events = [probeEvent()]
+  const work = inSharedWrite(prisma, async (executor) => {
+    const known = await readKnownWorld(executor, batchIds(events))
+    const plan = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
+    await executor.query(writeSql, writeParameters(plan, known.epoch, executor.keys))
+    // What a commit would check is checked now.
+    await executor.query('SET CONSTRAINTS ALL IMMEDIATE', [])
+    throw new RolledBack()
+  })
+  await work.catch((error: unknown) => {
+    if (!(error instanceof RolledBack)) throw error
+  })
+}
+
+/**
+ * Resolves only where the database takes the very writes that events need: {@link tryWriting}, and the write of an event
+ * that is rolled back. A trigger, a lock or a limit that meets every event meets this one too.
+ */
+export async function tryStoring(prisma: PrismaClient): Promise<void> {
+  await writeAndRollBack(prisma)
+  await tryWriting(prisma)
+}

@@ -1,0 +1,147 @@
+import { reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
+import type { PrismaClient } from '../generated/client.ts'
+import { batchIds } from '../log/batch-ids.ts'
+import { eraseStoredCopies } from '../redaction/redact-stored.ts'
+import { reduceDeadLetters } from '../dead-letters/redact.ts'
+import { erasureLookup, newRedactions, raisedErasures } from './erasure-plan.ts'
+import { inExclusiveWrite } from '../sql/write-transactions.ts'
+import { readKnownWorld, type KnownWorld } from './stored-state.ts'
+import { moveRows } from './move-rows.ts'
+import { isOutdated } from '../sql/outdated.ts'
+import { sqlExecutor, type SqlExecutor } from '../sql/executor.ts'
+import { readStoredClaims, type StoredClaim } from './stored-claims.ts'
+import { planWrite, writeParameters } from './plan-write.ts'
+import { replaySql, writeSql } from './write-sql.ts'
+
+/** What became of an event: `applied` and `stale` are its outcome in the log, `duplicate` was there already. */
+export type StoreOutcome = 'applied' | 'stale' | 'duplicate'
+export type StoreOutcomes = ReadonlyMap<string, StoreOutcome>
+
+type WrittenEvent = { readonly id: string; readonly outcome: 'applied' | 'stale' }
+
+/** A shared write is read again when the world moved under it; in a storm of redactions it runs alone in the end. */
+const MAX_REREADS = 5
+
+/** For events that are in the log already; those that a statement stores are resolved by it. */
+const resolveLettersSql = 'SELECT resolve_dead_letters($1::text[])::text'
+
+function firstOfEach(events: readonly PersonaEvent[]): readonly PersonaEvent[] {
+  const first = new Map<string, PersonaEvent>()
+  for (const event of events) if (!first.has(event.id)) first.set(event.id, event)
+  return [...first.values()]
+}
+
+function outcomesOf(events: readonly PersonaEvent[], written: readonly WrittenEvent[]): Map<string, StoreOutcome> {
+  const outcomes = new Map<string, StoreOutcome>(events.map((event) => [event.id, 'duplicate']))
+  for (const { id, outcome } of written) outcomes.set(id, outcome)
+  return outcomes
+}
+
+export type StoreOptions = {
+  /** Processes again events that are in the log, and passes over those that are not. Default: the other way round. */
+  readonly isReplay?: boolean
+}
+
+type Decision = {
+  readonly fresh: readonly PersonaEvent[]
+  readonly redactions: ReadonlyMap<string, Clock>
+  readonly erasures: ReadonlyMap<string, Clock>
+  readonly plan: ReturnType<typeof planWrite>
+}
+
+function decide(
+  events: readonly PersonaEvent[],
+  known: KnownWorld,
+  options: StoreOptions,
+  storedClaims: readonly StoredClaim[] = [],
+): Decision {
+  const unseen = events.filter((event) => known.eventIds.has(event.id) === (options.isReplay === true))
+  const redactions = newRedactions(unseen, known)
+  const erasures = raisedErasures({ events: unseen, known, redactions, storedClaims })
+  const lookup = erasureLookup(known, erasures)
+  const fresh = unseen.map((event) => reduceEvent(event, lookup))
+  return { fresh, redactions, erasures, plan: planWrite({ events: fresh, known, redactions, erasures }) }
+}
+
+/** A redaction, a claim on a redacted inquiry, and a change of family touch rows that are not in the batch. */
+function mustRunAlone({ redactions, erasures, plan }: Decision): boolean {
+  return redactions.size > 0 || erasures.size > 0 || plan.moves.length > 0
+}
+
+/** Resolves the dead letters of duplicates, also where other events of the batch are new. */
+async function resolveLetters(executor: SqlExecutor, known: KnownWorld, { fresh }: Decision): Promise<void> {
+  const written = new Set(fresh.map((event) => event.id))
+  const duplicates = [...known.eventIds].filter((id) => !written.has(id))
+  if (duplicates.length > 0) await executor.query(resolveLettersSql, [duplicates])
+}
+
+function sqlFor({ isReplay }: StoreOptions): string {
+  return isReplay === true ? replaySql : writeSql
+}
+
+async function writeAlone(
+  executor: SqlExecutor,
+  events: readonly PersonaEvent[],
+  options: StoreOptions,
+): Promise<StoreOutcomes> {
+  const ids = batchIds(events)
+  const first = await readKnownWorld(executor, ids)
+  const redacted = [...newRedactions(events, first).keys()]
+  const storedClaims = await readStoredClaims(executor, redacted)
+  const objectIds = [...new Set([...ids.objectIds, ...storedClaims.map((claim) => claim.objectId)])].toSorted()
+  const known = await readKnownWorld(executor, { ...ids, objectIds })
+  const decision = decide(events, known, options, storedClaims)
+  await moveRows(executor, decision.plan.moves)
+  // Before the write, so that what is stored already and what arrives now are reduced by the same lookup.
+  await eraseStoredCopies(executor, decision.erasures, erasureLookup(known, new Map()))
+  await reduceDeadLetters(executor, decision.erasures)
+  const written =
+    decision.fresh.length === 0
+      ? []
+      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
+  await resolveLetters(executor, known, decision)
+  return outcomesOf(events, written)
+}
+
+async function storeShared(
+  prisma: PrismaClient,
+  events: readonly PersonaEvent[],
+  options: StoreOptions,
+): Promise<StoreOutcomes | 'must-run-alone'> {
+  const ids = batchIds(events)
+  const executor = sqlExecutor(prisma)
+  const known = await readKnownWorld(executor, ids)
+  const decision = decide(events, known, options)
+  if (mustRunAlone(decision)) return 'must-run-alone'
+  // A statement is a transaction of its own: two round trips store a batch without duplicates.
+  const written =
+    decision.fresh.length === 0
+      ? []
+      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
+  await resolveLetters(executor, known, decision)
+  return outcomesOf(events, written)
+}
+
+/**
+ * Stores a batch of events in one transaction: the log, the projections, and what erasure needs. All or nothing.
+ *
+ * Any order, repetition, grouping and number of callers ends in the same rows. Returns each event's outcome by id.
+ * Rejects with the database's error, which the caller tells apart with `failureOf`.
+ */
+export async function storeEvents(
+  prisma: PrismaClient,
+  batch: readonly PersonaEvent[],
+  options: StoreOptions = {},
+): Promise<StoreOutcomes> {
+  const events = firstOfEach(batch)
+  for (let reread = 0; ; reread += 1) {
+    try {
+      const outcomes = reread < MAX_REREADS ? await storeShared(prisma, events, options) : 'must-run-alone'
+      return outcomes === 'must-run-alone'
+        ? await inExclusiveWrite(prisma, (executor) => writeAlone(executor, events, options))
+        : outcomes
+    } catch (error) {
+      if (!isOutdated(error) || reread > MAX_REREADS) throw error
+    }
+  }
+}

@@ -2,8 +2,8 @@ import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { PrismaClient } from './generated/client.ts'
-import { useAdapter } from './sql/executor.ts'
-import { statementName } from './sql/prepared-statements.ts'
+import { statementName, useAdapter } from './sql/executor.ts'
+
 import { useKeys } from './sql/encrypted-values.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './sql/session.ts'
 

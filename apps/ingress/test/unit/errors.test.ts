@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
 // By path: the ingress must not depend on the room that knows PostgreSQL, and this file of it knows nothing.
-import { deadLetterReasons } from '../../../../packages/database/src/dead-letters/dead-letter-reasons.ts'
+import { deadLetterReasons } from '../../../../packages/database/src/dead-letters/dead-letter.ts'
 import { quarantineReasons } from '@persona-ingest/persona'
 import { queueFaults } from '@persona-ingest/queue'
 import { errorDocument } from '../../src/http/errors.ts'

@@ -1,10 +1,11 @@
 import type { Clock, Environment } from '@persona-ingest/persona'
-import { inPages } from '../sql/in-pages.ts'
-import { openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
+import { inPages, openedUnlessTold, type SqlExecutor, sqlExecutor } from '../sql/executor.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { openBytes } from '../sql/encrypted-values.ts'
-import { objectIdsOf, reduceLetterBody, type LetterBytes } from './dead-letter.ts'
+import { emptiedBody, type LetterBytes, objectIdsOf, reduceLetterBody } from './dead-letter.ts'
 import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
+import { createHash } from 'node:crypto'
+import type { PrismaClient } from '../generated/client.ts'
 
 type StoredLetter = {
   readonly id: string
@@ -60,7 +61,7 @@ export async function* lettersOf(
 }
 
 /** Replaces the body of a letter by what erasure leaves of it; its digest goes. */
-export async function writeReducedLetter(executor: SqlExecutor, letter: Letter, body: Uint8Array): Promise<void> {
+async function writeReducedLetter(executor: SqlExecutor, letter: Letter, body: Uint8Array): Promise<void> {
   // Bytes that are no event may name anything as an id: what is gone from the body goes from the ids as well.
   const objectIds = objectIdsOf({ ...letter, body })
   await executor.query(reduceLetterSql, [letter.id, objectIds, ...bodyParameters(body, executor.keys, null)])
@@ -86,4 +87,47 @@ export async function reduceDeadLetters(
     }
   }
   return reducedIds
+}
+
+/** Leaves nothing of the letters named but what they failed for; returns their ids. Only within an exclusive write. */
+export async function emptyLetters(executor: SqlExecutor, ids: readonly string[]): Promise<readonly string[]> {
+  const emptiedIds: string[] = []
+  for await (const letters of readLetters(executor, ids)) {
+    for (const letter of letters) {
+      await writeReducedLetter(executor, letter, emptiedBody())
+      emptiedIds.push(letter.id)
+    }
+  }
+  return emptiedIds
+}
+
+/**
+ * Tells the database that is connected from every other, also of the same server or restored from the same backup: 16
+ * hexadecimal digits. Another follows a restart and a fail-over, so it must be read again each time.
+ */
+export async function readDatabaseIdentity(prisma: PrismaClient): Promise<string> {
+  const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
+      || '/' || extract(epoch FROM pg_postmaster_start_time()) AS id FROM pg_database WHERE datname = current_database()`
+  const [row] = await prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
+  return createHash('sha256')
+    .update(row?.id ?? '')
+    .digest('hex')
+    .slice(0, 16)
+}
+
+/** Counts the writes that ran alone, which every redaction and erasure does: where it stands still, none has come. */
+export async function readErasureEpoch(prisma: PrismaClient): Promise<string> {
+  const [row] = await prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
+    'SELECT epoch::text AS epoch FROM ingest_state',
+  )
+  return row?.epoch ?? ''
+}
+
+/**
+ * The body of a delivery that is not stored yet, as the erasures known at this moment leave it; null where they leave it
+ * as it is. What is to be kept anywhere else meanwhile, such as in the queue, is kept so.
+ */
+export async function reduceDelivery(prisma: PrismaClient, delivery: LetterBytes): Promise<Uint8Array | null> {
+  const erasedAt = await storedErasureLookup(sqlExecutor(prisma), objectIdsOf(delivery), new Map())
+  return reduceLetterBody(delivery, erasedAt)
 }

@@ -5,8 +5,7 @@ import {
   type MaintenanceOptions,
 } from '../sql/maintenance-connection.ts'
 import type { PrismaClient } from '../generated/client.ts'
-import { areBytesElsewhere } from '../encryption/encrypted-columns.ts'
-import { bytesPrefix, openBytes, SealedDataError } from '../sql/encrypted-values.ts'
+import { areBytesElsewhere, bytesPrefix, openBytes, SealedDataError } from '../sql/encrypted-values.ts'
 import { emptiedBody, isEmptied } from './dead-letter.ts'
 import {
   bodyAssignments,

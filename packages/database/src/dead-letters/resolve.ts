@@ -1,10 +1,21 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import type { DeadLetterState } from '../reads/dead-letters.ts'
+import type { DeadLetterState } from './dead-letter.ts'
 import { keysOf, openBytes } from '../sql/encrypted-values.ts'
-import { selectedLettersSql, selectionParameters, type LetterSelection } from './letter-selection.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
+
+/** Which dead letters: these ids in whatever state, or all open ones, of one reason where it is given. */
+export type LetterSelection = { readonly ids: readonly string[] } | { readonly reason: string | null }
+
+/** The condition that selects letters, by the two parameters of {@link selectionParameters} at `$1` and `$2`. */
+const selectedLettersSql = `(
+  CASE WHEN $1::text[] IS NOT NULL THEN dead_letters.id = ANY($1::text[]::bigint[])
+  ELSE dead_letters.state = 'open' AND ($2::text IS NULL OR dead_letters.reason = $2::text) END)`
+
+function selectionParameters(selection: LetterSelection): readonly [string[] | null, string | null] {
+  return 'ids' in selection ? [selection.ids.map((id) => String(BigInt(id))), null] : [null, selection.reason]
+}
 
 /** What to do with a letter that is to be replayed. */
 export type LetterVerdict =
@@ -93,4 +104,64 @@ export async function readReplayableLetters(
     letters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
   }
   return letters
+}
+
+/** What became of a letter that was enqueued: stored, failed again, or neither yet. */
+export type LetterProgress = 'replayed' | 'failed-again' | 'under-way'
+
+const progressSql = `
+SELECT dead_letters.id::text AS id,
+  CASE WHEN state = 'replayed' THEN 'replayed' WHEN dead_letters.failed_at > sent.failed_at THEN 'failed-again' ELSE 'under-way' END
+    AS progress
+FROM unnest($1::text[], $2::text[]::timestamptz[]) AS sent(id, failed_at) JOIN dead_letters ON dead_letters.id = sent.id::bigint`
+
+/** Tells what became of replayed letters, each given with the `failed_at` that it had before. */
+export async function readReplayProgress(
+  prisma: PrismaClient,
+  letters: readonly { readonly id: string; readonly failedAt: Date }[],
+): Promise<ReadonlyMap<string, LetterProgress>> {
+  const rows = await prisma.$queryRawUnsafe<readonly { readonly id: string; readonly progress: LetterProgress }[]>(
+    progressSql,
+    letters.map(({ id }) => id),
+    letters.map(({ failedAt }) => failedAt.toISOString()),
+  )
+  return new Map(rows.map(({ id, progress }) => [id, progress]))
+}
+
+export type DiscardResult = {
+  readonly discarded: number
+  /** Selected by id, and not open: discarded or replayed before. */
+  readonly notOpen: readonly string[]
+  /** Selected by id, and not there. */
+  readonly missing: readonly string[]
+}
+
+const discardSql = `
+UPDATE dead_letters SET state = 'discarded', resolved_at = clock_timestamp()
+WHERE id IN (SELECT id FROM dead_letters WHERE ${selectedLettersSql} AND state = 'open' LIMIT 1000)
+RETURNING id::text AS id`
+
+const knownSql = `SELECT id::text AS id FROM dead_letters WHERE dead_letters.id = ANY($1::text[]::bigint[])`
+
+/**
+ * Marks open dead letters as discarded: nobody means to process them any more. Their bytes stay until they are pruned,
+ * and a redelivery or a replay is still a new chance. Safe to repeat.
+ */
+export async function discardDeadLetters(prisma: PrismaClient, selection: LetterSelection): Promise<DiscardResult> {
+  const discarded = new Set<string>()
+  for (;;) {
+    const parameters = selectionParameters(selection)
+    const rows = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(discardSql, ...parameters)
+    for (const { id } of rows) discarded.add(id)
+    if (rows.length === 0) break
+  }
+  if (!('ids' in selection)) return { discarded: discarded.size, notOpen: [], missing: [] }
+  const ids = [...new Set(selection.ids.map((id) => String(BigInt(id))))]
+  const found = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(knownSql, ids)
+  const known = new Set(found.map(({ id }) => id))
+  return {
+    discarded: discarded.size,
+    notOpen: ids.filter((id) => known.has(id) && !discarded.has(id)),
+    missing: ids.filter((id) => !known.has(id)),
+  }
 }

@@ -1,5 +1,4 @@
-import type { SqlExecutor } from '../sql/executor.ts'
-import { keepPrepared } from '../sql/prepared-statements.ts'
+import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 
 /** An event of the log and its size in bytes: as it is stored, which is compressed, or of its text. */
 export type EventSize = { readonly id: string; readonly bytes: number }

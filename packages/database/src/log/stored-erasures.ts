@@ -1,5 +1,13 @@
-import type { Clock, RedactionLookup } from '@persona-ingest/persona'
+import { compareClocks, type Clock, type RedactionLookup } from '@persona-ingest/persona'
 import type { SqlExecutor } from '../sql/executor.ts'
+
+/** Keeps the newest clock per key. */
+export function raiseClock(clocks: Map<string, Clock>, key: string, clock: Clock): boolean {
+  const known = clocks.get(key)
+  if (known !== undefined && compareClocks(known, clock) >= 0) return false
+  clocks.set(key, clock)
+  return true
+}
 
 type StoredErasure = { readonly id: string; readonly eventId: string; readonly createdAt: Date; readonly rank: number }
 

@@ -1,6 +1,31 @@
 import { SessionClient, sessionOptions } from '../sql/session.ts'
-import { readMigrations } from './migrations-folder.ts'
+
 import { withSchemaEngine } from './schema-engine.ts'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { MigrationDirectory, MigrationList } from '@prisma/schema-engine-wasm'
+
+/** The repository's `prisma` folder, as seen from `src/migration` and from `dist/migration` alike. */
+export const prismaFolder = fileURLToPath(new URL('../../../../prisma/', import.meta.url))
+
+async function readMigration(baseDir: string, name: string): Promise<MigrationDirectory> {
+  const value = await readFile(join(baseDir, name, 'migration.sql'), 'utf8')
+  return { path: name, migrationFile: { path: 'migration.sql', content: { tag: 'ok', value } } }
+}
+
+/** Reads all migrations, in the order in which they apply. Rejects where one lacks its SQL. */
+export async function readMigrations(baseDir = join(prismaFolder, 'migrations')): Promise<MigrationList> {
+  const entries = await readdir(baseDir, { withFileTypes: true })
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  const lockfile = 'migration_lock.toml'
+  return {
+    baseDir,
+    lockfile: { path: lockfile, content: await readFile(join(baseDir, lockfile), 'utf8') },
+    shadowDbInitScript: '',
+    migrationDirectories: await Promise.all(names.toSorted().map((name) => readMigration(baseDir, name))),
+  }
+}
 
 /** Ours alone; the schema engine takes a lock of its own, but gives up on it after 10 s. */
 const MIGRATE_LOCK = 723_114_600
@@ -30,7 +55,7 @@ async function withMigrateLock<T>(databaseUrl: string, work: (client: SessionCli
 }
 
 /** A database that can't hold what events tell. The message is of our own words. */
-export class UnsuitableDatabaseError extends Error {
+class UnsuitableDatabaseError extends Error {
   override readonly name = 'UnsuitableDatabaseError'
 }
 

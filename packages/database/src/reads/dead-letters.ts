@@ -1,10 +1,16 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
+import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
 import type { PrismaClient } from '../generated/client.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
 import { keysOf, openBytes } from '../sql/encrypted-values.ts'
 
-export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
-export type DeadLetterState = (typeof deadLetterStates)[number]
+/** How many dead letters are open, by reason; reasons without any are left out. */
+export async function countOpenDeadLetters(
+  prisma: PrismaClient,
+): Promise<readonly { readonly reason: string; readonly count: number }[]> {
+  const groups = await prisma.deadLetter.groupBy({ by: ['reason'], where: { state: 'open' }, _count: true })
+  return groups.map(({ reason, _count }) => ({ reason, count: _count }))
+}
 
 /** A row of `dead_letters` without its body. */
 export type DeadLetterListItem = {

@@ -1,6 +1,6 @@
 import type { KeyRing } from '@persona-ingest/core'
 import type { PersonaEvent } from '@persona-ingest/persona'
-import { encodeRows } from '../store/projection-row.ts'
+import { encodeRows } from '../sql/rows.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../log/stored-event.ts'
 import type { RowDifference } from './mend.ts'

@@ -1,6 +1,14 @@
 import type { SqlExecutor } from '../sql/executor.ts'
-import { comparedTables, type ComparedTable } from './compared-tables.ts'
-import { differingColumnsSql, differsSql, isUntoldSql, pairsSql, toldSql } from './compare-sql.ts'
+import {
+  type ComparedTable,
+  comparedTables,
+  differingColumnsSql,
+  differsSql,
+  isUntoldSql,
+  pairsSql,
+  toldSql,
+} from './compare.ts'
+
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
 /**

@@ -1,16 +1,16 @@
 import { reduceEvent, type RedactionLookup, type PersonaEvent } from '@persona-ingest/persona'
-import { batchIds } from '../log/batch-ids.ts'
-import { readKnownWorld } from '../store/stored-state.ts'
+import { batchIds } from '../log/stored-event.ts'
+import { readStoredState } from '../store/stored-state.ts'
 import { moveRows } from '../store/move-rows.ts'
 import { projectionTables } from '../tables.ts'
-import { encodeRows } from '../store/projection-row.ts'
-import type { SqlExecutor } from '../sql/executor.ts'
-import { upsertSql } from '../store/upsert-sql.ts'
+import { encodeRows } from '../sql/rows.ts'
+import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
+import { upsertSql } from '../store/write-sql.ts'
 import { planWrite } from '../store/plan-write.ts'
-import { keepPrepared } from '../sql/prepared-statements.ts'
-import { portionSql, readInPortions } from '../log/read-in-portions.ts'
+import { eventChunks, type EventSize, portionSql, readInPortions } from '../log/read-in-portions.ts'
 import { logRowFields, noteFaulty, readLogRow, type LogRow } from './faulty-events.ts'
-import { SHADOW_SCHEMA } from './shadow-tables.ts'
+import { noteProgress, SHADOW_SCHEMA, type ShadowProgress } from './shadow-tables.ts'
+import type { MaintenanceConnection } from '../sql/maintenance-connection.ts'
 
 const eventsSql = portionSql(logRowFields)
 
@@ -80,7 +80,7 @@ export async function* readLogEvents(
  */
 export async function projectEvents(executor: SqlExecutor, events: readonly PersonaEvent[]): Promise<void> {
   const { objectIds } = batchIds(events)
-  const known = await readKnownWorld(executor, { eventIds: [], objectIds, inquiryIds: [] })
+  const known = await readStoredState(executor, { eventIds: [], objectIds, inquiryIds: [] })
   const { sections, moves } = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
   await moveRows(executor, moves)
   await executor.query(projectSql, [
@@ -90,4 +90,42 @@ export async function projectEvents(executor: SqlExecutor, events: readonly Pers
     encodeRows(sections.objects, executor.keys),
     events.map(({ id }) => id),
   ])
+}
+
+/** 8 MB of the log's main storage; some thousands of events. */
+const WINDOW_BLOCKS = 1024
+
+/** In the order of storage: fast, and an inquiry's events come about together, so that they share a chunk. */
+const windowSql = `
+SELECT id, pg_column_size(payload) AS bytes FROM public.events
+WHERE ctid >= format('(%s,0)', $1::int8)::tid AND ctid < format('(%s,0)', $2::int8)::tid`
+
+/** Projects events, a chunk at a time, each in one transaction that sees one snapshot. */
+export async function projectInChunks(
+  connection: MaintenanceConnection,
+  events: readonly EventSize[],
+  onChunk: (events: number) => void,
+): Promise<void> {
+  for (const ids of eventChunks(events)) {
+    await connection.transaction('snapshot', async () => {
+      for await (const portion of readLogEvents(connection, ids)) await projectEvents(connection, portion)
+    })
+    onChunk(ids.length)
+  }
+}
+
+/**
+ * The first pass: projects what stood in the log's storage when the rebuild began, window by window, and notes how far
+ * it is. An event that is stored or moved meanwhile may be missed: {@link projectMissed} finds it.
+ */
+export async function readLog(
+  connection: MaintenanceConnection,
+  from: ShadowProgress,
+  onChunk: (events: number) => void,
+): Promise<void> {
+  for (let block = from.nextBlock; block < from.blocks; block += WINDOW_BLOCKS) {
+    const events = await connection.query<EventSize>(windowSql, [block, block + WINDOW_BLOCKS])
+    await projectInChunks(connection, events, onChunk)
+    await noteProgress(connection, block + WINDOW_BLOCKS)
+  }
 }

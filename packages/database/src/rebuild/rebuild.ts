@@ -1,13 +1,13 @@
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
-import { eraseLate } from './late-erasures.ts'
-import { findSuspects } from './find-suspects.ts'
+import { eraseLate, settleProjectedSql, sweepMissed } from './catch-up.ts'
+import { findSuspects } from './compare.ts'
 import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
 import { settleSuspects, type RowDifference } from './mend.ts'
-import { settleProjectedSql, sweepMissed } from './missed-events.ts'
+
 import { findUntold, tellFaulty } from './faulty-events.ts'
-import { projectEvents, readLogEvents } from './project-events.ts'
-import { projectInChunks, readLog } from './read-log.ts'
-import { expectOneKey } from '../encryption/encrypted-columns.ts'
+import { projectEvents, projectInChunks, readLog, readLogEvents } from './project-events.ts'
+
+import { expectOneKey } from '../encryption/encrypt-stored.ts'
 import { dropShadow, prepareShadow, SHADOW_SCHEMA, SHADOW_SEARCH_PATH } from './shadow-tables.ts'
 
 /** How far a rebuild is: events read, then rows compared. `total` is what was there at the start. */

@@ -1,11 +1,130 @@
+import {
+  objectRow,
+  raisedErasures,
+  readStoredClaims,
+  redactionRows,
+  upsertObjectsSql,
+  upsertRedactionsSql,
+  type ErasureState,
+  type StoredClaim,
+} from './plan-redaction.ts'
 import { randomUUID } from 'node:crypto'
-import { emptyLetters } from '../dead-letters/empty-letters.ts'
+import { emptyLetters, lettersOf, reduceDeadLetters } from '../dead-letters/redact.ts'
 import type { PrismaClient } from '../generated/client.ts'
 import { inExclusiveWrite } from '../sql/write-transactions.ts'
-import { isoTime } from '../store/projection-row.ts'
+import { encodeRows, isoTime } from '../sql/rows.ts'
 import type { OnUnopened, SqlExecutor } from '../sql/executor.ts'
-import { eraseObject, erasureClock, type Erased, type ErasureTarget } from './erase-object.ts'
-import type { ErasureTargets } from './find-erasure-targets.ts'
+
+import type { ErasureTarget, ErasureTargets } from './find-erasure-targets.ts'
+import { compareClocks, type Clock, type ObjectFamily } from '@persona-ingest/persona'
+
+import { readLetter } from '../dead-letters/dead-letter.ts'
+import { eraseStoredCopies, type ErasedCopies } from './redact-stored.ts'
+
+/** What an erasure took something from. */
+export type Erased = ErasedCopies & { readonly letterIds: readonly string[] }
+
+/** Above every rank of an event: an erasure reaches whatever is told of its own millisecond. */
+export const ERASURE_RANK = 32_767
+
+/** What is known of an object that is to be erased. */
+type Reach = {
+  readonly known: ErasureState
+  readonly storedClaims: readonly StoredClaim[]
+  readonly objectIds: readonly string[]
+}
+
+type StoredClock = { readonly eventId: string; readonly createdAt: Date; readonly rank: number }
+type StoredObjectRow = { readonly id: string; readonly family: ObjectFamily } & (
+  StoredClock | { readonly eventId: null }
+)
+
+const objectsSql = `SELECT id, family, erased_event_id AS "eventId", erased_created_at AS "createdAt", erased_rank AS rank
+FROM objects WHERE id = ANY($1::text[])`
+const redactionsSql = `SELECT inquiry_id AS id, event_id AS "eventId", created_at AS "createdAt", rank
+FROM redactions WHERE inquiry_id = $1`
+
+function toClock({ eventId, createdAt, rank }: StoredClock): Clock {
+  return { createdAtMs: createdAt.getTime(), rank, eventId }
+}
+
+async function readErasureState(
+  executor: SqlExecutor,
+  id: string,
+  objectIds: readonly string[],
+): Promise<ErasureState> {
+  const objects = await executor.query<StoredObjectRow>(objectsSql, [objectIds])
+  const redactions = await executor.query<StoredClock & { readonly id: string }>(redactionsSql, [id])
+  return {
+    objects: new Map(
+      objects.map((row) => [row.id, { family: row.family, erasedAt: row.eventId === null ? null : toClock(row) }]),
+    ),
+    redactions: new Map(redactions.map((row) => [row.id, toClock(row)])),
+  }
+}
+
+async function readReach(executor: SqlExecutor, { id, family }: ErasureTarget): Promise<Reach> {
+  const storedClaims = family === 'inquiry' ? await readStoredClaims(executor, [id]) : []
+  const objectIds = [...new Set([id, ...storedClaims.map((claim) => claim.objectId)])].toSorted()
+  const known = await readErasureState(executor, id, objectIds)
+  if (known.objects.has(id)) return { known, storedClaims, objectIds }
+  // Only dead letters name the object: an event that comes later must find the erasure all the same.
+  const objects = new Map([...known.objects, [id, { family, erasedAt: null }] as const])
+  return { known: { ...known, objects }, storedClaims, objectIds }
+}
+
+const newestEventSql = `
+SELECT (extract(epoch FROM max(created_at)) * 1000)::bigint::text AS newest FROM events WHERE id IN (
+  SELECT id FROM events WHERE resource_id = ANY($1::text[])
+  UNION SELECT event_id FROM event_objects WHERE object_id = ANY($1::text[]))`
+
+/**
+ * The clock of an erasure made now: it reaches all that is stored of the object, and nothing that is told after that. An
+ * event may lie up to 24 hours ahead of us, so "now" alone would not do, and a later time would go on erasing.
+ */
+async function erasureClock(
+  executor: SqlExecutor,
+  target: ErasureTarget,
+  erasure: { readonly id: string; readonly nowMs: number },
+): Promise<Clock> {
+  const { known, objectIds } = await readReach(executor, target)
+  const [row] = await executor.query<{ newest: string | null }>(newestEventSql, [objectIds])
+  const earlier = [known.redactions.get(target.id), known.objects.get(target.id)?.erasedAt]
+  let newestMs = Math.max(erasure.nowMs, Number(row?.newest ?? 0))
+  for (const clock of earlier) newestMs = Math.max(newestMs, clock?.createdAtMs ?? 0)
+  for await (const letters of lettersOf(executor, objectIds))
+    for (const letter of letters) newestMs = Math.max(newestMs, readLetter(letter)?.clock.createdAtMs ?? 0)
+  return { createdAtMs: newestMs, rank: ERASURE_RANK, eventId: erasure.id }
+}
+
+const markErasedSql = `WITH gate AS (SELECT 1), objects_written AS (
+${upsertObjectsSql('$1')}
+), redactions_written AS (
+${upsertRedactionsSql('$2')}
+)
+SELECT FROM gate`
+
+/**
+ * Erases an object as a redaction at the given clock would, and stores it as one, so that it holds against whatever is
+ * older and comes later. Only within an exclusive write. In any order with events it ends in the same rows.
+ */
+export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, clock: Clock): Promise<Erased> {
+  const { known, storedClaims } = await readReach(executor, target)
+  const redactions = new Map(target.family === 'inquiry' ? [[target.id, clock]] : [])
+  const erasures = raisedErasures({ events: [], known, redactions, storedClaims })
+  const before = known.objects.get(target.id)?.erasedAt ?? null
+  if (before === null || compareClocks(clock, before) > 0) erasures.set(target.id, clock)
+  // All of its events are looked at, not only those since an earlier redaction: this one is asked for by a person.
+  const copies = await eraseStoredCopies(executor, erasures, () => null)
+  const letterIds = await reduceDeadLetters(executor, erasures)
+  const objects = [...erasures].flatMap(([id, erasedAt]) => {
+    const object = known.objects.get(id)
+    return object === undefined ? [] : [objectRow(id, object.family, erasedAt)]
+  })
+  const parameters = [encodeRows(objects, executor.keys), encodeRows(redactionRows(redactions), executor.keys)]
+  await executor.query(markErasedSql, parameters)
+  return { ...copies, letterIds }
+}
 
 /** What was taken from where: ids of the provider's and of dead letters, and nothing that was told of a person. */
 export type ErasureReport = {

@@ -5,12 +5,12 @@ import {
   type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import { inPages } from '../sql/in-pages.ts'
+import { inPages, openedUnlessTold, type SqlExecutor, type UnopenedRow } from '../sql/executor.ts'
 import { portionSql, readInPortions } from '../log/read-in-portions.ts'
 import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
-import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../store/projection-row.ts'
+import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
 import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './redact-rows.ts'
-import { openedUnlessTold, type SqlExecutor, type UnopenedRow } from '../sql/executor.ts'
+
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 
 /** What an erasure took something from. */

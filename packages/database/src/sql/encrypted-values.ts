@@ -88,6 +88,11 @@ export function openBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint
 export const documentPrefix = (keyId: string): string => `${keyId}:`
 export const bytesPrefix = (keyId: string): Buffer => Buffer.concat([MARK, Buffer.from(documentPrefix(keyId))])
 
+/** SQL: whether bytes are plain, or encrypted with another key than the one whose prefix the parameter holds. */
+export function areBytesElsewhere(column: string, parameter: string): string {
+  return `NOT starts_with(encode(substr(${column}, 1, 512), 'hex'), ${parameter}::text)`
+}
+
 const keyRings = new WeakMap<object, KeyRing>()
 
 /** Lets what reads and writes through a client seal and open with these keys. */

@@ -7,6 +7,28 @@ import {
 } from '@prisma/driver-adapter-utils'
 import type { PrismaClient } from '../generated/client.ts'
 import { keysOf, SealedDataError } from './encrypted-values.ts'
+import { createHash } from 'node:crypto'
+
+/** Cuts a list into pages, so that no statement and no moment holds more documents than fit. */
+export function* inPages<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
+}
+
+const names = new Map<string, string>()
+
+/**
+ * Names a statement that is worth keeping prepared on each connection; call it once per constant SQL text.
+ * Without a name PostgreSQL plans a statement anew each time, which for the batch write takes longer than running it.
+ */
+export function keepPrepared(sql: string): string {
+  names.set(sql, `persona_ingest_${createHash('sha256').update(sql).digest('hex').slice(0, 16)}`)
+  return sql
+}
+
+/** The name of a kept statement; empty for every other, which pg then runs without a name. */
+export function statementName(query: { readonly sql: string }): string {
+  return names.get(query.sql) ?? ''
+}
 
 /** A row whose document or body does not open: a key is missing, or the value is damaged. */
 export type UnopenedRow = { readonly table: 'events' | 'resources' | 'dead_letters'; readonly id: string }

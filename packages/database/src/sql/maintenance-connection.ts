@@ -1,6 +1,6 @@
 import { KeyRing } from '@persona-ingest/core'
-import type { SqlExecutor } from './executor.ts'
-import { statementName } from './prepared-statements.ts'
+import { type SqlExecutor, statementName } from './executor.ts'
+
 import { SessionClient, sessionOptions, type SessionSettings } from './session.ts'
 
 /**

@@ -3,7 +3,7 @@ import { callbackify } from 'node:util'
 import { Client, type ClientConfig } from 'pg'
 import { parse } from 'pg-connection-string'
 import { AnsweringClient } from './pg-quirks.ts'
-import { ConnectionError, isOfPostgres } from './connection-error.ts'
+import { ConnectionError, isOfPostgres, UnsuitableSessionError } from './failure.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 /** A peer that is cut off is noticed within half a minute; by default the system takes two hours. */
@@ -75,11 +75,6 @@ WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
 SELECT count(set_config(name, value, false)) FROM (VALUES ${values.join(', ')}) AS wanted(name, value)
 WHERE current_setting(name, true) <> value OR name = ${literal(MARK)};
 SELECT pg_backend_pid() AS pid`
-}
-
-/** A connection to PostgreSQL that can't be worked with, however often it is tried. The message is of our own words. */
-export class UnsuitableSessionError extends Error {
-  override readonly name = 'UnsuitableSessionError'
 }
 
 const TRANSACTION_POOLING =

@@ -1,5 +1,11 @@
 import type { PrismaClient } from '../generated/client.ts'
 import { inTransaction, type SqlExecutor } from './executor.ts'
+import { isUniqueViolation, sqlStateOf } from './failure.ts'
+
+/** PI001 is our own word that what was read is no longer so; an event id stored meanwhile says the same. */
+export function isOutdated(error: unknown): boolean {
+  return sqlStateOf(error) === 'PI001' || isUniqueViolation(error, 'events')
+}
 
 /**
  * Runs work in one transaction, in which everything is read after the lock is held: no write that runs alone comes

@@ -1,3 +1,4 @@
+import { objectRow, redactionRows } from '../redaction/plan-redaction.ts'
 import type { KeyRing } from '@persona-ingest/core'
 import {
   compareClockedClaims,
@@ -9,8 +10,9 @@ import {
   type ObjectState,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import type { KnownWorld, StoredClocks } from './stored-state.ts'
-import { encodeRows, isoTime, PersonalBytes, PersonalJson, projectionRow, type Row } from './projection-row.ts'
+import type { StoredState, StoredClocks } from './stored-state.ts'
+import { projectionRow } from './projection-row.ts'
+import { encodeRows, isoTime, PersonalBytes, PersonalJson, type Row } from '../sql/rows.ts'
 import { writeSections, type WriteSection } from './write-sql.ts'
 
 /** An object whose row must move, since its newest word puts it into another table. */
@@ -62,15 +64,6 @@ function eventRow(event: PersonaEvent): Row {
   }
 }
 
-function clockRow(prefix: string, clock: Clock | undefined): Row {
-  if (clock === undefined) return {}
-  return {
-    [`${prefix}event_id`]: clock.eventId,
-    [`${prefix}created_at`]: isoTime(clock.createdAtMs),
-    [`${prefix}rank`]: clock.rank,
-  }
-}
-
 function distinct(rows: readonly (readonly [string, string])[]): readonly (readonly [string, string])[] {
   const keyed = new Map(rows.map((row) => [JSON.stringify(row), row]))
   return [...keyed.keys()].toSorted().map((key) => keyed.get(key) as readonly [string, string])
@@ -88,7 +81,7 @@ function eventObjectRows(events: readonly PersonaEvent[]): readonly Row[] {
 
 type ObjectPlan = { readonly family: ObjectFamily; readonly row: Row | null; readonly move: FamilyMove | null }
 
-function planObject(state: ObjectState, known: KnownWorld): ObjectPlan {
+function planObject(state: ObjectState, known: StoredState): ObjectPlan {
   const told = toldFamily(state)
   const family = known.objects.get(state.id)?.family ?? told
   const stored = known.clocks.get(state.id) ?? NOTHING_STORED
@@ -107,7 +100,7 @@ function planObject(state: ObjectState, known: KnownWorld): ObjectPlan {
  */
 export function planWrite(input: {
   readonly events: readonly PersonaEvent[]
-  readonly known: KnownWorld
+  readonly known: StoredState
   readonly redactions: ReadonlyMap<string, Clock>
   readonly erasures: ReadonlyMap<string, Clock>
 }): WritePlan {
@@ -124,7 +117,7 @@ export function planWrite(input: {
     if (plan?.move) moves.push(plan.move)
     const family = plan?.family ?? known.objects.get(id)?.family
     const isNews = !known.objects.has(id) || erasures.has(id)
-    if (isNews && family !== undefined) objects.push({ id, family, ...clockRow('erased_', erasures.get(id)) })
+    if (isNews && family !== undefined) objects.push(objectRow(id, family, erasures.get(id)))
   }
   return {
     sections: {
@@ -133,7 +126,7 @@ export function planWrite(input: {
       claims: claimRows(events),
       eventObjects: eventObjectRows(events),
       ...rows,
-      redactions: [...redactions].map(([id, clock]) => ({ inquiry_id: id, ...clockRow('', clock) })),
+      redactions: redactionRows(redactions),
     },
     moves,
   }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import { batchIds } from '../log/batch-ids.ts'
+import { batchIds } from '../log/stored-event.ts'
 import { inSharedWrite } from '../sql/write-transactions.ts'
-import { readKnownWorld } from './stored-state.ts'
+import { readStoredState } from './stored-state.ts'
 import { planWrite, writeParameters } from './plan-write.ts'
 import { writeSections, writeSql } from './write-sql.ts'
 
@@ -15,7 +15,7 @@ const nothing = { eventIds: [], objectIds: [], inquiryIds: [] }
  */
 export async function tryWriting(prisma: PrismaClient): Promise<void> {
   await inSharedWrite(prisma, async (executor) => {
-    const { epoch } = await readKnownWorld(executor, nothing)
+    const { epoch } = await readStoredState(executor, nothing)
     await executor.query(writeSql, [...writeSections.map(() => '[]'), epoch])
     await executor.query('UPDATE ingest_state SET canary_at = clock_timestamp() WHERE id = 1', [])
   })
@@ -36,7 +36,7 @@ class RolledBack extends Error {}
 async function writeAndRollBack(prisma: PrismaClient): Promise<void> {
   const events = [probeEvent()]
   const work = inSharedWrite(prisma, async (executor) => {
-    const known = await readKnownWorld(executor, batchIds(events))
+    const known = await readStoredState(executor, batchIds(events))
     const plan = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
     await executor.query(writeSql, writeParameters(plan, known.epoch, executor.keys))
     // What a commit would check is checked now.

@@ -7,44 +7,8 @@ import {
   stringifyExact,
 } from '@persona-ingest/persona'
 
-import type { KeyRing } from '@persona-ingest/core'
-import { sealBytes, sealDocument, type Place } from '../sql/encrypted-values.ts'
+import { isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
 import { clockColumns, projectionTables, type ClockPrefix } from '../tables.ts'
-
-/** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
-export class RawJson {
-  readonly text: string
-  constructor(text: string) {
-    this.text = text
-  }
-}
-/** A document that is sealed on its way where there are keys. */
-export class PersonalJson extends RawJson {
-  readonly place: Place
-  constructor(text: string, place: Place) {
-    super(text)
-    this.place = place
-  }
-}
-/** A body that is sealed on its way where there are keys. */
-export class PersonalBytes {
-  readonly bytes: Uint8Array
-  readonly place: Place
-  constructor(bytes: Uint8Array, place: Place) {
-    this.bytes = bytes
-    this.place = place
-  }
-}
-export type RowValue = string | number | null | readonly string[] | RawJson | PersonalBytes
-export type Row = Readonly<Record<string, RowValue>>
-
-let lastTime = { milliseconds: 0, text: new Date(0).toISOString() }
-
-/** A row holds the same clock up to four times: the last text made is kept. */
-export function isoTime(milliseconds: number): string {
-  if (lastTime.milliseconds !== milliseconds) lastTime = { milliseconds, text: new Date(milliseconds).toISOString() }
-  return lastTime.text
-}
 
 function json(value: JsonValue): RawJson {
   return new RawJson(stringifyExact(value))
@@ -145,31 +109,4 @@ export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
     ...clockOf('reference', reference?.clock ?? null),
     ...claimValues(family, state),
   }
-}
-
-function encodeValue(value: Exclude<RowValue, null>, keys: KeyRing): string {
-  if (typeof value === 'number') return String(value)
-  if (value instanceof PersonalBytes) {
-    const stored = Buffer.from(sealBytes(value.bytes, value.place, keys))
-    return `"\\\\x${stored.toString('hex')}"`
-  }
-  if (value instanceof PersonalJson) return sealDocument(value.text, value.place, keys)
-  return value instanceof RawJson ? value.text : JSON.stringify(value)
-}
-
-function encodeRow(row: Row, keys: KeyRing): string {
-  let members = ''
-  for (const name of Object.keys(row)) {
-    const value = row[name]
-    // What is not sent is null on the other side.
-    if (value === null || value === undefined) continue
-    members += members === '' ? `"${name}":` : `,"${name}":`
-    members += encodeValue(value, keys)
-  }
-  return `{${members}}`
-}
-
-/** Encodes rows as one JSON text: a single parameter, whose documents are not escaped twice. Personal ones are sealed. */
-export function encodeRows(rows: readonly Row[], keys: KeyRing): string {
-  return `[${rows.map((row) => encodeRow(row, keys)).join(',')}]`
 }

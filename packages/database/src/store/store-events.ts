@@ -1,15 +1,21 @@
 import { reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
 import type { PrismaClient } from '../generated/client.ts'
-import { batchIds } from '../log/batch-ids.ts'
+import { batchIds } from '../log/stored-event.ts'
 import { eraseStoredCopies } from '../redaction/redact-stored.ts'
 import { reduceDeadLetters } from '../dead-letters/redact.ts'
-import { erasureLookup, newRedactions, raisedErasures } from './erasure-plan.ts'
-import { inExclusiveWrite } from '../sql/write-transactions.ts'
-import { readKnownWorld, type KnownWorld } from './stored-state.ts'
+import {
+  erasureLookup,
+  newRedactions,
+  raisedErasures,
+  readStoredClaims,
+  type StoredClaim,
+} from '../redaction/plan-redaction.ts'
+import { inExclusiveWrite, isOutdated } from '../sql/write-transactions.ts'
+import { readStoredState, type StoredState } from './stored-state.ts'
 import { moveRows } from './move-rows.ts'
-import { isOutdated } from '../sql/outdated.ts'
+
 import { sqlExecutor, type SqlExecutor } from '../sql/executor.ts'
-import { readStoredClaims, type StoredClaim } from './stored-claims.ts'
+
 import { planWrite, writeParameters } from './plan-write.ts'
 import { replaySql, writeSql } from './write-sql.ts'
 
@@ -51,7 +57,7 @@ type Decision = {
 
 function decide(
   events: readonly PersonaEvent[],
-  known: KnownWorld,
+  known: StoredState,
   options: StoreOptions,
   storedClaims: readonly StoredClaim[] = [],
 ): Decision {
@@ -69,7 +75,7 @@ function mustRunAlone({ redactions, erasures, plan }: Decision): boolean {
 }
 
 /** Resolves the dead letters of duplicates, also where other events of the batch are new. */
-async function resolveLetters(executor: SqlExecutor, known: KnownWorld, { fresh }: Decision): Promise<void> {
+async function resolveLetters(executor: SqlExecutor, known: StoredState, { fresh }: Decision): Promise<void> {
   const written = new Set(fresh.map((event) => event.id))
   const duplicates = [...known.eventIds].filter((id) => !written.has(id))
   if (duplicates.length > 0) await executor.query(resolveLettersSql, [duplicates])
@@ -85,11 +91,11 @@ async function writeAlone(
   options: StoreOptions,
 ): Promise<StoreOutcomes> {
   const ids = batchIds(events)
-  const first = await readKnownWorld(executor, ids)
+  const first = await readStoredState(executor, ids)
   const redacted = [...newRedactions(events, first).keys()]
   const storedClaims = await readStoredClaims(executor, redacted)
   const objectIds = [...new Set([...ids.objectIds, ...storedClaims.map((claim) => claim.objectId)])].toSorted()
-  const known = await readKnownWorld(executor, { ...ids, objectIds })
+  const known = await readStoredState(executor, { ...ids, objectIds })
   const decision = decide(events, known, options, storedClaims)
   await moveRows(executor, decision.plan.moves)
   // Before the write, so that what is stored already and what arrives now are reduced by the same lookup.
@@ -110,7 +116,7 @@ async function storeShared(
 ): Promise<StoreOutcomes | 'must-run-alone'> {
   const ids = batchIds(events)
   const executor = sqlExecutor(prisma)
-  const known = await readKnownWorld(executor, ids)
+  const known = await readStoredState(executor, ids)
   const decision = decide(events, known, options)
   if (mustRunAlone(decision)) return 'must-run-alone'
   // A statement is a transaction of its own: two round trips store a batch without duplicates.

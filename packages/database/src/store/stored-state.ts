@@ -1,7 +1,7 @@
-import { keepPrepared } from '../sql/prepared-statements.ts'
+import type { ErasureState } from '../redaction/plan-redaction.ts'
+import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 import type { ClaimStrength, Clock, ClockedClaim, ObjectFamily } from '@persona-ingest/persona'
 import { projectionTables, type ProjectionTable } from '../tables.ts'
-import type { SqlExecutor } from '../sql/executor.ts'
 
 /** The clocks of a stored row: what an incoming state must beat to change it. */
 export type StoredClocks = {
@@ -10,17 +10,13 @@ export type StoredClocks = {
   readonly reference: Clock | null
   readonly claim: ClockedClaim | null
 }
-export type StoredObject = { readonly family: ObjectFamily; readonly erasedAt: Clock | null }
 
 /** What the database knows of a batch's events and objects, read before its write is decided. */
-export type KnownWorld = {
+export type StoredState = ErasureState & {
   /** Counts the writes that ran alone; a shared write is valid only where it has not moved. */
   readonly epoch: string
   readonly eventIds: ReadonlySet<string>
-  readonly objects: ReadonlyMap<string, StoredObject>
   readonly clocks: ReadonlyMap<string, StoredClocks>
-  /** The newest redaction of each inquiry that the batch names. */
-  readonly redactions: ReadonlyMap<string, Clock>
 }
 
 const milliseconds = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
@@ -37,7 +33,7 @@ function clocksSql(table: ProjectionTable): string {
   )
 }
 
-const knownWorldSql = keepPrepared(`
+const storedStateSql = keepPrepared(`
 SELECT
   (SELECT epoch::text FROM ingest_state WHERE id = 1) AS epoch,
   (SELECT json_agg(id) FROM events WHERE id = ANY($1::text[])) AS events,
@@ -91,15 +87,15 @@ function toStoredClocks(row: Clocks): [string, StoredClocks] {
 }
 
 /** Reads in one statement what decides how a batch is written. */
-export async function readKnownWorld(
+export async function readStoredState(
   executor: SqlExecutor,
   ids: {
     readonly eventIds: readonly string[]
     readonly objectIds: readonly string[]
     readonly inquiryIds: readonly string[]
   },
-): Promise<KnownWorld> {
-  const [row] = await executor.query<KnownRow>(knownWorldSql, [ids.eventIds, ids.objectIds, ids.inquiryIds])
+): Promise<StoredState> {
+  const [row] = await executor.query<KnownRow>(storedStateSql, [ids.eventIds, ids.objectIds, ids.inquiryIds])
   if (row === undefined || row.epoch === null) throw new Error('Expected a migrated database: ingest_state is empty')
   const redactions = (row.redactions ?? []).map(([id, ...clock]) => [id, toClock(...clock) as Clock] as const)
   return {

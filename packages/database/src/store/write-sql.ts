@@ -1,6 +1,79 @@
-import { keepPrepared } from '../sql/prepared-statements.ts'
-import { projectionTables } from '../tables.ts'
-import { upsertSql } from './upsert-sql.ts'
+import { upsertObjectsSql, upsertRedactionsSql } from '../redaction/plan-redaction.ts'
+import { keepPrepared } from '../sql/executor.ts'
+import {
+  claimColumns,
+  clockColumns,
+  type ClockPrefix,
+  type Column,
+  type ProjectionTable,
+  projectionTables,
+  sentColumns,
+} from '../tables.ts'
+
+const quoted = (name: string): string => `"${name}"`
+
+function clockTuple(source: 'excluded' | 'stored', prefix: ClockPrefix): string {
+  return clockColumns(prefix)
+    .map(([name]) => `${source}.${quoted(name)}`)
+    .join(', ')
+}
+
+function isNewer(prefix: ClockPrefix, ties: readonly string[] = []): string {
+  const eventId = quoted(prefix === 'event' ? 'event_id' : `${prefix}_event_id`)
+  const tuple = (source: 'excluded' | 'stored'): string =>
+    [clockTuple(source, prefix), ...ties.map((name) => `${source}.${quoted(name)}`)].join(', ')
+  return (
+    `(excluded.${eventId} IS NOT NULL AND ` +
+    `(stored.${eventId} IS NULL OR (${tuple('excluded')}) > (${tuple('stored')})))`
+  )
+}
+
+/** The columns a row takes over together, and the condition under which it does. */
+type ColumnGroup = { readonly condition: string; readonly columns: readonly Column[] }
+
+function columnGroups(table: ProjectionTable): readonly ColumnGroup[] {
+  const newerSnapshot = isNewer('event')
+  const newerReference = `(stored."event_id" IS NULL AND ${isNewer('reference')})`
+  const identity: readonly Column[] = table.hasType
+    ? [
+        ['environment', 'text'],
+        ['type', 'text'],
+      ]
+    : [['environment', 'text']]
+  return [
+    { condition: newerSnapshot, columns: [...table.snapshotColumns, ...clockColumns('event')] },
+    // A row that gets a snapshot is sent without a reference: what the references said ends.
+    { condition: `(${newerSnapshot} OR ${newerReference})`, columns: [...identity, ...clockColumns('reference')] },
+    { condition: isNewer('status'), columns: [['status', 'text'], ...clockColumns('status')] },
+    {
+      condition: isNewer('claim', ['claim_strength', table.claimColumn]),
+      columns: claimColumns(table.claimColumn),
+    },
+  ]
+}
+
+/**
+ * The upsert of one projection: each group of columns is taken over where its clock is newer than the stored one, so
+ * that statements commute. `parameter` holds the rows as a JSON text; nothing is written before `gate` has opened. Returns each row written and its snapshot's event.
+ */
+export function upsertSql(table: ProjectionTable, parameter: string): string {
+  const columns = sentColumns(table)
+  const names = columns.map(([name]) => quoted(name)).join(', ')
+  const groups = columnGroups(table)
+  const assignments = groups.flatMap(({ condition, columns: group }) =>
+    group.map(
+      ([name]) =>
+        `${quoted(name)} = CASE WHEN ${condition} THEN excluded.${quoted(name)} ELSE stored.${quoted(name)} END`,
+    ),
+  )
+  return [
+    `INSERT INTO ${quoted(table.name)} AS stored (${names})`,
+    `SELECT ${names} FROM gate, jsonb_to_recordset(${parameter}::jsonb) AS sent(${columns.map(([name, type]) => `${quoted(name)} ${type}`).join(', ')})`,
+    `ON CONFLICT ("id") DO UPDATE SET ${assignments.join(', ')}`,
+    `WHERE ${groups.map((group) => group.condition).join(' OR ')}`,
+    `RETURNING stored."id", stored."event_id"`,
+  ].join('\n')
+}
 
 /** The parameters of {@link writeSql}, in their order: each a JSON text of rows. */
 export const writeSections = [
@@ -19,12 +92,6 @@ export type WriteSection = (typeof writeSections)[number]
 const gateParameter = `$${writeSections.length + 1}`
 const parameter = (section: WriteSection): string => `$${writeSections.indexOf(section) + 1}`
 
-/** The newest redaction that reaches an object only ever moves forward. */
-const erasedIsNewer =
-  `(excluded."erased_event_id" IS NOT NULL AND ("objects"."erased_event_id" IS NULL OR ` +
-  `(excluded."erased_created_at", excluded."erased_rank", excluded."erased_event_id") > ` +
-  `("objects"."erased_created_at", "objects"."erased_rank", "objects"."erased_event_id")))`
-
 const everythingButEventsSql = `
 WITH gate AS MATERIALIZED (
 SELECT begin_shared_write(${gateParameter}::text::bigint) AS opened
@@ -39,14 +106,7 @@ SELECT "id", "event_id" FROM inquiries_written
 UNION ALL SELECT "id", "event_id" FROM verifications_written
 UNION ALL SELECT "id", "event_id" FROM resources_written
 ), objects_written AS (
-INSERT INTO "objects" ("id", "family", "erased_event_id", "erased_created_at", "erased_rank")
-SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('objects')}::jsonb) AS sent(
-  "id" text, "family" text, "erased_event_id" text, "erased_created_at" timestamptz, "erased_rank" smallint)
-ON CONFLICT ("id") DO UPDATE SET
-  "erased_event_id" = excluded."erased_event_id",
-  "erased_created_at" = excluded."erased_created_at",
-  "erased_rank" = excluded."erased_rank"
-WHERE has_other_family("objects"."family", excluded."family") OR ${erasedIsNewer}
+${upsertObjectsSql(parameter('objects'))}
 ), claims_written AS (
 INSERT INTO "claims" ("inquiry_id", "object_id")
 SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('claims')}::jsonb) AS sent("inquiry_id" text, "object_id" text)
@@ -56,12 +116,7 @@ INSERT INTO "event_objects" ("object_id", "event_id")
 SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('eventObjects')}::jsonb) AS sent("object_id" text, "event_id" text)
 ON CONFLICT DO NOTHING
 ), redactions_written AS (
-INSERT INTO "redactions" AS stored ("inquiry_id", "event_id", "created_at", "rank")
-SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('redactions')}::jsonb) AS sent(
-  "inquiry_id" text, "event_id" text, "created_at" timestamptz, "rank" smallint)
-ON CONFLICT ("inquiry_id") DO UPDATE SET
-  "event_id" = excluded."event_id", "created_at" = excluded."created_at", "rank" = excluded."rank"
-WHERE (excluded."created_at", excluded."rank", excluded."event_id") > (stored."created_at", stored."rank", stored."event_id")
+${upsertRedactionsSql(parameter('redactions'))}
 ), sent_events AS MATERIALIZED (
 SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('events')}::jsonb) AS sent(
   "id" text, "environment" text, "name" text, "created_at" timestamptz, "rank" smallint, "resource_type" text,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { eventually, throwAwayDatabase } from '@persona-ingest/testkit'
 import { failureOf, migrate } from '../../src/index.ts'
-import { prismaFolder, readMigrations } from '../../src/migration/migrations-folder.ts'
+import { prismaFolder, readMigrations } from '../../src/migration/migrate.ts'
 import { partOf } from '../fixtures/part-of.ts'
 
 const { server } = await throwAwayDatabase(t, { migrate: false })

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { everyRow, marksIn, throwAwayDatabase } from '@persona-ingest/testkit'
 import t from 'tap'
-import { prismaFolder } from '../../src/migration/migrations-folder.ts'
+import { prismaFolder } from '../../src/migration/migrate.ts'
 import { aDatabase } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, type EventParts } from '../fixtures/an-event.ts'
 

@@ -19,7 +19,7 @@ export async function fillLog(servers: Servers, size: number, say: (line: string
       for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
         const receivedAtMs = Date.now()
         const events = batch.map(({ bytes }) => readEvent({ body: bytes, environment: 'production', receivedAtMs }))
-        await storeEvents(database.prisma, events)
+        await storeEvents(database, events)
       }
     }
     await Promise.all([storeNext(), storeNext()])

@@ -11,7 +11,7 @@ if (!DATABASE_URL || !STORAGE_ENCRYPTION_KEYS || id === undefined) {
 const database = openDatabase({ url: DATABASE_URL, encryptionKeys: STORAGE_ENCRYPTION_KEYS.split(',') })
 try {
   const stored = await database.prisma.inquiry.findUnique({ where: { id }, select: { status: true, fields: true } })
-  const details = await findInquiry(database.prisma, id)
+  const details = await findInquiry(database, id)
   if (stored === null || details === null) {
     console.error(`There is no inquiry ${id}.`)
     process.exitCode = 1

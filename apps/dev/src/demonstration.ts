@@ -51,7 +51,7 @@ export async function demonstrate(target: Target, stored: StoredIn, session: Ses
 async function storedEvents(database: Database, ids: readonly string[], { signal }: Session): Promise<EventRow[]> {
   const endsAtMs = performance.now() + storedWithinMs
   for (;;) {
-    const found = await Promise.all(ids.map((id) => findEvent(database.prisma, id)))
+    const found = await Promise.all(ids.map((id) => findEvent(database, id)))
     const stored = found.filter((event) => event !== null)
     if (stored.length === ids.length || signal.aborted || performance.now() > endsAtMs) return stored
     await wait(100)
@@ -68,10 +68,10 @@ ${events.length} are stored, each once; ${stale} of them were stale: something n
 const head = ['inquiry', 'status', 'verifications', 'events', 'out of order', 'newest event']
 
 /** The stored inquiries as a table. */
-async function storedInquiries({ prisma }: Database, ids: readonly string[]): Promise<string> {
+async function storedInquiries(database: Database, ids: readonly string[]): Promise<string> {
   const rows = await Promise.all(
     ids.map(async (id) => {
-      const [details, timeline] = await Promise.all([findInquiry(prisma, id), readTimeline(prisma, id)])
+      const [details, timeline] = await Promise.all([findInquiry(database, id), readTimeline(database, id)])
       return [
         id,
         details?.inquiry.status ?? '-',

@@ -68,15 +68,15 @@ function openEventDatabase(env: WorkerEnv, sessionSettings: DatabaseOptions['ses
   })
 }
 
-function eventStore({ prisma }: Database): EventStore {
+function eventStore(database: Database): EventStore {
   return {
-    storeEvents: (events) => storeEvents(prisma, events),
-    storeDeadLetter: (deadLetter) => storeDeadLetter(prisma, deadLetter),
-    erasureEpoch: () => readErasureEpoch(prisma),
-    reduceDelivery: (delivery) => reduceDelivery(prisma, delivery),
-    replayEvent: (eventId, options) => replayEvent(prisma, eventId, options),
-    tryWriting: () => tryWriting(prisma),
-    tryStoring: () => tryStoring(prisma),
+    storeEvents: (events) => storeEvents(database, events),
+    storeDeadLetter: (deadLetter) => storeDeadLetter(database, deadLetter),
+    erasureEpoch: () => readErasureEpoch(database),
+    reduceDelivery: (delivery) => reduceDelivery(database, delivery),
+    replayEvent: (eventId, options) => replayEvent(database, eventId, options),
+    tryWriting: () => tryWriting(database),
+    tryStoring: () => tryStoring(database),
     failureOf,
   }
 }
@@ -133,7 +133,7 @@ function frequentWork({
     // A job of BullMQ's failed set is processed again, and leaves the set only once it is acknowledged.
     () => consumer.sweepFailed((delivery) => processDelivery(context, delivery)),
     reduceResting(consumer, store),
-    announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database.prisma) }),
+    announceDatabase({ consumer, logger, readIdentity: () => readDatabaseIdentity(database) }),
     createWatchdog({ consumer, progress: () => outage.answers, canFinish, logger, end, stuckAfterMs }),
   ]
 }
@@ -166,8 +166,8 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     queue: consumer,
     readiness,
     bytes: { held: { taken: () => consumer.inFlightBytes(), limit: maxInFlightBytes }, read: memory },
-    openDeadLetters: () => withinScrape(countOpenDeadLetters(database.prisma)),
-    driftedEvents: () => withinScrape(countDriftedEvents(database.prisma)),
+    openDeadLetters: () => withinScrape(countOpenDeadLetters(database)),
+    driftedEvents: () => withinScrape(countDriftedEvents(database)),
   })
   const works = frequentWork({ context, consumer, readiness, database, end, stuckAfterMs })
   const digests = unkeyedDigestRemoval(database, env, logger)

@@ -78,7 +78,7 @@ export function unkeyedDigestRemoval(
   let pauseMs = DIGESTS_EVERY_MS
   const work = async (): Promise<void> => {
     pauseMs = DIGESTS_EVERY_MS
-    const report = await removeUnkeyedDigests(database.prisma, options)
+    const report = await removeUnkeyedDigests(database, options)
     if (report === null) return
     const { refreshed: deadLetters, unopenedIds } = report
     if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
@@ -135,7 +135,7 @@ async function pruneRecorded(options: ScheduledPruneOptions, limits: RetentionLi
     operator: 'worker',
     reason: 'schedule',
   }
-  return recordOperation(database.prisma, operation, async (counts) =>
+  return recordOperation(database, operation, async (counts) =>
     prune({
       databaseUrl: env.DATABASE_URL,
       encryptionKeys: env.STORAGE_ENCRYPTION_KEYS,

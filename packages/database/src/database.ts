@@ -2,9 +2,8 @@ import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { PrismaClient } from './generated/client.ts'
-import { statementName, useAdapter } from './sql/executor.ts'
 
-import { useKeys } from './sql/encrypted-values.ts'
+import { sqlOf, statementName, type Sql } from './sql/executor.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './sql/session.ts'
 
 export type DatabaseOptions = {
@@ -23,9 +22,14 @@ export type DatabaseOptions = {
 /** PostgreSQL ends a statement itself first; the client's own timeout catches a server that does not answer at all. */
 const ANSWER_TIMEOUT_MS = 25_000
 
-/** The Prisma client over a pool of our own, with every wait bounded. It connects with the first query. */
+/**
+ * An open database, which is passed whole: Prisma's client for reads, `sql` for statements of the project's own over the
+ * same connections, and the keys that personal documents are encrypted with. Every wait is bounded.
+ */
 export interface Database {
   readonly prisma: PrismaClient
+  readonly sql: Sql
+  readonly keys: KeyRing
   /** Safe to repeat. */
   close(): Promise<void>
 }
@@ -46,14 +50,12 @@ export function openDatabase(options: DatabaseOptions): Database {
     statementNameGenerator: statementName,
   })
   const prisma = new PrismaClient({ adapter: factory })
-  const adapter = factory.connect()
-  // A pool that is ours already: nothing is awaited but the object itself.
-  useAdapter(prisma, async () => adapter)
-  useKeys(prisma, new KeyRing(options.encryptionKeys))
+  const keys = new KeyRing(options.encryptionKeys)
+  const sql = sqlOf(factory.connect(), keys)
   const close = async (): Promise<void> => {
     await prisma.$disconnect()
     await pool.end()
   }
   let closed: Promise<void> | undefined
-  return { prisma, close: () => (closed ??= close()) }
+  return { prisma, sql, keys, close: () => (closed ??= close()) }
 }

@@ -1,4 +1,4 @@
-import type { PrismaClient } from './generated/client.ts'
+import type { Database } from './database.ts'
 
 /** A row of `operations`. */
 export type OperationRow = {
@@ -27,10 +27,14 @@ ORDER BY operations.id DESC LIMIT $2::int`
 
 /** Lists what operators did, the newest first, a page at a time. */
 export async function listOperations(
-  prisma: PrismaClient,
+  database: Database,
   filter: { readonly before?: string | undefined; readonly limit: number },
 ): Promise<OperationPage> {
-  const rows = await prisma.$queryRawUnsafe<readonly OperationRow[]>(listSql, filter.before ?? null, filter.limit + 1)
+  const rows = await database.prisma.$queryRawUnsafe<readonly OperationRow[]>(
+    listSql,
+    filter.before ?? null,
+    filter.limit + 1,
+  )
   const page = rows.slice(0, filter.limit)
   return { operations: page, next: rows.length > filter.limit ? (page.at(-1)?.id ?? null) : null }
 }
@@ -66,12 +70,12 @@ function storable(text: string): string {
  * the counts to fill in. A row without an end tells of a process that died. Rejects as `act` does.
  */
 export async function recordOperation<Result>(
-  prisma: PrismaClient,
+  database: Database,
   operation: Operation,
   act: (counts: OperationCounts) => Promise<Result>,
 ): Promise<Result> {
   const { command, operator, reason } = operation
-  const [row] = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(
     beginSql,
     command,
     storable(JSON.stringify(operation.arguments)),
@@ -80,7 +84,7 @@ export async function recordOperation<Result>(
   )
   const counts: OperationCounts = {}
   const end = async (outcome: 'done' | 'failed') =>
-    await prisma.$executeRawUnsafe(endSql, row?.id, outcome, JSON.stringify(counts))
+    await database.prisma.$executeRawUnsafe(endSql, row?.id, outcome, JSON.stringify(counts))
   let result: Result
   try {
     result = await act(counts)

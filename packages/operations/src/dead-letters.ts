@@ -103,7 +103,7 @@ async function untilProcessed(run: Run, enqueued: readonly Enqueued[], report: D
   const failedAgain: string[] = []
   let waiting = enqueued
   while (waiting.length > 0 && !signal.aborted) {
-    const progress = await readReplayProgress(database.prisma, waiting.slice(0, ASKED_AT_ONCE))
+    const progress = await readReplayProgress(database, waiting.slice(0, ASKED_AT_ONCE))
     for (const [id, state] of progress) {
       if (state === 'replayed') applied.push(id)
       if (state === 'failed-again') failedAgain.push(id)
@@ -127,7 +127,7 @@ async function replay(run: Run): Promise<DeadLettersReplayReport> {
   const seen = new Set<string>()
   const enqueued: Enqueued[] = []
   for (let after = '0'; !signal.aborted;) {
-    const page = await readReplayableLetters(database.prisma, selection, { after, nowMs })
+    const page = await readReplayableLetters(database, selection, { after, nowMs })
     for (const deadLetter of page) {
       if (signal.aborted) break
       seen.add(deadLetter.id)
@@ -170,7 +170,7 @@ export async function discardDeadLetters(options: {
   const { database, actor, selection } = options
   const operation = { ...actor, command: 'dead-letters discard', arguments: selectionArguments(selection) }
   return await recorded(database, operation, async (counts) => {
-    const result = await discardSelected(database.prisma, selection)
+    const result = await discardSelected(database, selection)
     counts['discarded'] = result.discarded
     return result
   })

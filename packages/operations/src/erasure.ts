@@ -60,7 +60,7 @@ export async function findErasure(
 ): Promise<FoundErasure> {
   const undecrypted = new UndecryptedRows()
   try {
-    const targets = await findErasureTargets(database.prisma, subject, {
+    const targets = await findErasureTargets(database, subject, {
       as: options.as,
       onProgress: ({ scannedEvents }) => options.onProgress?.(scannedEvents),
       onUnopened: undecrypted.add,
@@ -98,7 +98,7 @@ export async function eraseFound(
   { targets, undecrypted }: FoundErasure & { readonly targets: ErasureTargets },
   { reason, isDryRun, onProgress }: EraseOptions,
 ): Promise<ErasureResult> {
-  const report = await eraseTargets(database.prisma, targets, {
+  const report = await eraseTargets(database, targets, {
     reason: reason ?? undefined,
     isDryRun,
     nowMs: 'database',

@@ -76,8 +76,8 @@ async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePar
   }
 }
 
-async function queryDatabase({ prisma }: Database): Promise<DatabasePart> {
-  const [statistics, deadLetters] = await Promise.all([readEventStatistics(prisma), countOpenDeadLetters(prisma)])
+async function queryDatabase(database: Database): Promise<DatabasePart> {
+  const [statistics, deadLetters] = await Promise.all([readEventStatistics(database), countOpenDeadLetters(database)])
   const { lag, total, isExact, lastHour, newestReceivedAt } = statistics
   return {
     database: REACHABLE,

@@ -30,5 +30,5 @@ export async function recorded<T>(
   act: (counts: OperationCounts) => Promise<T>,
 ): Promise<T> {
   const { command, arguments: given, operator, reason } = operation
-  return await recordOperation(database.prisma, { command, arguments: given, operator, reason }, act)
+  return await recordOperation(database, { command, arguments: given, operator, reason }, act)
 }

@@ -79,7 +79,7 @@ class Outstanding {
       const asked = this.#ids.slice(at, at + ASKED_AT_ONCE)
       const queued = await retryWhileUnavailable(() => producer.queuedReplays(asked))
       const processed = asked.filter((id) => !queued.has(id))
-      const behind = processed.length === 0 ? [] : await findBehindEvents(database.prisma, processed)
+      const behind = processed.length === 0 ? [] : await findBehindEvents(database, processed)
       this.applied += processed.length - behind.length
       this.notApplied.push(...behind)
       left.push(...queued)
@@ -106,12 +106,12 @@ async function enqueuePage(run: Run, ids: readonly string[], report: EventsRepla
 
 async function replay(run: Run): Promise<EventsReplayReport> {
   const { database, selection, signal, counts, wait } = run
-  const selected = await countSelectedEvents(database.prisma, selection)
+  const selected = await countSelectedEvents(database, selection)
   const report: EventsReplayReport = { selected, enqueued: 0, missing: [], applied: null, not_applied: null }
   const found = new Set<string>()
   const outstanding = new Outstanding(run)
   for (let after: EventPlace | null = null; !signal.aborted;) {
-    const page: readonly EventPlace[] = await listSelectedEvents(database.prisma, selection, after)
+    const page: readonly EventPlace[] = await listSelectedEvents(database, selection, after)
     const last = page.at(-1)
     if (last === undefined) break
     if (selection.ids !== undefined) for (const { id } of page) found.add(id)

@@ -35,7 +35,7 @@ function databaseUrl(app: SpawnedApp): string {
 async function countInquiries(url: string): Promise<number> {
   const database = openDatabase({ encryptionKeys: [], url })
   try {
-    return (await listInquiries(database.prisma, { limit: 100 })).inquiries.length
+    return (await listInquiries(database, { limit: 100 })).inquiries.length
   } finally {
     await database.close()
   }

@@ -46,7 +46,7 @@ export function addDeadLettersList(deadLetters: Command, deps: OpsDeps): void {
     .addOption(jsonOption())
     .action(async ({ json, state, ...options }: Options) => {
       const filter = { ...options, state: state === 'all' ? undefined : state }
-      const page = await withDatabase(deps, async ({ prisma }) => await listDeadLetters(prisma, filter))
+      const page = await withDatabase(deps, async (database) => await listDeadLetters(database, filter))
       if (json) return printJson(deps.output, { dead_letters: page.deadLetters, next: page.next })
       printDeadLetters(deps.output, page)
     })

@@ -31,7 +31,7 @@ export function addDeadLettersShow(deadLetters: Command, deps: OpsDeps): void {
     .addOption(new Option('--raw', 'write the bytes of its body, not masked').conflicts('json'))
     .addOption(jsonOption())
     .action(async (id: string, { raw, reveal, json }: Options) => {
-      const row = await withDatabase(deps, async ({ prisma }) => await findDeadLetter(prisma, id))
+      const row = await withDatabase(deps, async (database) => await findDeadLetter(database, id))
       if (row === null) throw new CommandFailure(`dead letter not found: ${id}`)
       if (raw) return printRawBytes(deps.output, row.body)
       const shown = showDeadLetter(row, reveal === true)

@@ -15,7 +15,7 @@ function notFound(id: string): CommandFailure {
 }
 
 async function showRaw(deps: OpsDeps, id: string): Promise<void> {
-  const body = await withDatabase(deps, async ({ prisma }) => await findEventBody(prisma, id))
+  const body = await withDatabase(deps, async (database) => await findEventBody(database, id))
   if (body === null) throw notFound(id)
   if (body.isPruned) {
     deps.output.note('note: this event was pruned: its ids, types, statuses, times and relationships are left')
@@ -26,7 +26,7 @@ async function showRaw(deps: OpsDeps, id: string): Promise<void> {
 }
 
 async function show(deps: OpsDeps, id: string, options: Options): Promise<void> {
-  const found = await withDatabase(deps, async ({ prisma }) => await findEvent(prisma, id))
+  const found = await withDatabase(deps, async (database) => await findEvent(database, id))
   if (found === null) throw notFound(id)
   const event = options.reveal ? found : maskRow(found)
   if (options.json) return printJson(deps.output, event)

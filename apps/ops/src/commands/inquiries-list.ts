@@ -54,7 +54,7 @@ export function addInquiriesList(inquiries: Command, deps: OpsDeps): void {
     .addOption(jsonOption())
     .action(async (options: Options) => {
       const { account: accountId, reveal, json, ...filter } = options
-      const page = await withDatabase(deps, async ({ prisma }) => await listInquiries(prisma, { ...filter, accountId }))
+      const page = await withDatabase(deps, async (database) => await listInquiries(database, { ...filter, accountId }))
       const inquiries = reveal ? page.inquiries : page.inquiries.map(maskRow)
       if (json) return printJson(deps.output, { inquiries, next: page.next })
       printInquiries(deps.output, { inquiries, next: page.next })

@@ -61,7 +61,7 @@ export function addInquiriesShow(inquiries: Command, deps: OpsDeps): void {
     .addOption(revealOption())
     .addOption(jsonOption())
     .action(async (id: string, options: Options) => {
-      const found = await withDatabase(deps, async ({ prisma }) => await findInquiry(prisma, id))
+      const found = await withDatabase(deps, async (database) => await findInquiry(database, id))
       if (found === null) throw new CommandFailure(`inquiry not found: ${id}`)
       const details = options.reveal ? found : mask(found)
       if (options.json) return printJson(deps.output, details)

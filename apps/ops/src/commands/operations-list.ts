@@ -47,7 +47,7 @@ export function addOperationsList(operations: Command, deps: OpsDeps): void {
     .addOption(new Option('--before <id>', 'only operations older than this one').argParser(rowId))
     .addOption(jsonOption())
     .action(async ({ json, ...filter }: Options) => {
-      const page = await withDatabase(deps, async ({ prisma }) => await listOperations(prisma, filter))
+      const page = await withDatabase(deps, async (database) => await listOperations(database, filter))
       if (json) printJson(deps.output, page)
       else print(deps.output, page)
     })

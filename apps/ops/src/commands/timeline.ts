@@ -48,7 +48,7 @@ export function addTimeline(program: Command, deps: OpsDeps): void {
     .argument('<inquiry>', 'id of the inquiry (inq_...)')
     .addOption(jsonOption())
     .action(async (inquiryId: string, options: { readonly json?: true }) => {
-      const rows = await withDatabase(deps, async ({ prisma }) => await readTimeline(prisma, inquiryId))
+      const rows = await withDatabase(deps, async (database) => await readTimeline(database, inquiryId))
       if (rows.length === 0) throw new CommandFailure(`no events found of inquiry: ${inquiryId}`)
       const steps = timelineSteps(rows)
       if (options.json) return printJson(deps.output, { inquiry_id: inquiryId, events: steps })

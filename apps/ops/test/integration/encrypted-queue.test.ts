@@ -26,7 +26,7 @@ const bodyOf = (id: string) =>
 async function bury(eventId: string) {
   const database = openDatabase({ url, encryptionKeys: [] })
   const letter = { eventId, environment: 'production' as const, reason: 'ATTEMPTS_EXHAUSTED', error: 'a test' }
-  await storeDeadLetter(database.prisma, {
+  await storeDeadLetter(database, {
     ...letter,
     body: Buffer.from(bodyOf(eventId)),
     receivedAtMs: 1,

@@ -94,7 +94,7 @@ t.test('an erasure holds against events received already, though the clock of th
   const data = { type: 'inquiry', id: 'inq_1', attributes: { 'name-first': MARKER } }
   const attributes = { name: 'inquiry.transitioned', 'created-at': createdAt, payload: { data } }
   const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: 'evt_queued', attributes } }))
-  await storeEvents(database.prisma, [readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
+  await storeEvents(database, [readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
   t.notOk(await isKept())
 })
 

@@ -26,7 +26,7 @@ const eventText = (id: string, createdAt = '2026-02-03T10:00:09.000Z', name = 'i
 async function bury(eventId: string | null, body: string, reason = 'ATTEMPTS_EXHAUSTED'): Promise<string> {
   const database = openDatabase({ encryptionKeys: [], url })
   const letter = { eventId, environment: 'production' as const, reason, error: 'a test', receivedAtMs: START_MS }
-  await storeDeadLetter(database.prisma, { ...letter, body: Buffer.from(body), attempts: eventId === null ? 0 : 10 })
+  await storeDeadLetter(database, { ...letter, body: Buffer.from(body), attempts: eventId === null ? 0 : 10 })
   await database.close()
   const [row] = await sql('SELECT max(id)::text AS id FROM dead_letters')
   return String(row?.['id'])

@@ -22,7 +22,7 @@ function wideEvent(index: number) {
 
 const { url, sql } = await throwAwayDatabase(t)
 const database = openDatabase({ encryptionKeys: [], url })
-for (let index = 0; index < EVENTS; index += 1) await storeEvents(database.prisma, [wideEvent(index)])
+for (let index = 0; index < EVENTS; index += 1) await storeEvents(database, [wideEvent(index)])
 await database.close()
 
 const ops = async (...args: string[]) =>

@@ -66,7 +66,7 @@ async function aPausedSystem(t: Test) {
     url,
     erase: async () => {
       const targets = { subject: 'inquiry' as const, inquiryIds: ['inq_1'], accountIds: [], others: [], letterIds: [] }
-      await eraseTargets(database.prisma, targets, { isDryRun: false, nowMs: Date.now() })
+      await eraseTargets(database, targets, { isDryRun: false, nowMs: Date.now() })
     },
     resume: async () => {
       await redis.command('HDEL', key('meta'), 'paused')

@@ -15,14 +15,13 @@ const DAY_MS = 86_400_000
 const now = Date.now()
 
 const database = openDatabase({ encryptionKeys: [], url })
-const { prisma } = database
 t.teardown(() => database.close())
 const events = deliveries(20).map(({ body, environment }, index) =>
   readEvent({ body, environment, receivedAtMs: now - (index < 15 ? 3.5 : 0.5) * DAY_MS }),
 )
-await storeEvents(prisma, events)
+await storeEvents(database, events)
 for (const key of ['old', 'young', 'open'])
-  await storeDeadLetter(prisma, { eventId: `evt_${key}`, environment: 'production', reason: 'INVALID_JSON', error: 'x', body: Buffer.from(key), receivedAtMs: now, attempts: 0 }) // prettier-ignore
+  await storeDeadLetter(database, { eventId: `evt_${key}`, environment: 'production', reason: 'INVALID_JSON', error: 'x', body: Buffer.from(key), receivedAtMs: now, attempts: 0 }) // prettier-ignore
 await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = now() - CASE event_id WHEN 'evt_old' THEN interval '8 days' ELSE interval '1 day' END
   WHERE event_id <> 'evt_open'`) // prettier-ignore
 const pruned = async () => (await sql('SELECT id FROM events WHERE pruned_at IS NOT NULL')).length

@@ -1,11 +1,11 @@
 import type { Clock, Environment } from '@persona-ingest/persona'
-import { inPages, openedUnlessTold, type SqlExecutor, sqlExecutor } from '../sql/executor.ts'
+import { inPages, openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { openBytes } from '../sql/encrypted-values.ts'
 import { emptiedBody, type LetterBytes, objectIdsOf, reduceLetterBody } from './dead-letter.ts'
 import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
 import { createHash } from 'node:crypto'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 
 type StoredLetter = {
   readonly id: string
@@ -105,10 +105,10 @@ export async function emptyLetters(executor: SqlExecutor, ids: readonly string[]
  * Tells the database that is connected from every other, also of the same server or restored from the same backup: 16
  * hexadecimal digits. Another follows a restart and a fail-over, so it must be read again each time.
  */
-export async function readDatabaseIdentity(prisma: PrismaClient): Promise<string> {
+export async function readDatabaseIdentity(database: Database): Promise<string> {
   const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
       || '/' || extract(epoch FROM pg_postmaster_start_time()) AS id FROM pg_database WHERE datname = current_database()`
-  const [row] = await prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
   return createHash('sha256')
     .update(row?.id ?? '')
     .digest('hex')
@@ -116,8 +116,8 @@ export async function readDatabaseIdentity(prisma: PrismaClient): Promise<string
 }
 
 /** Counts the writes that ran alone, which every redaction and erasure does: where it stands still, none has come. */
-export async function readErasureEpoch(prisma: PrismaClient): Promise<string> {
-  const [row] = await prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
+export async function readErasureEpoch(database: Database): Promise<string> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
     'SELECT epoch::text AS epoch FROM ingest_state',
   )
   return row?.epoch ?? ''
@@ -127,7 +127,7 @@ export async function readErasureEpoch(prisma: PrismaClient): Promise<string> {
  * The body of a delivery that is not stored yet, as the erasures known at this moment leave it; null where they leave it
  * as it is. What is to be kept anywhere else meanwhile, such as in the queue, is kept so.
  */
-export async function reduceDelivery(prisma: PrismaClient, delivery: LetterBytes): Promise<Uint8Array | null> {
-  const erasedAt = await storedErasureLookup(sqlExecutor(prisma), objectIdsOf(delivery), new Map())
+export async function reduceDelivery(database: Database, delivery: LetterBytes): Promise<Uint8Array | null> {
+  const erasedAt = await storedErasureLookup(database.sql, objectIdsOf(delivery), new Map())
   return reduceLetterBody(delivery, erasedAt)
 }

@@ -4,7 +4,7 @@ import {
   type MaintenanceConnection,
   type MaintenanceOptions,
 } from '../sql/maintenance-connection.ts'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { areBytesElsewhere, bytesPrefix, openBytes, SealedDataError } from '../sql/encrypted-values.ts'
 import { emptiedBody, isEmptied } from './dead-letter.ts'
 import {
@@ -119,10 +119,10 @@ export async function refreshLetters(
  * writing such rows.
  */
 export async function removeUnkeyedDigests(
-  prisma: PrismaClient,
+  database: Database,
   options: MaintenanceOptions,
 ): Promise<RefreshReport | null> {
-  const found = await prisma.$queryRawUnsafe<readonly unknown[]>(
+  const found = await database.prisma.$queryRawUnsafe<readonly unknown[]>(
     `SELECT 1 FROM dead_letters WHERE ${isOlderRowSql} LIMIT 1`,
   )
   if (found.length === 0) return { refreshed: 0, unopenedIds: [] }

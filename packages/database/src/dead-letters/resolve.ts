@@ -1,7 +1,7 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import type { DeadLetterState } from './dead-letter.ts'
-import { keysOf, openBytes } from '../sql/encrypted-values.ts'
+import { openBytes } from '../sql/encrypted-values.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
@@ -73,12 +73,18 @@ function judge(letter: LetterRow, nowMs: number): LetterVerdict {
   throw new Error('Expected a letter to be judged by the second time at the latest')
 }
 
-async function withEventId(prisma: PrismaClient, row: LetterRow, verdict: LetterVerdict): Promise<LetterVerdict> {
+async function withEventId(database: Database, row: LetterRow, verdict: LetterVerdict): Promise<LetterVerdict> {
   if (verdict.verdict !== 'usable' || row.event_id !== null) return verdict
   // Neither of two statements at the same time sees the other's event id.
-  const adopted = await untilNoConflict(async () => prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId))
+  const adopted = await untilNoConflict(async () =>
+    database.prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId),
+  )
   if (adopted > 0) return verdict
-  const [other] = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(otherSql, verdict.eventId, row.id)
+  const [other] = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(
+    otherSql,
+    verdict.eventId,
+    row.id,
+  )
   return other === undefined ? verdict : { verdict: 'other-letter', letterId: other.id }
 }
 
@@ -87,20 +93,20 @@ async function withEventId(prisma: PrismaClient, row: LetterRow, verdict: Letter
  * the start); an empty page is the end. A quarantined body is read again: what this program finds usable is an event.
  */
 export async function readReplayableLetters(
-  prisma: PrismaClient,
+  database: Database,
   selection: LetterSelection,
   page: { readonly after: string; readonly nowMs: number },
 ): Promise<readonly ReplayableLetter[]> {
-  const rows = await prisma.$queryRawUnsafe<readonly LetterRow[]>(
+  const rows = await database.prisma.$queryRawUnsafe<readonly LetterRow[]>(
     pageSql,
     ...selectionParameters(selection),
     page.after,
   )
   const letters: ReplayableLetter[] = []
-  const keys = keysOf(prisma)
+  const keys = database.keys
   for (const stored of rows) {
     const row = { ...stored, body: openBytes(stored.body, placeOfBody(stored.body_sha256), keys) }
-    const verdict = await withEventId(prisma, row, judge(row, page.nowMs))
+    const verdict = await withEventId(database, row, judge(row, page.nowMs))
     letters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
   }
   return letters
@@ -117,10 +123,12 @@ FROM unnest($1::text[], $2::text[]::timestamptz[]) AS sent(id, failed_at) JOIN d
 
 /** Tells what became of replayed letters, each given with the `failed_at` that it had before. */
 export async function readReplayProgress(
-  prisma: PrismaClient,
+  database: Database,
   letters: readonly { readonly id: string; readonly failedAt: Date }[],
 ): Promise<ReadonlyMap<string, LetterProgress>> {
-  const rows = await prisma.$queryRawUnsafe<readonly { readonly id: string; readonly progress: LetterProgress }[]>(
+  const rows = await database.prisma.$queryRawUnsafe<
+    readonly { readonly id: string; readonly progress: LetterProgress }[]
+  >(
     progressSql,
     letters.map(({ id }) => id),
     letters.map(({ failedAt }) => failedAt.toISOString()),
@@ -147,17 +155,17 @@ const knownSql = `SELECT id::text AS id FROM dead_letters WHERE dead_letters.id 
  * Marks open dead letters as discarded: nobody means to process them any more. Their bytes stay until they are pruned,
  * and a redelivery or a replay is still a new chance. Safe to repeat.
  */
-export async function discardDeadLetters(prisma: PrismaClient, selection: LetterSelection): Promise<DiscardResult> {
+export async function discardDeadLetters(database: Database, selection: LetterSelection): Promise<DiscardResult> {
   const discarded = new Set<string>()
   for (;;) {
     const parameters = selectionParameters(selection)
-    const rows = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(discardSql, ...parameters)
+    const rows = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(discardSql, ...parameters)
     for (const { id } of rows) discarded.add(id)
     if (rows.length === 0) break
   }
   if (!('ids' in selection)) return { discarded: discarded.size, notOpen: [], missing: [] }
   const ids = [...new Set(selection.ids.map((id) => String(BigInt(id))))]
-  const found = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(knownSql, ids)
+  const found = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(knownSql, ids)
   const known = new Set(found.map(({ id }) => id))
   return {
     discarded: discarded.size,

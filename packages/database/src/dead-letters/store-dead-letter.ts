@@ -1,11 +1,11 @@
 import { readEnvelope, type Environment } from '@persona-ingest/persona'
 import { isUniqueViolation, sqlStateOf } from '../sql/failure.ts'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { inSharedWrite } from '../sql/write-transactions.ts'
 import { isoTime } from '../sql/rows.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
-import { turns } from '../sql/turns.ts'
+import pLimit from 'p-limit'
 import { openBytes, SealedDataError } from '../sql/encrypted-values.ts'
 import { isEmptied, objectIdsOf, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
 import {
@@ -208,9 +208,9 @@ async function writeLetter(executor: SqlExecutor, letter: DeadLetter): Promise<v
 }
 
 /** Letters that a process writes at a time. */
-const inTurn = turns(2)
+const inTurn = pLimit(2)
 
 /** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
-export async function storeDeadLetter(prisma: PrismaClient, letter: DeadLetter): Promise<void> {
-  await untilNoConflict(() => inTurn(prisma, () => inSharedWrite(prisma, (executor) => writeLetter(executor, letter))))
+export async function storeDeadLetter(database: Database, letter: DeadLetter): Promise<void> {
+  await untilNoConflict(() => inTurn(() => inSharedWrite(database.sql, (executor) => writeLetter(executor, letter))))
 }

@@ -1,4 +1,4 @@
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 
 /** Which events of the log; what is left out does not narrow. */
 export type EventSelection = {
@@ -40,9 +40,9 @@ function conditions(selection: EventSelection, after: EventPlace | null): { sql:
 }
 
 /** Counts the events of the log that are selected. */
-export async function countSelectedEvents(prisma: PrismaClient, selection: EventSelection): Promise<number> {
+export async function countSelectedEvents(database: Database, selection: EventSelection): Promise<number> {
   const { sql, parameters } = conditions(selection, null)
-  const [row] = await prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(
     `SELECT count(*)::int AS count FROM events WHERE ${sql}`,
     ...parameters,
   )
@@ -51,12 +51,12 @@ export async function countSelectedEvents(prisma: PrismaClient, selection: Event
 
 /** Lists the ids of the selected events in the order of receipt, up to 5,000 at a time; an empty page is the end. */
 export async function listSelectedEvents(
-  prisma: PrismaClient,
+  database: Database,
   selection: EventSelection,
   after: EventPlace | null,
 ): Promise<readonly EventPlace[]> {
   const { sql, parameters } = conditions(selection, after)
-  return prisma.$queryRawUnsafe<readonly EventPlace[]>(
+  return database.prisma.$queryRawUnsafe<readonly EventPlace[]>(
     `SELECT id, received_at::text AS "receivedAt" FROM events WHERE ${sql} ORDER BY events.received_at, id LIMIT ${PAGE}`,
     ...parameters,
   )

@@ -1,14 +1,14 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
-import { keysOf, openBytes } from '../sql/encrypted-values.ts'
+import { openBytes } from '../sql/encrypted-values.ts'
 
 /** How many dead letters are open, by reason; reasons without any are left out. */
 export async function countOpenDeadLetters(
-  prisma: PrismaClient,
+  database: Database,
 ): Promise<readonly { readonly reason: string; readonly count: number }[]> {
-  const groups = await prisma.deadLetter.groupBy({ by: ['reason'], where: { state: 'open' }, _count: true })
+  const groups = await database.prisma.deadLetter.groupBy({ by: ['reason'], where: { state: 'open' }, _count: true })
   return groups.map(({ reason, _count }) => ({ reason, count: _count }))
 }
 
@@ -70,8 +70,8 @@ SELECT ${COLUMNS}, body, body_sha256 FROM dead_letters
 WHERE dead_letters.id = $1::text::bigint`
 
 /** Lists dead letters, the newest first, a page at a time. */
-export async function listDeadLetters(prisma: PrismaClient, filter: DeadLetterFilter): Promise<DeadLetterPage> {
-  const rows = await prisma.$queryRawUnsafe<readonly DeadLetterListItem[]>(
+export async function listDeadLetters(database: Database, filter: DeadLetterFilter): Promise<DeadLetterPage> {
+  const rows = await database.prisma.$queryRawUnsafe<readonly DeadLetterListItem[]>(
     listSql,
     filter.state ?? null,
     filter.reason ?? null,
@@ -83,10 +83,10 @@ export async function listDeadLetters(prisma: PrismaClient, filter: DeadLetterFi
 }
 
 /** Reads a dead letter by its id, a whole number that a bigint can hold; null where there is none. */
-export async function findDeadLetter(prisma: PrismaClient, id: string): Promise<DeadLetterRow | null> {
-  const [row] = await prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
+export async function findDeadLetter(database: Database, id: string): Promise<DeadLetterRow | null> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
   if (row === undefined) return null
-  const body = openBytes(row.body, placeOfBody(row.body_sha256), keysOf(prisma))
+  const body = openBytes(row.body, placeOfBody(row.body_sha256), database.keys)
   return { ...row, body, body_bytes: body.byteLength, body_sha256: plainDigest(body).toString('hex') }
 }
 

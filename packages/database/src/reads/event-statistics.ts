@@ -1,12 +1,12 @@
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 
 const behindSql = `
 SELECT id FROM events e WHERE id = ANY($1::text[])
   AND NOT (${['inquiries', 'verifications', 'resources'].map(newerThanRow).join(' OR ')}) ORDER BY id`
 
 /** Which of these events tell more than the row of their object holds: it is missing, or older. */
-export async function findBehindEvents(prisma: PrismaClient, eventIds: readonly string[]): Promise<readonly string[]> {
-  const rows = await prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(behindSql, [...eventIds])
+export async function findBehindEvents(database: Database, eventIds: readonly string[]): Promise<readonly string[]> {
+  const rows = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(behindSql, [...eventIds])
   return rows.map(({ id }) => id)
 }
 
@@ -27,8 +27,8 @@ WHERE NOT (${['inquiries', 'verifications', 'resources'].map(newerThanRow).join(
  * Counts, among up to 1,000 events of the last 15 minutes, those whose object has no row or an older one. It is 0 unless
  * rows were changed by hand or by a fault of ours.
  */
-export async function countDriftedEvents(prisma: PrismaClient): Promise<number> {
-  const [row] = await prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(driftedEventsSql)
+export async function countDriftedEvents(database: Database): Promise<number> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(driftedEventsSql)
   return row?.count ?? 0
 }
 
@@ -93,8 +93,8 @@ function lagOf({ events, p50, p99, max }: StatisticsRow): StoreLag | null {
 }
 
 /** Reads how much the event log holds and how far behind it was lately; quick whatever its size. */
-export async function readEventStatistics(prisma: PrismaClient): Promise<EventStatistics> {
-  const [row] = await prisma.$queryRawUnsafe<readonly StatisticsRow[]>(statisticsSql)
+export async function readEventStatistics(database: Database): Promise<EventStatistics> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly StatisticsRow[]>(statisticsSql)
   if (row === undefined) throw new Error('Expected one row of statistics, got none')
   return {
     total: row.total,

@@ -1,6 +1,6 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
-import { keysOf, openBytes, openDocument } from '../sql/encrypted-values.ts'
+import type { Database } from '../database.ts'
+import { openBytes, openDocument } from '../sql/encrypted-values.ts'
 
 /** A row of `events`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type EventRow = {
@@ -37,15 +37,18 @@ const bodySql = `
 SELECT original_body, pruned_at IS NOT NULL AS is_pruned, CASE WHEN original_body IS NULL THEN payload::text END AS payload FROM events WHERE id = $1`
 
 /** Reads an event of the log; null where there is none. */
-export async function findEvent(prisma: PrismaClient, id: string): Promise<EventRow | null> {
-  const [row] = await prisma.$queryRawUnsafe<readonly (Omit<EventRow, 'payload'> & { payload: string })[]>(eventSql, id)
+export async function findEvent(database: Database, id: string): Promise<EventRow | null> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly (Omit<EventRow, 'payload'> & { payload: string })[]>(
+    eventSql,
+    id,
+  )
   if (row === undefined) return null
-  return { ...row, payload: parseExact(openDocument(row.payload, ['events', id, 'payload'], keysOf(prisma))) }
+  return { ...row, payload: parseExact(openDocument(row.payload, ['events', id, 'payload'], database.keys)) }
 }
 
 /** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */
-export async function findEventBody(prisma: PrismaClient, id: string): Promise<EventBody | null> {
-  const [row] = await prisma.$queryRawUnsafe<
+export async function findEventBody(database: Database, id: string): Promise<EventBody | null> {
+  const [row] = await database.prisma.$queryRawUnsafe<
     readonly {
       readonly original_body: Uint8Array | null
       readonly payload: string | null
@@ -54,7 +57,7 @@ export async function findEventBody(prisma: PrismaClient, id: string): Promise<E
   >(bodySql, id)
   if (row === undefined) return null
   const { is_pruned: isPruned } = row
-  const keys = keysOf(prisma)
+  const keys = database.keys
   if (row.original_body !== null) {
     const bytes = openBytes(row.original_body, ['events', id, 'original_body'], keys)
     return { bytes, isAsDelivered: true, isPruned }

@@ -1,7 +1,7 @@
 import { parseExact } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import type { KeyRing } from '@persona-ingest/core'
-import { keysOf, openDocument, type SealedTable } from '../sql/encrypted-values.ts'
+import { openDocument, type SealedTable } from '../sql/encrypted-values.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 
 /** An inquiry with all that is linked to it. */
@@ -46,18 +46,18 @@ function withDocuments(raw: RawRow, table: SealedTable, keys: KeyRing): RawRow {
 }
 
 /** Reads an inquiry, its verifications and its other objects as they stood at one moment; null where there is none. */
-export async function findInquiry(prisma: PrismaClient, id: string): Promise<InquiryDetails | null> {
-  const [inquiries, verifications, resources] = await prisma.$transaction(
+export async function findInquiry(database: Database, id: string): Promise<InquiryDetails | null> {
+  const [inquiries, verifications, resources] = await database.prisma.$transaction(
     [
-      prisma.$queryRawUnsafe<readonly RawRow[]>(inquirySql, id),
-      prisma.$queryRawUnsafe<readonly RawRow[]>(verificationsSql, id),
-      prisma.$queryRawUnsafe<readonly RawRow[]>(resourcesSql, id),
+      database.prisma.$queryRawUnsafe<readonly RawRow[]>(inquirySql, id),
+      database.prisma.$queryRawUnsafe<readonly RawRow[]>(verificationsSql, id),
+      database.prisma.$queryRawUnsafe<readonly RawRow[]>(resourcesSql, id),
     ],
     { isolationLevel: 'RepeatableRead' },
   )
   const [inquiry] = inquiries
   if (inquiry === undefined) return null
-  const keys = keysOf(prisma)
+  const keys = database.keys
   return {
     inquiry: withDocuments(inquiry, 'inquiries', keys) as InquiryRow,
     verifications: verifications.map((row) => withDocuments(row, 'verifications', keys) as VerificationRow),

@@ -1,5 +1,5 @@
 import type { Environment } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 
 import type { InquiryRow } from './rows.ts'
 
@@ -115,9 +115,9 @@ function cursorAfter(row: ListedRow): string {
 }
 
 /** Lists inquiries, those with the newest event first, a page at a time. */
-export async function listInquiries(prisma: PrismaClient, filter: InquiryFilter): Promise<InquiryPage> {
+export async function listInquiries(database: Database, filter: InquiryFilter): Promise<InquiryPage> {
   const { status, environment, referenceId, accountId, before, limit } = filter
-  const rows = await prisma.$queryRawUnsafe<readonly ListedRow[]>(
+  const rows = await database.prisma.$queryRawUnsafe<readonly ListedRow[]>(
     listSql,
     status ?? null,
     environment ?? null,

@@ -1,4 +1,4 @@
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 
 /** A row of the view `inquiry_timeline`. */
 export type TimelineRow = {
@@ -22,6 +22,6 @@ WHERE timeline.inquiry_id = $1
 ORDER BY events.created_at, events.rank, events.id`
 
 /** Reads an inquiry's events in the order of the clock; empty where none is known. */
-export async function readTimeline(prisma: PrismaClient, inquiryId: string): Promise<readonly TimelineRow[]> {
-  return prisma.$queryRawUnsafe<readonly TimelineRow[]>(timelineSql, inquiryId)
+export async function readTimeline(database: Database, inquiryId: string): Promise<readonly TimelineRow[]> {
+  return database.prisma.$queryRawUnsafe<readonly TimelineRow[]>(timelineSql, inquiryId)
 }

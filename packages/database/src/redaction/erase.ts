@@ -10,7 +10,7 @@ import {
 } from './plan-redaction.ts'
 import { randomUUID } from 'node:crypto'
 import { emptyLetters, lettersOf, reduceDeadLetters } from '../dead-letters/redact.ts'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { inExclusiveWrite } from '../sql/write-transactions.ts'
 import { encodeRows, isoTime } from '../sql/rows.ts'
 import type { OnUnopened, SqlExecutor } from '../sql/executor.ts'
@@ -193,8 +193,8 @@ async function readClock(executor: SqlExecutor, { nowMs }: EraseOptions): Promis
   return row.nowMs
 }
 
-async function eraseOne(prisma: PrismaClient, work: Work, id: string, options: EraseOptions): Promise<Erased> {
-  const transaction = inExclusiveWrite(prisma, async (bare) => {
+async function eraseOne(database: Database, work: Work, id: string, options: EraseOptions): Promise<Erased> {
+  const transaction = inExclusiveWrite(database.sql, async (bare) => {
     const executor = { ...bare, onUnopened: options.onUnopened }
     const nowMs = await readClock(executor, options)
     const erased = await work.run(executor, { id, nowMs })
@@ -233,7 +233,7 @@ function workOn(targets: ErasureTargets): readonly Work[] {
  * It may be broken off and done again at any time. Rejects with the database's error; what is done then stays done.
  */
 export async function eraseTargets(
-  prisma: PrismaClient,
+  database: Database,
   targets: ErasureTargets,
   options: EraseOptions,
 ): Promise<ErasureReport> {
@@ -242,7 +242,7 @@ export async function eraseTargets(
   const all = workOn(targets)
   for (const work of all) {
     const id = `erase_${randomUUID()}`
-    erased.push(await eraseOne(prisma, work, id, options))
+    erased.push(await eraseOne(database, work, id, options))
     if (!options.isDryRun) erasureIds.push(id)
     options.onProgress?.(erased.length, all.length)
   }

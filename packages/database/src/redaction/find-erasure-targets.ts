@@ -5,8 +5,8 @@ import {
   type ObjectFamily,
   parseExact,
 } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
-import { type OnUnopened, openedUnlessTold, sqlExecutor, type SqlExecutor } from '../sql/executor.ts'
+import type { Database } from '../database.ts'
+import { type OnUnopened, openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
 
 import { allLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
 
@@ -180,13 +180,13 @@ async function findById(executor: SqlExecutor, id: string, options: FindOptions)
  * Null where nothing is stored of it. Throws {@link AmbiguousSubjectError}.
  */
 export async function findErasureTargets(
-  prisma: PrismaClient,
+  database: Database,
   asked: string,
   options: FindOptions = {},
 ): Promise<ErasureTargets | null> {
   // An empty text is many people's reference id, and nobody's.
   if (asked === '') return null
-  const executor = { ...sqlExecutor(prisma), onUnopened: options.onUnopened }
+  const executor = { ...database.sql, onUnopened: options.onUnopened }
   if (options.as === 'reference-id') return findByReference(executor, asked, options)
   const found = await findById(executor, asked, options)
   if (options.as !== undefined) return found

@@ -1,10 +1,4 @@
-import {
-  compareClocks,
-  type Clock,
-  type RedactionLookup,
-  type ObjectFamily,
-  type PersonaEvent,
-} from '@persona-ingest/persona'
+import { type Clock, type RedactionLookup, type ObjectFamily, type PersonaEvent } from '@persona-ingest/persona'
 import { raiseClock } from '../log/stored-erasures.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import { isoTime, type Row } from '../sql/rows.ts'

@@ -92,17 +92,3 @@ export const bytesPrefix = (keyId: string): Buffer => Buffer.concat([MARK, Buffe
 export function areBytesElsewhere(column: string, parameter: string): string {
   return `NOT starts_with(encode(substr(${column}, 1, 512), 'hex'), ${parameter}::text)`
 }
-
-const keyRings = new WeakMap<object, KeyRing>()
-
-/** Lets what reads and writes through a client seal and open with these keys. */
-export function useKeys(client: object, keys: KeyRing): void {
-  keyRings.set(client, keys)
-}
-
-export function keysOf(client: object): KeyRing {
-  const keys = keyRings.get(client)
-  // Without this, a client that was opened elsewhere would store personal data unencrypted.
-  if (keys === undefined) throw new TypeError('Expected a database client that was opened with its encryption keys')
-  return keys
-}

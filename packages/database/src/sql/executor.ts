@@ -5,8 +5,7 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils'
-import type { PrismaClient } from '../generated/client.ts'
-import { keysOf, SealedDataError } from './encrypted-values.ts'
+import { SealedDataError } from './encrypted-values.ts'
 import { createHash } from 'node:crypto'
 
 /** Cuts a list into pages, so that no statement and no moment holds more documents than fit. */
@@ -54,19 +53,6 @@ export interface SqlExecutor {
   query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
 }
 
-type RawClient = { $queryRawUnsafe<T>(sql: string, ...parameters: unknown[]): PromiseLike<T> }
-
-const adapters = new WeakMap<object, () => Promise<SqlDriverAdapter>>()
-
-/**
- * Lets the statements of a client that stand alone go straight to its driver adapter, over the same connections. Prisma's
- * client writes parameters as JSON and reads them again on their way, which for a batch of 1 MB cost 0.15 ms an event
- * (ADR 4).
- */
-export function useAdapter(client: PrismaClient, connect: () => Promise<SqlDriverAdapter>): void {
-  adapters.set(client, connect)
-}
-
 /** As Prisma's client gives them. */
 function decode(value: unknown, type: SqlResultSet['columnTypes'][number] | undefined): unknown {
   if (typeof value !== 'string') return value
@@ -82,7 +68,7 @@ function decodeRows({ columnNames, columnTypes, rows }: SqlResultSet): readonly 
 
 type RawQueries = Pick<SqlDriverAdapter, 'queryRaw'>
 
-function adapterExecutor(connect: () => Promise<RawQueries>, keys: KeyRing): SqlExecutor {
+function executorOf(connect: () => Promise<RawQueries>, keys: KeyRing): SqlExecutor {
   return {
     keys,
     async query<Row>(sql: string, parameters: readonly unknown[]) {
@@ -96,20 +82,6 @@ function adapterExecutor(connect: () => Promise<RawQueries>, keys: KeyRing): Sql
   }
 }
 
-/**
- * Runs statements of a client or of a transaction, whose keys must be told; all of them are constant texts, values are
- * parameters.
- */
-export function sqlExecutor(client: RawClient, keys: KeyRing = keysOf(client)): SqlExecutor {
-  const connect = adapters.get(client)
-  if (connect !== undefined) return adapterExecutor(connect, keys)
-  return {
-    keys,
-    query: async <Row>(sql: string, parameters: readonly unknown[]) =>
-      client.$queryRawUnsafe<readonly Row[]>(sql, ...parameters),
-  }
-}
-
 const bare = (sql: string) => ({ sql, args: [], argTypes: [] })
 
 async function rollBack(transaction: Transaction): Promise<void> {
@@ -118,21 +90,33 @@ async function rollBack(transaction: Transaction): Promise<void> {
   await transaction.rollback()
 }
 
+/** Runs single statements, and several of them as one transaction. */
+export interface Sql extends SqlExecutor {
+  /**
+   * Runs work in one READ COMMITTED transaction. Unlike Prisma's own it has no time limit as a whole: each statement has
+   * one, and so has the time between two of them.
+   */
+  transaction<T>(work: (executor: SqlExecutor) => Promise<T>): Promise<T>
+}
+
 /**
- * Runs work in one READ COMMITTED transaction of a client that has an adapter. Unlike Prisma's own it has no limit of time
- * as a whole: each statement has one, and so has the time between two of them.
+ * Sends statements straight to Prisma's driver adapter, over the same connections as Prisma's client. The client writes
+ * parameters as JSON and reads them again, which for a batch of 1 MB cost 0.15 ms an event (ADR 4).
  */
-export async function inTransaction<T>(client: PrismaClient, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
-  const connect = adapters.get(client)
-  if (connect === undefined) throw new Error('Expected a client with an adapter of its own')
-  const transaction = await (await connect()).startTransaction('READ COMMITTED')
-  try {
-    const result = await work(adapterExecutor(async () => transaction, keysOf(client)))
-    await transaction.executeRaw(bare('COMMIT'))
-    await transaction.commit()
-    return result
-  } catch (error) {
-    await rollBack(transaction)
-    throw error
+export function sqlOf(adapter: Promise<SqlDriverAdapter>, keys: KeyRing): Sql {
+  return {
+    ...executorOf(() => adapter, keys),
+    async transaction(work) {
+      const transaction = await (await adapter).startTransaction('READ COMMITTED')
+      try {
+        const result = await work(executorOf(async () => transaction, keys))
+        await transaction.executeRaw(bare('COMMIT'))
+        await transaction.commit()
+        return result
+      } catch (error) {
+        await rollBack(transaction)
+        throw error
+      }
+    },
   }
 }

@@ -1,5 +1,4 @@
-import type { PrismaClient } from '../generated/client.ts'
-import { inTransaction, type SqlExecutor } from './executor.ts'
+import type { Sql, SqlExecutor } from './executor.ts'
 import { isUniqueViolation, sqlStateOf } from './failure.ts'
 
 /** PI001 is our own word that what was read is no longer so; an event id stored meanwhile says the same. */
@@ -11,8 +10,8 @@ export function isOutdated(error: unknown): boolean {
  * Runs work in one transaction, in which everything is read after the lock is held: no write that runs alone comes
  * between, so nothing has to be read again. Events are written with fewer round trips ({@link storeEvents}).
  */
-export async function inSharedWrite<T>(prisma: PrismaClient, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
-  return inTransaction(prisma, async (executor) => {
+export async function inSharedWrite<T>(sql: Sql, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
+  return sql.transaction(async (executor) => {
     await executor.query('SELECT share_writes()::text', [])
     return work(executor)
   })
@@ -26,11 +25,8 @@ export async function inSharedWrite<T>(prisma: PrismaClient, work: (executor: Sq
  *
  * @see docs/adr/0002-shared-and-exclusive-writes.md
  */
-export async function inExclusiveWrite<T>(
-  prisma: PrismaClient,
-  work: (executor: SqlExecutor) => Promise<T>,
-): Promise<T> {
-  return inTransaction(prisma, async (executor) => {
+export async function inExclusiveWrite<T>(sql: Sql, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
+  return sql.transaction(async (executor) => {
     await executor.query('SELECT begin_exclusive_write()::text', [])
     return work(executor)
   })

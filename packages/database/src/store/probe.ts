@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { batchIds } from '../log/stored-event.ts'
 import { inSharedWrite } from '../sql/write-transactions.ts'
 import { readStoredState } from './stored-state.ts'
@@ -13,8 +13,8 @@ const nothing = { eventIds: [], objectIds: [], inquiryIds: [] }
  * Writes a batch of nothing, and one row of our own: resolves only where the database takes writes at all. It waits for
  * writes that run alone and is never outdated by them, so that many redactions are not taken for an outage.
  */
-export async function tryWriting(prisma: PrismaClient): Promise<void> {
-  await inSharedWrite(prisma, async (executor) => {
+export async function tryWriting(database: Database): Promise<void> {
+  await inSharedWrite(database.sql, async (executor) => {
     const { epoch } = await readStoredState(executor, nothing)
     await executor.query(writeSql, [...writeSections.map(() => '[]'), epoch])
     await executor.query('UPDATE ingest_state SET canary_at = clock_timestamp() WHERE id = 1', [])
@@ -33,9 +33,9 @@ function probeEvent(): PersonaEvent {
 /** Ends the transaction of a probe. */
 class RolledBack extends Error {}
 
-async function writeAndRollBack(prisma: PrismaClient): Promise<void> {
+async function writeAndRollBack(database: Database): Promise<void> {
   const events = [probeEvent()]
-  const work = inSharedWrite(prisma, async (executor) => {
+  const work = inSharedWrite(database.sql, async (executor) => {
     const known = await readStoredState(executor, batchIds(events))
     const plan = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
     await executor.query(writeSql, writeParameters(plan, known.epoch, executor.keys))
@@ -52,7 +52,7 @@ async function writeAndRollBack(prisma: PrismaClient): Promise<void> {
  * Resolves only where the database takes the very writes that events need: {@link tryWriting}, and the write of an event
  * that is rolled back. A trigger, a lock or a limit that meets every event meets this one too.
  */
-export async function tryStoring(prisma: PrismaClient): Promise<void> {
-  await writeAndRollBack(prisma)
-  await tryWriting(prisma)
+export async function tryStoring(database: Database): Promise<void> {
+  await writeAndRollBack(database)
+  await tryWriting(database)
 }

@@ -1,7 +1,6 @@
-import type { PrismaClient } from '../generated/client.ts'
-import { sqlExecutor } from '../sql/executor.ts'
+import type { Database } from '../database.ts'
 import { storeEvents } from './store-events.ts'
-import { turns } from '../sql/turns.ts'
+import pLimit from 'p-limit'
 import {
   readStoredEvent,
   storedBody,
@@ -27,31 +26,31 @@ export type ReplayOptions = {
  */
 const LARGE_BYTES = 16_000
 /** One large statement at a time leaves connections to new events and to probes; small ones take milliseconds. */
-const inTurn = turns(1)
+const inTurn = pLimit(1)
 
 const smallEventSql = `SELECT ${storedEventFields},
   CASE WHEN pg_column_size(payload) < ${LARGE_BYTES} THEN payload::text END AS payload FROM events WHERE id = $1`
 const eventSql = `SELECT ${storedEventColumns} FROM events WHERE id = $1`
 
 async function replayStored(
-  prisma: PrismaClient,
+  database: Database,
   stored: StoredEventRow,
   { takeMemory }: ReplayOptions,
 ): Promise<ReplayOutcome> {
-  const { keys } = sqlExecutor(prisma)
+  const { keys } = database.sql
   const body = storedBody(stored, keys)
   const giveBack = await takeMemory?.(body)
   try {
-    const outcomes = await storeEvents(prisma, [readStoredEvent(stored, keys, body)], { isReplay: true })
+    const outcomes = await storeEvents(database, [readStoredEvent(stored, keys, body)], { isReplay: true })
     return outcomes.get(stored.id) === 'applied' ? 'applied' : 'unchanged'
   } finally {
     giveBack?.()
   }
 }
 
-async function replayLarge(prisma: PrismaClient, eventId: string, options: ReplayOptions): Promise<ReplayOutcome> {
-  const [stored] = await sqlExecutor(prisma).query<StoredEventRow>(eventSql, [eventId])
-  return stored === undefined ? 'missing' : await replayStored(prisma, stored, options)
+async function replayLarge(database: Database, eventId: string, options: ReplayOptions): Promise<ReplayOutcome> {
+  const [stored] = await database.sql.query<StoredEventRow>(eventSql, [eventId])
+  return stored === undefined ? 'missing' : await replayStored(database, stored, options)
 }
 
 /**
@@ -63,14 +62,14 @@ async function replayLarge(prisma: PrismaClient, eventId: string, options: Repla
  * Mends what is missing or behind; values changed by hand under an unchanged clock are what a rebuild mends.
  */
 export async function replayEvent(
-  prisma: PrismaClient,
+  database: Database,
   eventId: string,
   options: ReplayOptions = {},
 ): Promise<ReplayOutcome> {
   type MaybeLarge = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
-  const [found] = await sqlExecutor(prisma).query<MaybeLarge>(smallEventSql, [eventId])
+  const [found] = await database.sql.query<MaybeLarge>(smallEventSql, [eventId])
   if (found === undefined) return 'missing'
   const { payload } = found
-  if (payload === null) return await inTurn(prisma, () => replayLarge(prisma, eventId, options))
-  return await replayStored(prisma, { ...found, payload }, options)
+  if (payload === null) return await inTurn(() => replayLarge(database, eventId, options))
+  return await replayStored(database, { ...found, payload }, options)
 }

@@ -1,5 +1,5 @@
 import { reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
-import type { PrismaClient } from '../generated/client.ts'
+import type { Database } from '../database.ts'
 import { batchIds } from '../log/stored-event.ts'
 import { eraseStoredCopies } from '../redaction/redact-stored.ts'
 import { reduceDeadLetters } from '../dead-letters/redact.ts'
@@ -14,7 +14,7 @@ import { inExclusiveWrite, isOutdated } from '../sql/write-transactions.ts'
 import { readStoredState, type StoredState } from './stored-state.ts'
 import { moveRows } from './move-rows.ts'
 
-import { sqlExecutor, type SqlExecutor } from '../sql/executor.ts'
+import { type SqlExecutor } from '../sql/executor.ts'
 
 import { planWrite, writeParameters } from './plan-write.ts'
 import { replaySql, writeSql } from './write-sql.ts'
@@ -110,12 +110,12 @@ async function writeAlone(
 }
 
 async function storeShared(
-  prisma: PrismaClient,
+  database: Database,
   events: readonly PersonaEvent[],
   options: StoreOptions,
 ): Promise<StoreOutcomes | 'must-run-alone'> {
   const ids = batchIds(events)
-  const executor = sqlExecutor(prisma)
+  const executor = database.sql
   const known = await readStoredState(executor, ids)
   const decision = decide(events, known, options)
   if (mustRunAlone(decision)) return 'must-run-alone'
@@ -135,16 +135,16 @@ async function storeShared(
  * Rejects with the database's error, which the caller tells apart with `failureOf`.
  */
 export async function storeEvents(
-  prisma: PrismaClient,
+  database: Database,
   batch: readonly PersonaEvent[],
   options: StoreOptions = {},
 ): Promise<StoreOutcomes> {
   const events = firstOfEach(batch)
   for (let reread = 0; ; reread += 1) {
     try {
-      const outcomes = reread < MAX_REREADS ? await storeShared(prisma, events, options) : 'must-run-alone'
+      const outcomes = reread < MAX_REREADS ? await storeShared(database, events, options) : 'must-run-alone'
       return outcomes === 'must-run-alone'
-        ? await inExclusiveWrite(prisma, (executor) => writeAlone(executor, events, options))
+        ? await inExclusiveWrite(database.sql, (executor) => writeAlone(executor, events, options))
         : outcomes
     } catch (error) {
       if (!isOutdated(error) || reread > MAX_REREADS) throw error

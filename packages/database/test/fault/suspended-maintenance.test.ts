@@ -24,7 +24,7 @@ async function storedAfterMs(prisma: Parameters<typeof storeEvents>[0]): Promise
 }
 
 t.test('a maintenance process that is suspended in a transaction holds events off for half a minute', async (t) => {
-  const { url, prisma } = await aDatabase(t)
+  const { url, opened } = await aDatabase(t)
   const connection = await openMaintenance({ databaseUrl: url, encryptionKeys: [] }, 'public')
   t.teardown(() => connection.close())
   const begun = new Promise<void>((resolve) => {
@@ -36,11 +36,11 @@ t.test('a maintenance process that is suspended in a transaction holds events of
     void connection.transaction('latest', work).catch(() => undefined)
   })
   await begun
-  t.ok((await storedAfterMs(prisma)) < 60_000)
+  t.ok((await storedAfterMs(opened)) < 60_000)
 })
 
 t.test('a process that is suspended with an answer half read holds events off for a minute and a half', async (t) => {
-  const { url, prisma } = await aDatabase(t)
+  const { url, opened } = await aDatabase(t)
   const client = new SessionClient(sessionOptions(url, { statement_timeout: '0' }))
   await client.connect()
   const { stream } = (client as unknown as { connection: { stream: NodeJS.ReadableStream & { destroy(): void } } })
@@ -50,5 +50,5 @@ t.test('a process that is suspended with an answer half read holds events off fo
   await client.query('SELECT begin_exclusive_write()')
   void client.query(`SELECT repeat('x', 1000000) FROM generate_series(1, 200)`).catch(() => undefined)
   stream.pause()
-  t.ok((await storedAfterMs(prisma)) < 100_000)
+  t.ok((await storedAfterMs(opened)) < 100_000)
 })

@@ -26,7 +26,7 @@ for (const [name, lifecycle] of Object.entries(lifecycles)) {
         items.slice(at * size, at * size + size),
       )
       const writer = async (): Promise<void> => {
-        for (let batch = batches.pop(); batch !== undefined; batch = batches.pop()) await give(database.prisma, batch)
+        for (let batch = batches.pop(); batch !== undefined; batch = batches.pop()) await give(database, batch)
       }
       await Promise.all([writer(), writer()])
     }

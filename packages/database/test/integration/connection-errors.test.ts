@@ -18,7 +18,7 @@ async function descriptionsOf(databaseUrl: string): Promise<readonly string[]> {
   const { prisma } = database
   const limits = { eventsBefore: null, lettersBefore: null }
   const calls = [
-    () => tryWriting(prisma),
+    () => tryWriting(database),
     () => prisma.$transaction(async (inner) => inner.$queryRawUnsafe('SELECT 1'), { maxWait: 10_000 }),
     () => prune({ encryptionKeys: [], databaseUrl, ...limits }),
   ]

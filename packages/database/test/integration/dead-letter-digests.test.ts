@@ -25,7 +25,7 @@ t.beforeEach(() => database.empty())
 function opened(...encryptionKeys: readonly string[]) {
   const client = openDatabase({ url, encryptionKeys, connections: 4 })
   t.teardown(() => client.close())
-  return client.prisma
+  return client
 }
 const [withNone, withA, withB, withAB, withBA] = [opened(), opened(a), opened(b), opened(a, b), opened(b, a)]
 
@@ -60,14 +60,14 @@ const redacted = read({ body: bodyOf(anEvent({ id: 'evt_9', name: 'inquiry.redac
 const older = { databaseUrl: url }
 
 t.test('no digest that tells a body without a key stands in a letter', async (t) => {
-  for (const [prisma, keyId] of [
+  for (const [client, keyId] of [
     [withNone, null],
     [withA, 'a'],
     [withBA, 'b'],
   ] as const) {
     await database.empty()
-    await storeDeadLetter(prisma, letter)
-    await storeDeadLetter(prisma, failed)
+    await storeDeadLetter(client, letter)
+    await storeDeadLetter(client, failed)
     for (const body of [bytes, event]) t.notOk(await holdsPlainDigest(body, a, b))
     t.strictSame(await letters('digest_key_id, octet_length(body_digest) AS length'), [
       { digest_key_id: keyId, length: 32 },
@@ -85,21 +85,21 @@ t.test('each installation has a digest key of its own, which it keeps', async (t
 })
 
 t.test('a redaction removes the digest with what it removes from the body', async (t) => {
-  for (const prisma of [withNone, withA]) {
+  for (const client of [withNone, withA]) {
     await database.empty()
-    await storeDeadLetter(prisma, letter)
-    await storeDeadLetter(prisma, failed)
-    await storeEvents(prisma, [redacted])
+    await storeDeadLetter(client, letter)
+    await storeDeadLetter(client, failed)
+    await storeEvents(client, [redacted])
     // What arrives after the redaction has none either, and is one letter though the worker repeats its write.
-    for (let times = 0; times < 2; times += 1) await storeDeadLetter(prisma, { ...letter, body: Buffer.from(`${bytes.toString()} `), receivedAtMs: 1 }) // prettier-ignore
+    for (let times = 0; times < 2; times += 1) await storeDeadLetter(client, { ...letter, body: Buffer.from(`${bytes.toString()} `), receivedAtMs: 1 }) // prettier-ignore
     t.strictSame(
       await letters('body_digest, digest_key_id'),
       Array.from({ length: 3 }, () => ({ body_digest: null, digest_key_id: null })),
     )
     for (const body of [bytes, event]) t.notOk(await holdsPlainDigest(body, a))
-    const page = await readReplayableLetters(prisma, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+    const page = await readReplayableLetters(client, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
     t.strictSame(page.map(({ verdict }) => verdict), ['erased', 'usable', 'erased']) // prettier-ignore
-    t.strictSame(linesOf(await verified(url, { encryptionKeys: prisma === withA ? [a] : [] })), [])
+    t.strictSame(linesOf(await verified(url, { encryptionKeys: client === withA ? [a] : [] })), [])
   }
 })
 
@@ -114,7 +114,7 @@ t.test('an erasure of a letter that names no object removes its digest', async (
 })
 
 t.test('equal bytes are one letter while keys are set and rotated', async (t) => {
-  for (const prisma of [withNone, withA, withAB, withBA, withB]) await storeDeadLetter(prisma, letter)
+  for (const client of [withNone, withA, withAB, withBA, withB]) await storeDeadLetter(client, letter)
   t.strictSame(await letters('digest_key_id'), [{ digest_key_id: 'b' }])
   await sealStored({ databaseUrl: url, encryptionKeys: [a, b] })
   t.strictSame(await letters('digest_key_id'), [{ digest_key_id: 'a' }])
@@ -169,7 +169,7 @@ async function storedByOlderWorker(body: Buffer, eventId: string | null, ...keys
 
 for (const keys of [[], [a]]) {
   t.test(`letters of an older version lose their unkeyed digests, ${keys.length} keys`, async (t) => {
-    const prisma = keys.length === 0 ? withNone : withA
+    const client = keys.length === 0 ? withNone : withA
     const maintenance = { ...older, encryptionKeys: keys }
     await storedByOlderWorker(bytes, null, ...keys)
     await storedByOlderWorker(event, 'evt_1', ...keys)
@@ -180,19 +180,19 @@ for (const keys of [[], [a]]) {
       Buffer.from(sealBytes(emptied, place, new KeyRing(keys))),
       sha256(Buffer.from('gone')),
     ])
-    await storeDeadLetter(prisma, letter)
+    await storeDeadLetter(client, letter)
     t.equal((await letters('id')).length, 3, 'equal bytes are found')
-    t.strictSame(await removeUnkeyedDigests(prisma, maintenance), { refreshed: 2, unopenedIds: [] })
-    t.strictSame(await removeUnkeyedDigests(prisma, maintenance), { refreshed: 0, unopenedIds: [] })
+    t.strictSame(await removeUnkeyedDigests(client, maintenance), { refreshed: 2, unopenedIds: [] })
+    t.strictSame(await removeUnkeyedDigests(client, maintenance), { refreshed: 0, unopenedIds: [] })
     for (const body of [bytes, event, Buffer.from('gone')]) t.notOk(await holdsPlainDigest(body, ...keys))
     t.strictSame(await letters('body_digest IS NULL AS erased'), [
       { erased: false },
       { erased: false },
       { erased: true },
     ])
-    for (const each of [letter, failed]) await storeDeadLetter(prisma, each)
+    for (const each of [letter, failed]) await storeDeadLetter(client, each)
     t.equal((await letters('id')).length, 3)
-    const page = await readReplayableLetters(prisma, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+    const page = await readReplayableLetters(client, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
     t.strictSame(page.map(({ verdict }) => verdict), ['unusable', 'usable', 'erased']) // prettier-ignore
   })
 }
@@ -239,14 +239,14 @@ t.test('a reduced letter leaves the whole body of an older worker with its time 
 
 t.test('each reduced letter of one time and reason has its body, each once', async (t) => {
   for (const keys of [[], [a]]) {
-    const prisma = keys.length === 0 ? withNone : withA
+    const client = keys.length === 0 ? withNone : withA
     await database.empty()
-    await storeEvents(prisma, [redacted])
+    await storeEvents(client, [redacted])
     const at = (hour: number) =>
       bodyOf(anEvent({ createdAt: `2026-02-03T0${hour}:00:00.000Z`, data: anObject('inquiry', 'inq_1', { attributes: { 'name-first': 'Zoe' } }) })) // prettier-ignore
     for (const environment of ['production', 'sandbox'] as const)
       for (const body of [at(7), at(8), bytes, at(7), at(8), bytes])
-        await storeDeadLetter(prisma, { ...letter, environment, body })
+        await storeDeadLetter(client, { ...letter, environment, body })
     const names = ['2026-02-03T07:00:00.000Z', '2026-02-03T08:00:00.000Z', 'erased']
     const stored = await letters('environment, body, body_sha256')
     const found = stored.map(({ environment, body, body_sha256: name }) => {

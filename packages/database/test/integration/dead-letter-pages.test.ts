@@ -2,11 +2,10 @@ import t from 'tap'
 import { readReplayableLetters, removeUnkeyedDigests, sealStored } from '../../src/index.ts'
 import { readLetters } from '../../src/dead-letters/redact.ts'
 import { allLetters } from '../../src/redaction/scan-log.ts'
-import { sqlExecutor } from '../../src/sql/executor.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 
-const { url, sql, bury, prisma } = await aDatabase(t)
+const { url, sql, bury, opened } = await aDatabase(t)
 const LARGE = 1_500_000
 const COUNT = 8
 for (let index = 0; index < COUNT; index += 1) await bury({ body: Buffer.alloc(LARGE, `${index}`) })
@@ -18,7 +17,7 @@ const EXPECTED = [3, 3, 3, 8]
 
 t.test('a redaction reads pages of letters that are bounded by bytes, each letter once', async (t) => {
   const pages = []
-  for await (const page of readLetters(sqlExecutor(prisma), ids.toReversed())) pages.push(page.map(({ id }) => id))
+  for await (const page of readLetters(opened.sql, ids.toReversed())) pages.push(page.map(({ id }) => id))
   t.strictSame(pages.map(({ length }) => length), EXPECTED) // prettier-ignore
   t.strictSame(pages.flat(), ids)
 })
@@ -26,7 +25,7 @@ t.test('a redaction reads pages of letters that are bounded by bytes, each lette
 t.test('a replay reads pages of letters that are bounded by bytes, each letter once', async (t) => {
   const pages = []
   for (let after: string | undefined = '0'; after !== undefined;) {
-    const page = await readReplayableLetters(prisma, { reason: null }, { after, nowMs: RECEIVED_AT_MS })
+    const page = await readReplayableLetters(opened, { reason: null }, { after, nowMs: RECEIVED_AT_MS })
     after = page.at(-1)?.id
     if (after !== undefined) pages.push(page.map(({ id }) => id))
   }
@@ -36,7 +35,7 @@ t.test('a replay reads pages of letters that are bounded by bytes, each letter o
 
 t.test('an erasure scans each letter once', async (t) => {
   const found = []
-  for await (const { id } of allLetters(sqlExecutor(prisma))) found.push(id)
+  for await (const { id } of allLetters(opened.sql)) found.push(id)
   t.strictSame(found, ids)
 })
 
@@ -44,7 +43,7 @@ t.test('letters are written anew in pages that are bounded by bytes', async (t) 
   await sql(
     'UPDATE dead_letters SET digest_of = NULL, body_digest = NULL, digest_key_id = NULL, body_sha256 = sha256(body)',
   )
-  const older = await removeUnkeyedDigests(prisma, { databaseUrl: url, encryptionKeys: [] })
+  const older = await removeUnkeyedDigests(opened, { databaseUrl: url, encryptionKeys: [] })
   t.strictSame(older, { refreshed: ids.length, unopenedIds: [] })
   const done: number[] = [0]
   const onProgress = (progress: { readonly column: string; readonly done: number }) => {

@@ -8,7 +8,7 @@ import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
 
 const database = await aDatabase(t, { connections: 8 })
-const { url, sql, store, bury, prisma } = database
+const { url, sql, store, bury } = database
 t.beforeEach(() => database.empty())
 const rebuildFinds = async () => linesOf(await verified(url))
 
@@ -84,7 +84,7 @@ t.test('more letters at once than there are connections, and each is written', a
   const one = openDatabase({ url, encryptionKeys: [], connections: 3 })
   t.teardown(() => one.close())
   const bodies = Array.from({ length: 400 }, (_, index) => Buffer.from(`letter ${index}`))
-  await Promise.all(bodies.map(async (body) => storeDeadLetter(one.prisma, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body }))) // prettier-ignore
+  await Promise.all(bodies.map(async (body) => storeDeadLetter(one, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body }))) // prettier-ignore
   t.equal((await states()).length, bodies.length)
 })
 
@@ -111,12 +111,12 @@ t.test('a duplicate marks its letter replayed beside new events of the same batc
 t.test('a letter and the canary are written in a storm of redactions', async (t) => {
   const over = new AbortController()
   const storm = (async () => {
-    while (!over.signal.aborted) await inExclusiveWrite(prisma, async () => undefined)
+    while (!over.signal.aborted) await inExclusiveWrite(database.opened.sql, async () => undefined)
   })()
   const letters = Array.from({ length: 10 }, (_, index) => Buffer.from(`letter ${index}`))
   for (const body of letters) {
-    await t.resolves(storeDeadLetter(prisma, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body })) // prettier-ignore
-    await t.resolves(tryWriting(prisma))
+    await t.resolves(storeDeadLetter(database.opened, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body })) // prettier-ignore
+    await t.resolves(tryWriting(database.opened))
   }
   over.abort()
   await storm
@@ -134,7 +134,9 @@ const twoOfOneEvent = async () => {
   return (await sql('SELECT id::text AS id FROM dead_letters ORDER BY id')).map(({ id }) => String(id))
 }
 const judged = async (ids: readonly string[]) =>
-  (await readReplayableLetters(prisma, { ids }, { after: '0', nowMs: RECEIVED_AT_MS })).map(({ verdict }) => verdict)
+  (await readReplayableLetters(database.opened, { ids }, { after: '0', nowMs: RECEIVED_AT_MS })).map(
+    ({ verdict }) => verdict,
+  )
 
 for (const [end, verdict] of [
   ['COMMIT', 'other-letter'],

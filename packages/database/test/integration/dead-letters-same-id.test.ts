@@ -5,7 +5,7 @@ import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
 
 const database = await aDatabase(t)
-const { url, sql, store, bury, prisma } = database
+const { url, sql, store, bury } = database
 t.beforeEach(() => database.empty())
 
 const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
@@ -96,7 +96,7 @@ t.test('two accepted events with one id but another time are both kept', async (
     { event_id: 'evt_1', body: usable },
     { event_id: null, body: other },
   ])
-  const page = await readReplayableLetters(prisma, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+  const page = await readReplayableLetters(database.opened, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
   t.strictSame(page.map(({ verdict }) => verdict), ['usable', 'other-letter']) // prettier-ignore
 })
 

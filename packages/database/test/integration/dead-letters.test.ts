@@ -5,7 +5,7 @@ import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { partOf } from '../fixtures/part-of.ts'
 
 const database = await aDatabase(t)
-const { sql, row, store, bury, prisma } = database
+const { sql, row, store, bury } = database
 t.beforeEach(() => database.empty())
 
 const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
@@ -130,7 +130,7 @@ t.test('open letters are counted by reason', async (t) => {
   await bury({ ...failed, body })
   await bury({ ...failed, eventId: 'evt_2', body })
   await sql(`UPDATE dead_letters SET state = 'discarded' WHERE event_id = 'evt_2'`)
-  const counts = await countOpenDeadLetters(prisma)
+  const counts = await countOpenDeadLetters(database.opened)
   t.strictSame(
     counts.toSorted((left, right) => (left.reason < right.reason ? -1 : 1)),
     [

@@ -17,7 +17,7 @@ import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 
 const database = await aDatabase(t)
-const { deliver, sql, prisma, url } = database
+const { deliver, sql, opened, url } = database
 t.beforeEach(() => database.empty())
 
 const MARK = 'Marked-Person'
@@ -42,7 +42,7 @@ function deepBody(depth: number, id = 'evt_deep'): Buffer {
 }
 
 /** Stores an event as a version without a limit did, for which the stack was the limit. */
-async function storeUnlimited(depth: number, client = prisma): Promise<void> {
+async function storeUnlimited(depth: number, client = opened): Promise<void> {
   const event = { body: deepBody(depth), environment: 'production', receivedAtMs: RECEIVED_AT_MS } as const
   await storeEvents(client, [readEvent({ ...event, isStored: true })])
 }
@@ -68,7 +68,7 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
     await deliver({ body: redaction() })
     t.notOk(await isKept())
     t.strictSame(linesOf(await verified(url)), [])
-    t.match(await findEvent(prisma, 'evt_deep'), { id: 'evt_deep' })
+    t.match(await findEvent(database.opened, 'evt_deep'), { id: 'evt_deep' })
   })
 
   t.test(`${depth} levels: a redaction that came before reduces it as it arrives`, async (t) => {
@@ -80,9 +80,9 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
 
   t.test(`${depth} levels: it is erased by its reference id`, async (t) => {
     await storeUnlimited(depth)
-    const targets = await findErasureTargets(prisma, MARK)
+    const targets = await findErasureTargets(database.opened, MARK)
     t.match(targets, { inquiryIds: ['inq_1'], accountIds: ['act_1'] })
-    if (targets !== null) await eraseTargets(prisma, targets, { isDryRun: false, nowMs: Date.parse(at(9)) })
+    if (targets !== null) await eraseTargets(database.opened, targets, { isDryRun: false, nowMs: Date.parse(at(9)) })
     t.notOk(await isKept())
     t.strictSame(linesOf(await verified(url)), [])
   })
@@ -90,9 +90,9 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
   t.test(`${depth} levels: it is read, replayed and pruned`, async (t) => {
     await storeUnlimited(depth)
     await sql('DELETE FROM inquiries')
-    t.equal(await replayEvent(prisma, 'evt_deep'), 'applied')
+    t.equal(await replayEvent(database.opened, 'evt_deep'), 'applied')
     t.strictSame(linesOf(await verified(url)), [])
-    t.match(await findInquiry(prisma, 'inq_1'), { inquiry: { id: 'inq_1' } })
+    t.match(await findInquiry(database.opened, 'inq_1'), { inquiry: { id: 'inq_1' } })
     const later = new Date(RECEIVED_AT_MS + 1)
     t.match(await prune({ databaseUrl: url, encryptionKeys: [], eventsBefore: later, lettersBefore: null }), {
       events: 1,

@@ -7,7 +7,7 @@ import { aDatabase } from '../fixtures/a-database.ts'
 const MANY = 130_000
 
 t.test('an erasure reaches more rows than a call takes arguments', async (t) => {
-  const { prisma, sql } = await aDatabase(t)
+  const { opened, sql } = await aDatabase(t)
   await sql(
     `INSERT INTO resources (id, environment, type, attributes, relationships, event_id, event_name, event_created_at, event_rank)
      SELECT 'rep_' || n, 'production', 'report', '{"name":"MARK"}', '{}', 'evt_gone', 'report.ready', '2026-02-03T10:00:00Z', 0
@@ -16,7 +16,7 @@ t.test('an erasure reaches more rows than a call takes arguments', async (t) => 
   )
   const clock = { createdAtMs: Date.UTC(2026, 1, 3, 11), rank: 7, eventId: 'evt_redacted' }
   const raised = new Map(Array.from({ length: MANY }, (_, index) => [`rep_${index + 1}`, clock] as const))
-  const erased = await inExclusiveWrite(prisma, async (executor) => eraseStoredCopies(executor, raised, () => null))
+  const erased = await inExclusiveWrite(opened.sql, async (executor) => eraseStoredCopies(executor, raised, () => null))
   t.equal(erased.rows.length, MANY)
   t.strictSame(await sql(`SELECT 1 FROM resources WHERE attributes <> '{}' LIMIT 1`), [])
 })

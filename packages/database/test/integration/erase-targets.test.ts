@@ -5,7 +5,7 @@ import { aDatabase } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, related, type Casing, type EventParts } from '../fixtures/an-event.ts'
 
 const database = await aDatabase(t)
-const { row, sql, store, bury, deliver, prisma } = database
+const { row, sql, store, bury, deliver } = database
 t.beforeEach(() => database.empty())
 
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
@@ -21,8 +21,10 @@ function mark(place: string): string {
 const found = async () => marksIn(await everyRow(sql), marks)
 
 async function erase(asked: string, as?: ErasureSubject, isDryRun = false) {
-  const targets = await findErasureTargets(prisma, asked, { as })
-  return targets === null ? null : await eraseTargets(prisma, targets, { isDryRun, nowMs: NOW_MS, reason: 'ticket 7' })
+  const targets = await findErasureTargets(database.opened, asked, { as })
+  return targets === null
+    ? null
+    : await eraseTargets(database.opened, targets, { isDryRun, nowMs: NOW_MS, reason: 'ticket 7' })
 }
 
 type Told = { readonly reference?: unknown; readonly account?: string; readonly attributes?: object }
@@ -114,7 +116,7 @@ t.test('an account goes with every inquiry that was ever said to be its own', as
   await bury({ eventId: 'evt_5', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_5', data: anInquiry('inq_letter', { account: 'act_1' }) })) }) // prettier-ignore
   const others = marks.length
   await store({ id: 'evt_6', createdAt: at(5), name: 'account.created', data: anAccount('act_2') })
-  const targets = await findErasureTargets(prisma, 'act_1')
+  const targets = await findErasureTargets(database.opened, 'act_1')
   t.match(targets, { subject: 'account', accountIds: ['act_1'], inquiryIds: ['inq_letter', 'inq_now', 'inq_once'] })
   await erase('act_1')
   t.strictSame(await found(), marks.slice(others))
@@ -140,28 +142,28 @@ for (const casing of ['kebab', 'camel', 'snake'] satisfies Casing[]) {
     const others = marks.length
     await send({ id: 'evt_9', data: anInquiry('inq_9', { reference: `${reference}1` }) })
     await bury({ body: Buffer.from(`{"x": ${JSON.stringify(`${reference}1`)}, "name": "${mark('other')}"`) })
-    t.match(await findErasureTargets(prisma, reference), {
+    t.match(await findErasureTargets(database.opened, reference), {
       subject: 'reference-id',
       inquiryIds: ['inq_letter', 'inq_of_account', 'inq_older', 'inq_row'],
       accountIds: ['act_older', 'act_row'],
     })
     t.match(await erase(reference), { erasureIds: { length: 7 } })
     t.strictSame(await found(), marks.slice(others))
-    t.equal(await findErasureTargets(prisma, reference), null, 'it stands nowhere any more')
+    t.equal(await findErasureTargets(database.opened, reference), null, 'it stands nowhere any more')
   })
 }
 
 t.test('a reference id that was told as a number is found', async (t) => {
   await store({ id: 'evt_1', data: anInquiry('inq_1', { reference: 42 }), included: [anAccount('act_1', 42)] })
   await store({ id: 'evt_2', data: anInquiry('inq_2', { reference: 142 }), included: [anAccount('act_2', '4')] })
-  t.match(await findErasureTargets(prisma, '42'), { inquiryIds: ['inq_1'], accountIds: ['act_1'] })
+  t.match(await findErasureTargets(database.opened, '42'), { inquiryIds: ['inq_1'], accountIds: ['act_1'] })
 })
 
 t.test('any other object goes alone', async (t) => {
   const report = anObject('report/x', 'rep_1', { attributes: { note: mark('report') } })
   await store({ id: 'evt_1', name: 'report/x.ready', data: report })
   await store({ id: 'evt_2', data: anInquiry('inq_1'), included: [report] })
-  t.match(await findErasureTargets(prisma, 'rep_1'), { subject: 'object', others: [{ id: 'rep_1' }] })
+  t.match(await findErasureTargets(database.opened, 'rep_1'), { subject: 'object', others: [{ id: 'rep_1' }] })
   await erase('rep_1')
   t.strictSame(await found(), marks.slice(1))
 })
@@ -179,7 +181,7 @@ t.test('what is nothing, or something else than was said, is not found', async (
     ['', 'reference-id'],
   ] as const)
     // prettier-ignore
-    t.equal(await findErasureTargets(prisma, asked, { as }), null, `${asked} ${as}`)
+    t.equal(await findErasureTargets(database.opened, asked, { as }), null, `${asked} ${as}`)
 })
 
 t.test('what is an id and a reference id as well must be told apart', async (t) => {
@@ -187,9 +189,9 @@ t.test('what is an id and a reference id as well must be told apart', async (t) 
     { id: 'evt_1', data: anInquiry('inq_1') },
     { id: 'evt_2', data: anInquiry('inq_2', { reference: 'inq_1' }) },
   )
-  await t.rejects(findErasureTargets(prisma, 'inq_1'), AmbiguousSubjectError)
-  t.match(await findErasureTargets(prisma, 'inq_1', { as: 'inquiry' }), { inquiryIds: ['inq_1'] })
-  t.match(await findErasureTargets(prisma, 'inq_1', { as: 'reference-id' }), { inquiryIds: ['inq_2'] })
+  await t.rejects(findErasureTargets(database.opened, 'inq_1'), AmbiguousSubjectError)
+  t.match(await findErasureTargets(database.opened, 'inq_1', { as: 'inquiry' }), { inquiryIds: ['inq_1'] })
+  t.match(await findErasureTargets(database.opened, 'inq_1', { as: 'reference-id' }), { inquiryIds: ['inq_2'] })
 })
 
 t.test('what only a dead letter told of is erased, whatever it turns out to be', async (t) => {
@@ -213,7 +215,7 @@ t.test('a log of several pages is read whole', async (t) => {
   }
   await sql(`UPDATE inquiries SET reference_id = NULL`)
   const scanned: number[] = []
-  const targets = await findErasureTargets(prisma, reference, {
+  const targets = await findErasureTargets(database.opened, reference, {
     onProgress: (each) => scanned.push(each.scannedEvents),
   })
   t.equal(targets?.inquiryIds.length, 22)

@@ -17,12 +17,11 @@ const { url, sql, empty } = await aDatabase(t)
 const key = aKey('a')
 const client = openDatabase({ url, encryptionKeys: [key], connections: 2 })
 t.teardown(() => client.close())
-const { prisma } = client
 t.beforeEach(() => empty())
 
 const MARK = 'MARK-Zoe'
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
-const store = async (parts: EventParts) => storeEvents(prisma, [read({ body: bodyOf(anEvent(parts)) })])
+const store = async (parts: EventParts) => storeEvents(client, [read({ body: bodyOf(anEvent(parts)) })])
 const anInquiry = (id: string, reference: string) =>
   anObject('inquiry', id, { attributes: { 'name-first': `${MARK}-${id}`, 'reference-id': reference } })
 const letter = {
@@ -46,9 +45,9 @@ const damage = async (table: string, column: string, id: string) => {
 async function erase(asked: string, isDryRun = false) {
   const unopened = new Map<string, UnopenedRow>()
   const onUnopened = (row: UnopenedRow) => void unopened.set(`${row.table} ${row.id}`, row)
-  const targets = await findErasureTargets(prisma, asked, { onUnopened })
+  const targets = await findErasureTargets(client, asked, { onUnopened })
   const report =
-    targets === null ? null : await eraseTargets(prisma, targets, { isDryRun, nowMs: 'database', onUnopened })
+    targets === null ? null : await eraseTargets(client, targets, { isDryRun, nowMs: 'database', onUnopened })
   return { report, unopened: [...unopened.keys()].toSorted() }
 }
 /** The places that hold something of a person still. */
@@ -59,12 +58,12 @@ t.test('one damaged payload keeps the data of no other person from being erased'
   await store({ id: 'evt_1', createdAt: at(1), data: anInquiry('inq_1', 'ref-1') })
   await store({ id: 'evt_2', createdAt: at(1), data: anInquiry('inq_2', 'ref-2') })
   await store({ id: 'evt_3', createdAt: at(1), name: 'account.created', data: anObject('account', 'act_3', { attributes: { 'reference-id': 'ref-3' } }) }) // prettier-ignore
-  await storeDeadLetter(prisma, { ...letter, body: Buffer.from(`{"id": "inq_9", "name": "${MARK}"`) })
+  await storeDeadLetter(client, { ...letter, body: Buffer.from(`{"id": "inq_9", "name": "${MARK}"`) })
   const [{ id = '' } = {}] = await sql('SELECT id::text AS id FROM dead_letters')
   await damage('events', 'payload', 'evt_2')
   await damage('resources', 'attributes', 'act_3')
   await damage('dead_letters', 'body', String(id))
-  await t.rejects(findErasureTargets(prisma, 'ref-1'), { name: 'SealedDataError' }, 'where nothing is told')
+  await t.rejects(findErasureTargets(client, 'ref-1'), { name: 'SealedDataError' }, 'where nothing is told')
   const named = [`dead_letters ${String(id)}`, 'events evt_2', 'resources act_3']
   t.match(await erase('ref-1', true), { report: { eventIds: ['evt_1'], erasureIds: [] }, unopened: named })
   t.match(await erase('ref-1'), { report: { eventIds: ['evt_1'], inquiryIds: ['inq_1'] }, unopened: named })

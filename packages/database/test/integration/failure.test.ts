@@ -10,19 +10,20 @@ import {
   storeEvents,
   tryWriting,
   type Failure,
-  type PrismaClient,
+  type Database,
 } from '../../src/index.ts'
 import { read, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, rawBody } from '../fixtures/an-event.ts'
 
 const { url, sql, server } = await throwAwayDatabase(t)
 
-function open(databaseUrl: string): PrismaClient {
+function open(databaseUrl: string): Database {
   const database = openDatabase({ encryptionKeys: [], url: databaseUrl, connections: 2 })
   t.teardown(() => database.close())
-  return database.prisma
+  return database
 }
-const prisma = open(url)
+const own = open(url)
+const { prisma } = own
 
 /** What becomes of a call that fails; throws where it does not fail. */
 async function failureFrom(call: () => Promise<unknown>): Promise<Failure> {
@@ -71,7 +72,7 @@ for (const [sqlState, { kind, sql: statement }] of Object.entries(refusals)) {
 
 t.test('an event with a number that PostgreSQL can not hold is its own fault', async (t) => {
   const poison = rawBody(anEvent({ data: anObject('inquiry', 'inq_1', { attributes: { n: '<<1e200000>>' } }) }))
-  const failure = await failureFrom(() => storeEvents(prisma, [read({ body: poison })]))
+  const failure = await failureFrom(() => storeEvents(own, [read({ body: poison })]))
   t.match(failure, { kind: 'event', sqlState: '22003' })
 })
 
@@ -106,7 +107,7 @@ t.test('a deadlock is unclear: it passes when it is tried again', async (t) => {
 })
 
 /** Every call on the database that the worker makes. */
-function callsOn(client: PrismaClient): Record<string, () => Promise<unknown>> {
+function callsOn(client: Database): Record<string, () => Promise<unknown>> {
   return {
     storeEvents: () => storeEvents(client, [event()]),
     storeDeadLetter: () => storeDeadLetter(client, letter),

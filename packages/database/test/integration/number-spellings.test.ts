@@ -7,7 +7,7 @@ import { UnusableEventError } from '@persona-ingest/persona'
 import { aKey } from '../fixtures/some-keys.ts'
 
 const database = await aDatabase(t)
-const { sql, deliver, prisma, url } = database
+const { sql, deliver, url } = database
 t.beforeEach(() => database.empty())
 
 /** Spellings of numbers, and what a text column holds of them: what jsonb prints. */
@@ -55,7 +55,7 @@ t.test('so it is where what is stored is encrypted, from the start or later', as
   const encryptionKeys = [aKey('a')]
   const client = openDatabase({ url, encryptionKeys, connections: 2 })
   t.teardown(() => client.close())
-  await storeEvents(client.prisma, spellings.slice(0, 9).map((number, at) => read({ body: bodyWith(number, at) }))) // prettier-ignore
+  await storeEvents(client, spellings.slice(0, 9).map((number, at) => read({ body: bodyWith(number, at) }))) // prettier-ignore
   await deliver(...spellings.slice(9).map((number, at) => ({ body: bodyWith(number, at + 9) })))
   await sealStored({ databaseUrl: url, encryptionKeys })
   t.strictSame(linesOf(await verified(url, { encryptionKeys })), [])
@@ -64,7 +64,7 @@ t.test('so it is where what is stored is encrypted, from the start or later', as
     rows.map((row) => row['reference_id']),
     Object.values(SPELLINGS),
   )
-  const targets = await findErasureTargets(client.prisma, '9007199254740993')
+  const targets = await findErasureTargets(client, '9007199254740993')
   const at = spellings.indexOf('9007199254740993')
   t.match(
     targets,
@@ -77,9 +77,9 @@ t.test('a person whose reference id is a number is found by what the row shows',
   for (const [at, number] of ['1e2', '-0', '12345678901234567890'].entries()) {
     await deliver({ body: bodyWith(number, at) })
     const text = ['100', '0', '12345678901234567890'][at] ?? ''
-    const targets = await findErasureTargets(prisma, text)
+    const targets = await findErasureTargets(database.opened, text)
     t.match(targets, { inquiryIds: [`inq_${at}`], accountIds: [`act_${at}`] }, number)
-    if (targets !== null) await eraseTargets(prisma, targets, { isDryRun: false, nowMs: Date.now() })
+    if (targets !== null) await eraseTargets(database.opened, targets, { isDryRun: false, nowMs: Date.now() })
   }
   t.strictSame(await sql('SELECT 1 FROM inquiries WHERE reference_id IS NOT NULL'), [])
   t.strictSame(linesOf(await verified(url)), [])

@@ -55,7 +55,7 @@ t.test('any order, repetition, grouping and number of writers ends in the rows o
     await sql(emptyTablesSql)
     const queue = [...batches]
     const writer = async (): Promise<void> => {
-      for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) await give(database.prisma, batch)
+      for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) await give(database, batch)
     }
     await Promise.all(Array.from({ length: writers }, writer))
   }

@@ -33,8 +33,7 @@ t.test(
     t.strictSame(await server.sql('SELECT id FROM ingest_state', [], 'fresh'), [{ id: 1 }])
     const database = openDatabase({ encryptionKeys: [], url, connections: 4 })
     t.teardown(() => database.close())
-    const { prisma } = database
-    await Promise.all([storeEvents(prisma, events(0, 6)), storeEvents(prisma, events(6, 12))])
+    await Promise.all([storeEvents(database, events(0, 6)), storeEvents(database, events(6, 12))])
     t.match(await sql('SELECT count(*)::int FROM events'), [{ count: 12 }])
     const limits = { eventsBefore: new Date(0), lettersBefore: new Date(0) }
     for (const _ of [1, 2, 3]) await prune({ encryptionKeys: [], databaseUrl: url, ...limits })
@@ -51,7 +50,7 @@ for (const mode of ['transaction', 'statement'] as const)
     const limits = { eventsBefore: new Date(0), lettersBefore: null }
     const calls: Readonly<Record<string, () => Promise<unknown>>> = {
       migrate: () => migrate({ databaseUrl: url }),
-      storeEvents: () => storeEvents(prisma, events(0, 1)),
+      storeEvents: () => storeEvents(database, events(0, 1)),
       transaction: () => prisma.$transaction([prisma.$queryRawUnsafe('SELECT 1')]),
       prune: () => prune({ encryptionKeys: [], databaseUrl: url, ...limits }),
       verify: () => verified(url),
@@ -75,8 +74,7 @@ for (const query_wait_timeout of ['120', '1'])
       })
       const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
       t.teardown(() => database.close())
-      const { prisma } = database
-      t.equal((await storeEvents(prisma, events(0, 1))).size, 1)
+      t.equal((await storeEvents(database, events(0, 1))).size, 1)
     },
   )
 
@@ -84,7 +82,7 @@ t.test('a pooler that takes no further client is no pooler of transactions', { s
   const { url } = await behindPooler(t, { mode: 'session', settings: { max_client_conn: '1' } })
   const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
   t.teardown(() => database.close())
-  t.equal((await storeEvents(database.prisma, events(0, 1))).size, 1)
+  t.equal((await storeEvents(database, events(0, 1))).size, 1)
 })
 
 t.test('a pooler that took no further client is asked again by the next connection', { skip }, async (t) => {
@@ -95,7 +93,7 @@ t.test('a pooler that took no further client is asked again by the next connecti
   for (const isFull of [true, false]) {
     if (!isFull) await occupant.end()
     const database = openDatabase({ encryptionKeys: [], url, connections: 1 })
-    const failure = await tryWriting(database.prisma).then(() => null, failureOf) // prettier-ignore
+    const failure = await tryWriting(database).then(() => null, failureOf) // prettier-ignore
     descriptions.push(failure?.description ?? null)
     await database.close()
   }
@@ -106,7 +104,6 @@ t.test('a URL with options that the pooler refuses is told with a page to read',
   const { url } = await behindPooler(t, { mode: 'session' })
   const database = openDatabase({ encryptionKeys: [], url: `${url}?options=-c%20jit%3Doff`, connections: 1 })
   t.teardown(() => database.close())
-  const { prisma } = database
-  const failure = await storeEvents(prisma, events(0, 1)).then(() => null, failureOf) // prettier-ignore
+  const failure = await storeEvents(database, events(0, 1)).then(() => null, failureOf) // prettier-ignore
   t.match(failure, { kind: 'outage', sqlState: '08P01', description: /poolers\.md/ })
 })

@@ -13,7 +13,7 @@ const HISTORIES_PER_RUN = 12
 const BATCH = 2
 
 const database = await aDatabase(t)
-const { url, sql, prisma } = database
+const { url, sql } = database
 
 /** Everything that events leave behind, but for their payloads: a line each. */
 async function contents(): Promise<readonly string[]> {
@@ -26,7 +26,7 @@ async function contents(): Promise<readonly string[]> {
 
 async function storeBatch(events: readonly AbstractEvent[]): Promise<void> {
   await storeEvents(
-    prisma,
+    database.opened,
     events.map((event) => readEvent({ body: bodyOf(event), environment: 'production', receivedAtMs: Date.now() })),
   )
 }

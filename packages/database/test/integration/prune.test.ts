@@ -8,7 +8,7 @@ import { anEvent, anObject, bodyOf, related, type EventParts } from '../fixtures
 import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'
 
 const database = await aDatabase(t)
-const { sql, store, deliver, url, prisma } = database
+const { sql, store, deliver, url } = database
 t.beforeEach(async () => {
   await database.empty()
   await sql('DROP SCHEMA IF EXISTS persona_rebuild CASCADE')
@@ -67,7 +67,7 @@ t.test('a redelivery of a pruned event is a duplicate and brings nothing back', 
   t.strictSame([...(await store(inquiry('approved'))).values()], ['duplicate'])
   t.notMatch(await payload('evt_approved'), MARK)
   t.equal(await rows(), before)
-  t.equal(await replayEvent(prisma, 'evt_approved'), 'unchanged')
+  t.equal(await replayEvent(database.opened, 'evt_approved'), 'unchanged')
   t.equal(await rows(), before, 'a replay takes nothing from a row that holds it')
 })
 
@@ -109,7 +109,7 @@ t.test('an erasure by our own word likewise', async (t) => {
   await store(inquiry('approved'))
   await pruned()
   const targets = { subject: 'inquiry', inquiryIds: ['inq_1'], accountIds: [], others: [], letterIds: [] } as const
-  const report = await eraseTargets(prisma, targets, { isDryRun: false, nowMs: RECEIVED_AT_MS + 50 })
+  const report = await eraseTargets(database.opened, targets, { isDryRun: false, nowMs: RECEIVED_AT_MS + 50 })
   t.match(report, { inquiryIds: ['inq_1'], verificationIds: ['ver_1'], resourceIds: ['act_1'] })
   t.notMatch(await rows(), MARK)
   await sql(`UPDATE inquiries SET attributes = '{"name_first": "${MARK}"}'`)

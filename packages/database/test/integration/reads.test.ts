@@ -52,17 +52,16 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
   const { url, sql } = await throwAwayDatabase(t)
   const database = openDatabase({ encryptionKeys: [], url, connections: 2 })
   t.teardown(() => database.close())
-  const { prisma } = database
 
   t.test('statistics of an empty log', async (t) => {
     const expected = { total: 0, isExact: true, lastHour: 0, newestReceivedAt: null, lag: null }
-    t.strictSame(await readEventStatistics(prisma), expected)
+    t.strictSame(await readEventStatistics(database), expected)
   })
 
   t.test('pages of inquiries hold each one once, newest event first, those known by reference last', async (t) => {
     await sql('TRUNCATE events, inquiries, verifications, resources, objects, claims, event_objects')
     // Two inquiries in one event, two events in one millisecond, one inquiry that is only named.
-    await storeEvents(prisma, [
+    await storeEvents(database, [
       event({ id: 'evt_1', resource: inquiry('inq_a', { status: 'pending' }), included: [inquiry('inq_B')] }),
       event({ id: 'evt_2', resource: inquiry('inq_c', { status: 'pending' }) }),
       event({ id: 'evt_3', offsetMs: 5, resource: inquiry('inq_d', { 'reference-id': 'ref-1' }) }),
@@ -80,7 +79,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
     const ids: string[] = []
     let before = undefined
     for (let pages = 0; pages < 5; pages += 1) {
-      const page = await listInquiries(prisma, { limit: 1, before })
+      const page = await listInquiries(database, { limit: 1, before })
       ids.push(...page.inquiries.map((each) => each.id))
       if (pages < 4) t.type(page.next, 'string', `page ${pages} has a next one`)
       else t.equal(page.next, null, 'the last page says so')
@@ -89,7 +88,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
     t.strictSame(ids, ['inq_d', 'inq_c', 'inq_a', 'inq_B', 'inq_e'])
 
     const filtered = async (filter: object) =>
-      (await listInquiries(prisma, { limit: 10, ...filter })).inquiries.map((each) => each.id)
+      (await listInquiries(database, { limit: 10, ...filter })).inquiries.map((each) => each.id)
     t.strictSame(await filtered({ status: 'pending' }), ['inq_c', 'inq_a'])
     t.strictSame(await filtered({ referenceId: 'ref-1' }), ['inq_d'])
     t.strictSame(await filtered({ environment: 'sandbox' }), [])
@@ -123,9 +122,9 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       ],
     })
     const exact = Buffer.from(body.toString().replace('"@"', '12345678901234567890.10'))
-    await storeEvents(prisma, [readEvent({ body: exact, environment: 'sandbox', receivedAtMs: START_MS })])
+    await storeEvents(database, [readEvent({ body: exact, environment: 'sandbox', receivedAtMs: START_MS })])
 
-    const found = await findInquiry(prisma, 'inq_10')
+    const found = await findInquiry(database, 'inq_10')
     t.match(found?.inquiry, {
       id: 'inq_10',
       environment: 'sandbox',
@@ -149,22 +148,22 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       found?.resources.map(({ id, type }) => [id, type]),
       [['iqse_1', 'inquiry-session']],
     )
-    t.equal(await findInquiry(prisma, 'inq_none'), null)
+    t.equal(await findInquiry(database, 'inq_none'), null)
 
-    const listed = (await listInquiries(prisma, { limit: 1, environment: 'sandbox' })).inquiries[0]
+    const listed = (await listInquiries(database, { limit: 1, environment: 'sandbox' })).inquiries[0]
     t.strictSame(listed?.verifications, { count: 2, statuses: { passed: 1, unknown: 1 } })
   })
 
   t.test('a timeline stands in the order of the clock', async (t) => {
     const stored = (id: string, name: string, offsetMs: number, receivedAfterMs: number) =>
       event({ id, name, offsetMs, receivedAfterMs, resource: inquiry('inq_20', {}) })
-    await storeEvents(prisma, [
+    await storeEvents(database, [
       // One millisecond: the rank of the name decides, not the id.
       stored('evt_z0', 'inquiry.created', 0, 900),
       stored('evt_y1', 'inquiry.started', 0, 100),
       stored('evt_x2', 'inquiry.completed', 50, 200),
     ])
-    const rows = await readTimeline(prisma, 'inq_20')
+    const rows = await readTimeline(database, 'inq_20')
     t.strictSame(
       rows.map((row) => [row.event_id, row.status, row.out_of_order]),
       [
@@ -173,28 +172,28 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
         ['evt_x2', 'completed', false],
       ],
     )
-    t.strictSame(await readTimeline(prisma, 'inq_none'), [])
+    t.strictSame(await readTimeline(database, 'inq_none'), [])
   })
 
   t.test('an event gives its bytes back where jsonb cannot', async (t) => {
     const odd = bodyOf({ id: 'evt_30', extra: ',"odd":1e2,"odd":"\\u0000"' })
-    await storeEvents(prisma, [
+    await storeEvents(database, [
       readEvent({ body: odd, environment: 'production', receivedAtMs: START_MS }),
       event({ id: 'evt_31' }),
     ])
-    t.strictSame(await findEventBody(prisma, 'evt_30'), {
+    t.strictSame(await findEventBody(database, 'evt_30'), {
       bytes: new Uint8Array(odd),
       isAsDelivered: true,
       isPruned: false,
     })
-    const plain = await findEventBody(prisma, 'evt_31')
+    const plain = await findEventBody(database, 'evt_31')
     t.equal(plain?.isAsDelivered, false)
     t.strictSame(
       JSON.parse(Buffer.from(plain?.bytes ?? []).toString()),
       JSON.parse(bodyOf({ id: 'evt_31' }).toString()),
     )
-    t.equal(await findEventBody(prisma, 'evt_none'), null)
-    t.match(await findEvent(prisma, 'evt_31'), {
+    t.equal(await findEventBody(database, 'evt_none'), null)
+    t.match(await findEvent(database, 'evt_31'), {
       id: 'evt_31',
       environment: 'production',
       name: 'inquiry.transitioned',
@@ -206,7 +205,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       received_at: new Date(START_MS),
       payload: { data: { id: 'evt_31' } },
     })
-    t.equal(await findEvent(prisma, 'evt_none'), null)
+    t.equal(await findEvent(database, 'evt_none'), null)
   })
 
   t.test('dead letters are listed newest first, by state and reason', async (t) => {
@@ -219,12 +218,12 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       receivedAtMs: START_MS,
       attempts: 0,
     })
-    await storeDeadLetter(prisma, letter('one', 'INVALID_JSON'))
-    await storeDeadLetter(prisma, letter('[]', 'NOT_AN_OBJECT'))
-    await storeDeadLetter(prisma, letter('three', 'INVALID_JSON'))
+    await storeDeadLetter(database, letter('one', 'INVALID_JSON'))
+    await storeDeadLetter(database, letter('[]', 'NOT_AN_OBJECT'))
+    await storeDeadLetter(database, letter('three', 'INVALID_JSON'))
     await sql("UPDATE dead_letters SET state = 'discarded', resolved_at = now() WHERE body = 'one'::bytea")
 
-    const listed = async (filter: object) => await listDeadLetters(prisma, { limit: 10, ...filter })
+    const listed = async (filter: object) => await listDeadLetters(database, { limit: 10, ...filter })
     t.strictSame(
       (await listed({})).deadLetters.map((each) => each.id),
       ['3', '2', '1'],
@@ -244,7 +243,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       ['1'],
     )
 
-    t.match(await findDeadLetter(prisma, '2'), {
+    t.match(await findDeadLetter(database, '2'), {
       id: '2',
       event_id: null,
       state: 'open',
@@ -253,13 +252,13 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       body: new Uint8Array(Buffer.from('[]')),
       body_sha256: '4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945',
     })
-    t.equal(await findDeadLetter(prisma, '9223372036854775807'), null)
+    t.equal(await findDeadLetter(database, '9223372036854775807'), null)
   })
 
   t.test('statistics tell how long the newest events took and how many there are', async (t) => {
     await sql('TRUNCATE events')
     await storeEvents(
-      prisma,
+      database,
       Array.from({ length: 200 }, (_, index) => event({ id: `evt_${index}` })),
     )
     // 199 events took 10 ms, one 5 s; all but one were received long ago.
@@ -267,7 +266,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
     await sql(
       "UPDATE events SET received_at = now() - interval '1 min', processed_at = now() - interval '55 s' WHERE id = 'evt_7'",
     )
-    const { newestReceivedAt, ...statistics } = await readEventStatistics(prisma)
+    const { newestReceivedAt, ...statistics } = await readEventStatistics(database)
     t.strictSame(statistics, {
       total: 200,
       isExact: true,

@@ -12,7 +12,7 @@ const SEED = process.env['PROPERTY_SEED'] === undefined ? Date.now() % 1_000_000
 const HISTORIES_PER_RUN = 12
 
 const database = await aDatabase(t)
-const { url, sql, prisma } = database
+const { url, sql } = database
 
 /** Everything that a rebuild writes, in one order. */
 async function contents(): Promise<string> {
@@ -25,7 +25,7 @@ async function contents(): Promise<string> {
 
 async function store(events: readonly AbstractEvent[]): Promise<void> {
   await storeEvents(
-    prisma,
+    database.opened,
     events.map((event) => readEvent({ body: bodyOf(event), environment: 'production', receivedAtMs: Date.now() })),
   )
 }

@@ -12,7 +12,7 @@ import { aDatabase, RECEIVED_AT_MS, read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, related, type EventParts } from '../fixtures/an-event.ts'
 
 const database = await aDatabase(t)
-const { sql, store, deliver, prisma } = database
+const { sql, store, deliver } = database
 t.beforeEach(() => database.empty())
 
 const created: EventParts = {
@@ -33,8 +33,8 @@ const status = async () => (await sql('SELECT status FROM inquiries')).map((row)
 t.test('a replay changes nothing where nothing is missing, neither in the rows nor in the log', async (t) => {
   await store(created, approved)
   const before = await tableRows(database.sql)
-  t.equal(await replayEvent(prisma, 'evt_2'), 'unchanged')
-  t.equal(await replayEvent(prisma, 'evt_1'), 'unchanged')
+  t.equal(await replayEvent(database.opened, 'evt_2'), 'unchanged')
+  t.equal(await replayEvent(database.opened, 'evt_1'), 'unchanged')
   t.equal(await tableRows(database.sql), before)
 })
 
@@ -43,12 +43,12 @@ t.test('a replay brings back rows and links that are gone; the newest event stil
   const before = await tableRows(database.sql)
   for (const table of ['inquiries', 'verifications', 'objects', 'claims', 'event_objects'])
     await sql(`TRUNCATE ${table}`)
-  t.strictSame(await findBehindEvents(prisma, ['evt_1', 'evt_2']), ['evt_1', 'evt_2'])
-  t.equal(await replayEvent(prisma, 'evt_2'), 'applied')
-  t.equal(await replayEvent(prisma, 'evt_1'), 'unchanged', 'its inquiry is newer, its verification comes back')
+  t.strictSame(await findBehindEvents(database.opened, ['evt_1', 'evt_2']), ['evt_1', 'evt_2'])
+  t.equal(await replayEvent(database.opened, 'evt_2'), 'applied')
+  t.equal(await replayEvent(database.opened, 'evt_1'), 'unchanged', 'its inquiry is newer, its verification comes back')
   t.strictSame(await status(), ['approved'])
   t.equal(await tableRows(database.sql), before)
-  t.strictSame(await findBehindEvents(prisma, ['evt_1', 'evt_2']), [])
+  t.strictSame(await findBehindEvents(database.opened, ['evt_1', 'evt_2']), [])
 })
 
 t.test('a row that fell behind is brought forward', async (t) => {
@@ -58,14 +58,14 @@ t.test('a row that fell behind is brought forward', async (t) => {
   await sql(`UPDATE inquiries SET status = $1, event_id = $2, event_created_at = $3, event_rank = $4, event_name = $5,
     status_event_id = $2, status_created_at = $3, status_rank = $4`,
     ['status', 'event_id', 'event_created_at', 'event_rank', 'event_name'].map((name) => behind[0]?.[name])) // prettier-ignore
-  t.strictSame(await findBehindEvents(prisma, ['evt_1', 'evt_2']), ['evt_2'])
-  t.equal(await replayEvent(prisma, 'evt_2'), 'applied')
+  t.strictSame(await findBehindEvents(database.opened, ['evt_1', 'evt_2']), ['evt_2'])
+  t.equal(await replayEvent(database.opened, 'evt_2'), 'applied')
   t.strictSame(await status(), ['approved'])
 })
 
 t.test('an event that is not in the log is missing, and nothing is written', async (t) => {
   const before = await tableRows(database.sql)
-  t.equal(await replayEvent(prisma, 'evt_unknown'), 'missing')
+  t.equal(await replayEvent(database.opened, 'evt_unknown'), 'missing')
   t.equal(await tableRows(database.sql), before)
 })
 
@@ -75,7 +75,7 @@ t.test('a replay brings back nothing of what a redaction took', async (t) => {
   const before = await tableRows(database.sql)
   t.notMatch(before, 'Marked')
   for (const table of ['inquiries', 'verifications']) await sql(`TRUNCATE ${table}`)
-  for (const id of ['evt_1', 'evt_2', 'evt_3']) await replayEvent(prisma, id)
+  for (const id of ['evt_1', 'evt_2', 'evt_3']) await replayEvent(database.opened, id)
   t.equal(await tableRows(database.sql), before)
 })
 
@@ -85,7 +85,7 @@ t.test('a lost claim on a redacted inquiry that a replay restores erases what it
   await sql('TRUNCATE claims, event_objects')
   await store({ id: 'evt_3', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:02.000Z' })
   t.match(await tableRows(database.sql), 'Marked')
-  await replayEvent(prisma, 'evt_1')
+  await replayEvent(database.opened, 'evt_1')
   const [log] = await sql(`SELECT payload::text AS payload FROM events WHERE id = 'evt_9'`)
   t.notMatch(String(log?.['payload']), 'Marked')
   t.strictSame(await sql('SELECT attributes FROM verifications'), [{ attributes: {} }])
@@ -101,7 +101,7 @@ t.test('many replays at once, with deliveries between them', async (t) => {
   await store(...events.slice(0, 20))
   await sql('TRUNCATE inquiries, objects')
   await Promise.all([
-    ...events.slice(0, 20).map(({ id }) => replayEvent(prisma, id)),
+    ...events.slice(0, 20).map(({ id }) => replayEvent(database.opened, id)),
     ...events.slice(20).map((event) => store(event)),
   ])
   t.strictSame(await status(), ['s29'])
@@ -125,7 +125,7 @@ t.test('large replays leave a connection to other statements', async (t) => {
   await sql('CREATE TRIGGER wait BEFORE INSERT ON inquiries FOR EACH ROW EXECUTE FUNCTION wait()')
   t.teardown(() => sql('DROP FUNCTION IF EXISTS wait() CASCADE'))
   let ended = 0
-  const replays = ids.map((id) => replayEvent(two.prisma, id).finally(() => (ended += 1)))
+  const replays = ids.map((id) => replayEvent(two, id).finally(() => (ended += 1)))
   const sleeping = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'`
   await eventually(async () => Number((await sql(sleeping))[0]?.['count']) > 0)
   await two.prisma.$queryRawUnsafe('SELECT 1')
@@ -155,14 +155,14 @@ t.test('events are selected by id, by inquiry and by the time of receipt, in the
     [{ inquiryId: 'inq_unknown' }, []],
   ] as const
   for (const [selection, expected] of cases) {
-    const found = await listSelectedEvents(prisma, selection, null)
+    const found = await listSelectedEvents(database.opened, selection, null)
     t.strictSame(
       found.map(({ id }) => id),
       expected,
     )
-    t.equal(await countSelectedEvents(prisma, selection), expected.length)
+    t.equal(await countSelectedEvents(database.opened, selection), expected.length)
     const [first = null] = found
-    const rest = await listSelectedEvents(prisma, selection, first)
+    const rest = await listSelectedEvents(database.opened, selection, first)
     if (first !== null) t.strictSame(rest, found.slice(1), 'the next page goes on behind it')
   }
 })

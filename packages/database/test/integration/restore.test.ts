@@ -42,7 +42,7 @@ t.test('a backup without the projections is enough: a rebuild makes them again, 
   t.comment(`seed ${SEED}`)
   for (const [index, events] of histories.entries()) {
     const deliveries = events.map((event) => bodyOf(renamed(event, `_${index}`)))
-    await storeEvents(source.prisma, deliveries.map(read))
+    await storeEvents(source.opened, deliveries.map(read))
   }
   await source.bury({ body: Buffer.from('{') })
   t.ok((await source.sql('SELECT 1 FROM redactions')).length > 0, 'some of it is redacted')
@@ -56,6 +56,6 @@ t.test('a backup without the projections is enough: a rebuild makes them again, 
 
   const [first] = histories[0] ?? []
   if (first === undefined) throw new Error('no event')
-  const again = await storeEvents(restored.prisma, [read(bodyOf(renamed(first, '_0')))])
+  const again = await storeEvents(restored.opened, [read(bodyOf(renamed(first, '_0')))])
   t.strictSame([...again.values()], ['duplicate'], 'what comes again is known')
 })

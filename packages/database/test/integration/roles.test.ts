@@ -32,10 +32,10 @@ t.test(
     const database = openDatabase({ encryptionKeys: [], url: as('a_worker', 'w') })
     t.teardown(() => database.close())
     const { prisma } = database
-    await tryWriting(prisma)
-    await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_1', createdAt: at(1), data: inquiry() })) })])
+    await tryWriting(database)
+    await storeEvents(database, [read({ body: bodyOf(anEvent({ id: 'evt_1', createdAt: at(1), data: inquiry() })) })])
     const selfie = anObject('verification/selfie', 'ver_1', { attributes: { 'country-code': 'JP', checks: [MARK] } })
-    await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_2', createdAt: at(2), data: selfie })) })])
+    await storeEvents(database, [read({ body: bodyOf(anEvent({ id: 'evt_2', createdAt: at(2), data: selfie })) })])
     const letter = {
       environment: 'production',
       reason: 'INVALID_JSON',
@@ -43,14 +43,14 @@ t.test(
       receivedAtMs: 1,
       attempts: 0,
     } as const
-    await storeDeadLetter(prisma, { ...letter, eventId: null, body: Buffer.from(MARK) })
+    await storeDeadLetter(database, { ...letter, eventId: null, body: Buffer.from(MARK) })
     const redacted = anEvent({
       id: 'evt_3',
       name: 'inquiry.redacted',
       createdAt: at(3),
       data: anObject('inquiry', 'inq_1'),
     })
-    await storeEvents(prisma, [read({ body: bodyOf(redacted) })])
+    await storeEvents(database, [read({ body: bodyOf(redacted) })])
     t.same(await sql('SELECT count(*)::int AS count FROM events'), [{ count: 3 }])
     const tomorrow = new Date(Date.now() + 86_400_000)
     t.match(await prune({ encryptionKeys: [], databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, lettersBefore: tomorrow }), { events: 3 }) // prettier-ignore

@@ -35,7 +35,7 @@ const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
 function opened(...encryptionKeys: readonly string[]) {
   const client = openDatabase({ url, encryptionKeys, connections: 2 })
   t.teardown(() => client.close())
-  return client.prisma
+  return client
 }
 const [withA, withBoth, withB, withNone] = [opened(a), opened(b, a), opened(b), opened()]
 
@@ -75,9 +75,9 @@ const letter = {
   attempts: 0,
 } as const
 
-async function storeAll(prisma = withA): Promise<void> {
-  await storeEvents(prisma, [read(approved), read(odd)])
-  await storeDeadLetter(prisma, letter)
+async function storeAll(client = withA): Promise<void> {
+  await storeEvents(client, [read(approved), read(odd)])
+  await storeDeadLetter(client, letter)
 }
 const marked = async () => marksIn(await everyRow(sql), [MARK])
 const sealing = (...encryptionKeys: readonly string[]) => sealStored({ databaseUrl: url, encryptionKeys })
@@ -154,7 +154,7 @@ t.test('rotation: both keys open, one call brings all under the new one, then th
 t.test('without the key it is told by place and key: nothing is given up', async (t) => {
   await storeAll()
   const redaction = read({ body: bodyOf(anEvent({ id: 'evt_9', name: 'inquiry.redacted', createdAt: at(9), data: anObject('inquiry', 'inq_1') })) }) // prettier-ignore
-  for (const [prisma, work] of [
+  for (const [client, work] of [
     [withB, async () => storeEvents(withB, [redaction])],
     [withNone, async () => storeEvents(withNone, [redaction])],
     [withB, async () => replayEvent(withB, 'evt_1')],
@@ -170,7 +170,7 @@ t.test('without the key it is told by place and key: nothing is given up', async
     t.match(failureOf(error), { kind: 'key', description: /payload of evt_1 in events is sealed with the key "a"/ })
     t.match(await findInquiry(withA, 'inq_1'), { inquiry: { attributes: { name_first: MARK } } }, 'all is there still')
     // What reads nothing old goes on.
-    t.equal((await storeEvents(prisma, [read({ body: bodyOf(anEvent({ id: 'evt_other', createdAt: at(0), data: anObject('inquiry', 'inq_7') })) })])).size, 1) // prettier-ignore
+    t.equal((await storeEvents(client, [read({ body: bodyOf(anEvent({ id: 'evt_other', createdAt: at(0), data: anObject('inquiry', 'inq_7') })) })])).size, 1) // prettier-ignore
   }
 })
 

@@ -45,8 +45,8 @@ t.test('sealed or not, under keys that change on the way, any history ends in th
           const batch = items.slice(at, at + 2)
           const client = clients[turns[at % turns.length] as number]
           if (client === undefined) throw new Error('Expected a client')
-          await give(plain.prisma, batch)
-          await give(client.prisma, batch)
+          await give(plain.opened, batch)
+          await give(client, batch)
         }
         const [expected, found] = await Promise.all([documentsOf(plain.sql), documentsOf(sealed.sql, [a, b])])
         const readable = found.filter(({ stored }) => stored !== '{}' && !stored.startsWith('"'))

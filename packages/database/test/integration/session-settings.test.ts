@@ -90,7 +90,7 @@ const SOURCES: Readonly<Record<string, () => Promise<string>>> = {
 function open(scope: TestScope, databaseUrl: string) {
   const database = openDatabase({ encryptionKeys: [], url: databaseUrl, connections: 4 })
   scope.teardown(() => database.close())
-  return database.prisma
+  return database
 }
 
 const nameOf = (address: string) => new URL(address).pathname.slice(1)
@@ -105,8 +105,8 @@ for (const [source, prepare] of Object.entries(SOURCES)) {
     t.strictSame(await server.sql(strayed, [], nameOf(address)), [], 'migrations wrote to public alone')
 
     const names = Object.keys(EXPECTED)
-    const prisma = open(t, address)
-    t.strictSame(asRecord(await prisma.$queryRawUnsafe<Shown[]>(showSql, names)), EXPECTED)
+    const own = open(t, address)
+    t.strictSame(asRecord(await own.prisma.$queryRawUnsafe<Shown[]>(showSql, names)), EXPECTED)
     const maintenance = await openMaintenance({ databaseUrl: address, encryptionKeys: [] }, 'public')
     t.strictSame(asRecord(await maintenance.query<Shown>(showSql, [names])), {
       ...EXPECTED,
@@ -117,8 +117,8 @@ for (const [source, prepare] of Object.entries(SOURCES)) {
     await maintenance.close()
 
     const event = read({ body: bodyOf(anEvent({ data: anObject('inquiry', 'inq_1', { attributes: { status: 'created', 'created-at': '2026-02-03T10:00:00.123Z', 'reference-id': 'ref', tags: ['NULL', 'b'] } }) })) }) // prettier-ignore
-    t.equal((await storeEvents(prisma, [event])).get('evt_1'), 'applied')
-    const [row] = await prisma.$queryRawUnsafe<{ created_at: Date }[]>('SELECT created_at FROM inquiries')
+    t.equal((await storeEvents(own, [event])).get('evt_1'), 'applied')
+    const [row] = await own.prisma.$queryRawUnsafe<{ created_at: Date }[]>('SELECT created_at FROM inquiries')
     t.equal(row?.created_at.toISOString(), '2026-02-03T10:00:00.123Z')
     t.match(await server.sql('SELECT id, tags FROM public.inquiries', [], nameOf(address)), [{ tags: ['NULL', 'b'] }])
     t.strictSame(linesOf(await verified(address)), [])
@@ -132,8 +132,8 @@ t.test('a stronger synchronous_commit is kept, a weaker one is not', async (t) =
     ['local', 'on'],
     ['off', 'on'],
   ] as const) {
-    const prisma = open(t, `${url}?options=${encodeURIComponent(`-c synchronous_commit=${given}`)}`)
-    t.match(await prisma.$queryRawUnsafe('SHOW synchronous_commit'), [{ synchronous_commit: kept }], given)
+    const own = open(t, `${url}?options=${encodeURIComponent(`-c synchronous_commit=${given}`)}`)
+    t.match(await own.prisma.$queryRawUnsafe('SHOW synchronous_commit'), [{ synchronous_commit: kept }], given)
   }
 })
 
@@ -154,7 +154,7 @@ for (const source of ['URL', 'database'] as const) {
     if (source === 'database') await sql(`ALTER DATABASE ${name} SET ${isolation} = 'repeatable read'`)
     const option = encodeURIComponent(`-c ${isolation}=repeatable\\ read`)
     const address = source === 'URL' ? `${server.url(name)}?options=${option}` : server.url(name)
-    const prisma = open(t, address)
+    const own = open(t, address)
     await server.sql(holdRedactionSql, [], name)
     const holder = new Client({ connectionString: server.url(name) })
     await holder.connect()
@@ -165,9 +165,9 @@ for (const source of ['URL', 'database'] as const) {
     const redacted = { 'redacted-at': '2026-02-03T12:00:00.000Z' }
     const redaction = read({ body: bodyOf(anEvent({ id: 'evt_redacted', name: 'inquiry.redacted', createdAt: '2026-02-03T12:00:00.000Z', data: anObject('inquiry', 'inq_1', { attributes: redacted }) })) }) // prettier-ignore
     const older = read({ body: bodyOf(anEvent({ id: 'evt_older', data: anObject('inquiry', 'inq_1', { attributes: { 'name-first': 'MARK' } }) })) }) // prettier-ignore
-    const redacting = storeEvents(prisma, [redaction])
+    const redacting = storeEvents(own, [redaction])
     await eventually(async () => (await waiting()) === 1)
-    const storing = storeEvents(prisma, [older])
+    const storing = storeEvents(own, [older])
     await eventually(async () => (await waiting()) === 2)
     await holder.end()
     await Promise.all([redacting, storing])

@@ -5,7 +5,7 @@ import { aDatabase, read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 
 const database = await aDatabase(t)
-const { sql, row, store, deliver, prisma } = database
+const { sql, row, store, deliver } = database
 t.beforeEach(() => database.empty())
 
 const at = (second: number) => `2026-02-03T10:00:0${second}Z`
@@ -99,7 +99,7 @@ t.test('many writers of one event and one object store it once', async (t) => {
     Array.from({ length: 24 }, async (_, index) => {
       const own = { id: `evt_own_${index}`, createdAt: at(index % 8), data: noted(`${index}`) }
       const events = [{ id: 'evt_shared', createdAt: at(9), data: noted('shared') }, own]
-      return storeEvents(writer.prisma, events.map((parts) => read({ body: bodyOf(anEvent(parts)) }))) // prettier-ignore
+      return storeEvents(writer, events.map((parts) => read({ body: bodyOf(anEvent(parts)) }))) // prettier-ignore
     }),
   )
   const shared = all.map((outcomes) => outcomes.get('evt_shared'))
@@ -133,9 +133,9 @@ t.test('a batch is stored whole or not at all', async (t) => {
 })
 
 t.test('an empty batch, and the canary, change nothing', async (t) => {
-  t.equal((await storeEvents(prisma, [])).size, 0)
+  t.equal((await storeEvents(database.opened, [])).size, 0)
   const before = await row('SELECT epoch FROM ingest_state')
-  await tryWriting(prisma)
+  await tryWriting(database.opened)
   t.strictSame(await row('SELECT epoch FROM ingest_state'), before)
   t.strictSame(await row('SELECT count(*)::int FROM events'), { count: 0 })
 })

@@ -42,7 +42,7 @@ function bodyOf(id: string): Buffer {
 
 async function aDeadLetter(eventId: string | null, body: Buffer, reason: string): Promise<string> {
   const environment = 'production' as const
-  await storeDeadLetter(database.prisma, {
+  await storeDeadLetter(database, {
     eventId,
     environment,
     reason,
@@ -59,7 +59,7 @@ t.before(async () => {
   const events = ['evt_1', 'evt_2'].map((id) =>
     readEvent({ body: bodyOf(id), environment: 'production', receivedAtMs }),
   )
-  await storeEvents(database.prisma, events)
+  await storeEvents(database, events)
 })
 
 t.test('a replay of events is enqueued and recorded; ids that are not in the log are missing', async (t) => {

@@ -1,14 +1,14 @@
 import { createLogger, exitOnInvalidEnv } from '@persona-ingest/service'
 import { readEnv } from './env.ts'
-import { explainFailure, migratePatiently } from './migrate-patiently.ts'
+import { describeFailure, migrateWhenAvailable } from './migrate.ts'
 
 const env = exitOnInvalidEnv(() => readEnv())
 const logger = createLogger({ app: 'migrate', level: env.LOG_LEVEL })
 
 try {
-  const applied = await migratePatiently(env.DATABASE_URL, logger)
+  const applied = await migrateWhenAvailable(env.DATABASE_URL, logger)
   logger.info({ applied }, applied.length === 0 ? 'database is up to date' : 'database migrated')
 } catch (error) {
-  process.stderr.write(`migration failed: ${explainFailure(error)}\n`)
+  process.stderr.write(`migration failed: ${describeFailure(error)}\n`)
   process.exitCode = 1
 }

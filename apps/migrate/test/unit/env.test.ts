@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readEnv } from '../../src/index.ts'
+import { readEnv } from '../../src/env.ts'
 
 t.test('the address of the database is all that is needed', async (t) => {
   t.strictSame(readEnv({ DATABASE_URL: 'postgresql://a/b' }), { DATABASE_URL: 'postgresql://a/b', LOG_LEVEL: 'info' })

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { ConnectionError } from '@persona-ingest/database'
-import { isAway } from '../../src/is-away.ts'
-import { explainFailure } from '../../src/migrate-patiently.ts'
+import { describeFailure, isAway } from '../../src/migrate.ts'
 
 const ofPostgres = (code: string, message = 'words') => Object.assign(new Error(message), { code, severity: 'ERROR' })
 const ofSystem = (code: string, syscall: string) => Object.assign(new Error('words'), { code, syscall })
@@ -36,8 +35,8 @@ t.test('what somebody must mend is not', async (t) => {
 })
 
 t.test('the words for the operator hold names, never values', async (t) => {
-  t.equal(explainFailure(ofPostgres('42P07', 'relation "x" already exists')), 'relation "x" already exists (SQLSTATE 42P07)') // prettier-ignore
-  t.notMatch(explainFailure(ofPostgres('22P02', 'invalid input syntax for type integer: "MARK"')), 'MARK')
-  t.match(explainFailure(ofPostgres('22P02')), /SQLSTATE 22P02/)
-  t.equal(explainFailure(new Error('The database schema is not empty.')), 'The database schema is not empty.')
+  t.equal(describeFailure(ofPostgres('42P07', 'relation "x" already exists')), 'relation "x" already exists (SQLSTATE 42P07)') // prettier-ignore
+  t.notMatch(describeFailure(ofPostgres('22P02', 'invalid input syntax for type integer: "MARK"')), 'MARK')
+  t.match(describeFailure(ofPostgres('22P02')), /SQLSTATE 22P02/)
+  t.equal(describeFailure(new Error('The database schema is not empty.')), 'The database schema is not empty.')
 })

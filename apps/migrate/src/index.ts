@@ -1,1 +1,0 @@
-export { envSchema, readEnv } from './env.ts'

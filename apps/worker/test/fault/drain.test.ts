@@ -92,7 +92,7 @@ t.test(
 )
 
 t.test(
-  'SIGTERM while Redis is away: exit code 0; what was held comes back when its lock runs out',
+  'SIGTERM while Redis is away: exit code 0; what was in flight comes back when its lock runs out',
   { buffered: true },
   async (t) => {
     const { env, enqueue, redis, server, sql, producer } = await servers(t)

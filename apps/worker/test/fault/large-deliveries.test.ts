@@ -16,7 +16,7 @@ const mixed = (index: number, size: number): Delivery =>
   aDelivery({
     id: `evt_${index}`,
     inquiryId: `inq_${index}`,
-    // Letters beyond Latin-1 take two bytes each in the heap.
+    // Characters beyond Latin-1 take two bytes each in the heap.
     attributes: { note: 'xü€'.repeat(size / 12), answers: Array.from({ length: size / 40 }, (_, at) => ({ at, is: 'so' })) }, // prettier-ignore
   })
 const wide = (index: number): Delivery =>
@@ -36,7 +36,7 @@ function peakMemoryMb(pid: number): number {
 }
 
 /** Lets a worker with a small heap take what waits; gives what it said of its bytes meanwhile. */
-async function drained(t: Test, all: readonly (() => Delivery)[]): Promise<void> {
+async function processAll(t: Test, all: readonly (() => Delivery)[]): Promise<void> {
   const redis = await throwAwayRedis(t)
   const { url, sql } = await throwAwayDatabase(t)
   const producer = createProducer({ redisUrl: redis.url, encryptionKeys: [], deadlineMs: 20_000 })
@@ -81,13 +81,13 @@ async function drained(t: Test, all: readonly (() => Delivery)[]): Promise<void>
 }
 
 t.test('deliveries of 150 KB, more than fit into the heap, are stored', { timeout: 280_000 }, async (t) => {
-  await drained(t, Array.from({ length: 200 }, (_, index) => () => mixed(index, 150_000))) // prettier-ignore
+  await processAll(t, Array.from({ length: 200 }, (_, index) => () => mixed(index, 150_000))) // prettier-ignore
 })
 
 t.test('deliveries of 700 KB, more than fit into the heap, are stored', { timeout: 280_000 }, async (t) => {
-  await drained(t, Array.from({ length: 50 }, (_, index) => () => mixed(index, 700_000))) // prettier-ignore
+  await processAll(t, Array.from({ length: 50 }, (_, index) => () => mixed(index, 700_000))) // prettier-ignore
 })
 
 t.test('events of 24,000 objects each are stored, one after the other', { timeout: 280_000 }, async (t) => {
-  await drained(t, Array.from({ length: 3 }, (_, index) => () => wide(index))) // prettier-ignore
+  await processAll(t, Array.from({ length: 3 }, (_, index) => () => wide(index))) // prettier-ignore
 })

@@ -61,7 +61,7 @@ async function aWholeSystem(t: Test) {
     return lists.every((length) => length === 0)
   }
   /** Resolves when everything is where it stays, and what fails has failed once more. */
-  const settled = async (failing: readonly string[]) => {
+  const finished = async (failing: readonly string[]) => {
     const before = await Promise.all(failing.map(attempts))
     const went = async () => {
       const after = await Promise.all(failing.map(attempts))
@@ -78,14 +78,14 @@ async function aWholeSystem(t: Test) {
     )
     return [...[ingress, ...workers].flatMap((app) => [...app.lines, ...app.errorLines]), ...metrics].join('\n')
   }
-  return { redis, sql, server, databaseUrl, send, settled, startWorker, logs }
+  return { redis, sql, server, databaseUrl, send, finished, startWorker, logs }
 }
 
 const redactedPerson = { inquiryId: 'inq_1', accountId: 'act_1', reference: 'Markedreference1z' }
 const erasedPerson = { inquiryId: 'inq_2', accountId: 'act_2', reference: 'Markedreference2z' }
 
 t.test('nothing is left of a person who was redacted, nor of one who was erased on request', async (t) => {
-  const { redis, sql, server, databaseUrl, send, settled, startWorker, logs } = await aWholeSystem(t)
+  const { redis, sql, server, databaseUrl, send, finished, startWorker, logs } = await aWholeSystem(t)
   const marks = [redactedPerson.reference, erasedPerson.reference]
   const mark = (place: string): string => {
     const text = `Marked${place}${marks.length}z`
@@ -108,7 +108,7 @@ t.test('nothing is left of a person who was redacted, nor of one who was erased 
 
   const first = await startWorker()
   await sendBodies('')
-  await settled(failing(''))
+  await finished(failing(''))
   t.strictSame(await isKept(), marks, 'all of it is there')
   first.signal('SIGTERM')
   await first.exit
@@ -126,7 +126,7 @@ t.test('nothing is left of a person who was redacted, nor of one who was erased 
   await startWorker()
   await areStored(`id LIKE 'evt_redaction%'`, 2)
   await sendBodies('_late')
-  await settled(failing('', '_queued', '_late'))
+  await finished(failing('', '_queued', '_late'))
   await sql('ANALYZE')
 
   t.strictSame(marksIn(await everyRow(sql), marks), [], 'every column of every table, and the statistics')

@@ -76,7 +76,7 @@ t.test('no log line and no metric holds a value of a person, at the lowest level
     t.match(output, eventId, 'which tells of each event')
 })
 
-t.test('nor does Redis keep one once a delivery is settled, or an error text of PostgreSQL', async (t) => {
+t.test('nor does Redis keep one once a delivery is finished, or an error text of PostgreSQL', async (t) => {
   const dump: unknown[] = []
   for (const key of (await redis.command('KEYS', '*')) as string[]) {
     const type = await redis.command('TYPE', key)

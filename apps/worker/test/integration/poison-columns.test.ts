@@ -44,14 +44,14 @@ t.test('a value that any one column refuses makes its event a dead letter, and h
     await queue.enqueue([...neighbours.slice(0, 11), poison, ...neighbours.slice(11)])
     await queue.isEmpty()
     await allow()
-    const [letter] = await sql('SELECT * FROM dead_letters WHERE event_id = $1', [poison.eventId])
-    if (letter === undefined) {
+    const [deadLetter] = await sql('SELECT * FROM dead_letters WHERE event_id = $1', [poison.eventId])
+    if (deadLetter === undefined) {
       t.fail(`${column} is not reached`)
       continue
     }
-    t.match(letter, { reason: 'VALUE_REFUSED', attempts: 1, state: 'open' }, column)
-    t.equal(letter['error'], 'a check of the table refuses the value (SQLSTATE 23514)')
-    t.ok(Buffer.from(poison.body).equals(letter['body'] as Buffer), 'its bytes are kept')
+    t.match(deadLetter, { reason: 'VALUE_REFUSED', attempts: 1, state: 'open' }, column)
+    t.equal(deadLetter['error'], 'a check of the table refuses the value (SQLSTATE 23514)')
+    t.ok(Buffer.from(poison.body).equals(deadLetter['body'] as Buffer), 'its bytes are kept')
     const stored = await sql('SELECT id FROM events WHERE id = ANY($1)', [neighbours.map(({ eventId }) => eventId)])
     t.equal(stored.length, neighbours.length, 'its neighbours are stored')
   }
@@ -102,13 +102,17 @@ t.test('what PostgreSQL can not hold is a dead letter wherever it stands; what i
   const held = make(HELD, 'held')
   await queue.enqueue([...refused, ...held])
   await queue.isEmpty(60_000)
-  const letters = await sql(`SELECT event_id, reason, error, attempts FROM dead_letters WHERE event_id ~ '^evt_(refused|held)'`) // prettier-ignore
-  const letterOf = new Map(letters.map((letter) => [letter['event_id'], letter]))
-  t.equal(letters.length, refused.length, 'no other')
+  const deadLetters = await sql(`SELECT event_id, reason, error, attempts FROM dead_letters WHERE event_id ~ '^evt_(refused|held)'`) // prettier-ignore
+  const deadLetterOf = new Map(deadLetters.map((deadLetter) => [deadLetter['event_id'], deadLetter]))
+  t.equal(deadLetters.length, refused.length, 'no other')
   for (const { eventId: id } of refused) {
     const eventId = id ?? String(id)
     const state = Object.values(REFUSED)[Number(eventId.split('_').at(-1))]
-    t.match(letterOf.get(eventId), { attempts: 1, error: new RegExp(`SQLSTATE ${state}|NESTING_TOO_DEEP`) }, eventId)
+    t.match(
+      deadLetterOf.get(eventId),
+      { attempts: 1, error: new RegExp(`SQLSTATE ${state}|NESTING_TOO_DEEP`) },
+      eventId,
+    )
   }
   t.strictSame(await sql(`SELECT count(*)::int FROM events WHERE id ~ '^evt_held'`), [{ count: held.length }])
   t.equal(worker.lines.filter((line) => line.includes(PERSONAL_MARK)).length, 0, 'no log line holds a value')

@@ -79,7 +79,7 @@ async function aPausedSystem(t: Test) {
 t.test('jobs of a paused queue are reduced when an erasure comes, and stored reduced', async (t) => {
   const { enqueue, startWorker, erase, resume, isErased, isEmpty, redis, sql, key, url } = await aPausedSystem(t)
   const others = Array.from({ length: 3 }, (_, at) => aDelivery({ id: `evt_other_${at}`, inquiryId: 'inq_2' }))
-  // Alone, in a group, and in a job that a killed worker held.
+  // Alone, in a group, and in a job that a killed worker had in flight.
   await enqueue([aDelivery({ id: 'evt_active', attributes: person })])
   await redis.command('LMOVE', key('wait'), key('active'), 'RIGHT', 'LEFT')
   await enqueue([aDelivery({ id: 'evt_alone', attributes: person })])

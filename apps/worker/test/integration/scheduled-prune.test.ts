@@ -25,15 +25,16 @@ for (const key of ['old', 'young', 'open'])
 await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = now() - CASE event_id WHEN 'evt_old' THEN interval '8 days' ELSE interval '1 day' END
   WHERE event_id <> 'evt_open'`) // prettier-ignore
 const pruned = async () => (await sql('SELECT id FROM events WHERE pruned_at IS NOT NULL')).length
-const letters = async () => (await sql('SELECT event_id FROM dead_letters ORDER BY 1')).map(({ event_id: id }) => id)
+const deadLetters = async () =>
+  (await sql('SELECT event_id FROM dead_letters ORDER BY 1')).map(({ event_id: id }) => id)
 
 t.test('without the variables nothing is pruned; with them several workers prune once', async (t) => {
   const idle = await aWorkerProcess(t, addresses)
   const env = { ...addresses, PRUNE_EVENTS_AFTER_DAYS: '3', PRUNE_DEAD_LETTERS_AFTER_DAYS: '7' }
   const workers = await Promise.all([aWorkerProcess(t, env), aWorkerProcess(t, env)])
   await eventually(async () => (await pruned()) === 15, { deadlineMs: 60_000 })
-  await eventually(async () => (await letters()).length === 2, { deadlineMs: 60_000 })
-  t.strictSame(await letters(), ['evt_open', 'evt_young'])
+  await eventually(async () => (await deadLetters()).length === 2, { deadlineMs: 60_000 })
+  t.strictSame(await deadLetters(), ['evt_open', 'evt_young'])
   await eventually(async () => (await sql('SELECT id FROM operations WHERE ended_at IS NULL')).length === 0)
   // One that counted before another pruned, and pruned after it, found nothing left, and says so.
   const [first, ...others] = await sql('SELECT command, operator, reason, arguments, outcome, counts FROM operations')

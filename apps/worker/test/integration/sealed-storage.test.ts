@@ -111,39 +111,44 @@ t.test(
   },
 )
 
-t.test('late claims that need a document which does not open hold up no other event, in whatever lane', async (t) => {
-  const ids = [1, 2, 3, 4].map((index) => `inq_d${index}`)
-  const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b })
-  // Of each inquiry: it is redacted; a verification that is not known to be of it is stored; its payload is damaged.
-  for (const id of ids) {
-    await producer.enqueue(aDelivery({ id: `evt_r_${id}`, inquiryId: id, name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }), new Deadline(5000)) // prettier-ignore
-    await producer.enqueue(aVerification(`evt_v_${id}`, `ver_${id}`), new Deadline(5000))
-  }
-  await eventually(async () => (await count(`events WHERE id LIKE 'evt\\__\\_inq\\_d%'`)) === 8)
-  const payloads = await sql(`SELECT id, payload::text AS payload FROM events WHERE id LIKE 'evt\\_v\\_inq\\_d%'`)
-  await sql(`UPDATE events SET payload = to_jsonb(overlay(payload #>> '{}' PLACING 'AAAAAAAA' FROM 20)) WHERE id LIKE 'evt\\_v\\_inq\\_d%'`) // prettier-ignore
-  // The claim that comes late, which makes the redaction reach the verification.
-  for (const id of ids) await producer.enqueue(aVerification(`evt_w_${id}`, `ver_${id}`, id), new Deadline(5000))
-  const unrelated = Array.from({ length: 20 }, (_, index) => aDelivery({ id: `evt_u_${index}`, inquiryId: `inq_u_${index}` })) // prettier-ignore
-  await Promise.all(unrelated.map((delivery) => producer.enqueue(delivery, new Deadline(5000))))
-  await eventually(async () => (await count(`events WHERE id LIKE 'evt\\_u\\_%'`)) === 20)
-  const named = new Set<string>()
-  await eventually(() => {
-    for (const line of sealing.lines) {
-      const told = JSON.parse(line) as { msg?: string; eventId?: string; keyId?: string; reason?: string }
-      if (told.msg !== 'event put back, no attempt used up') continue
-      t.match(told, { keyId: 'b', reason: 'not_decryptable' })
-      named.add(told.eventId ?? '')
+t.test(
+  'late claims that need a document which does not decrypt hold up no other event, in whatever lane',
+  async (t) => {
+    const ids = [1, 2, 3, 4].map((index) => `inq_d${index}`)
+    const sealing = await aWorkerProcess(t, { ...addresses, STORAGE_ENCRYPTION_KEYS: b })
+    // Of each inquiry: it is redacted; a verification that is not known to be of it is stored; its payload is damaged.
+    for (const id of ids) {
+      await producer.enqueue(aDelivery({ id: `evt_r_${id}`, inquiryId: id, name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:09.000Z' }), new Deadline(5000)) // prettier-ignore
+      await producer.enqueue(aVerification(`evt_v_${id}`, `ver_${id}`), new Deadline(5000))
     }
-    return named.size === ids.length
-  })
-  t.strictSame([...named].toSorted(), ids.map((id) => `evt_w_${id}`)) // prettier-ignore
-  t.equal(await count(`dead_letters WHERE event_id IS NOT NULL`), 0)
-  // The documents come back, from a backup.
-  for (const { id, payload } of payloads) await sql('UPDATE events SET payload = $2::text::jsonb WHERE id = $1', [id, payload]) // prettier-ignore
-  await eventually(async () => (await count(`events WHERE id LIKE 'evt\\_w\\_inq\\_d%'`)) === 4, { deadlineMs: 40_000 })
-  t.equal(await count(`verifications WHERE id LIKE 'ver\\_inq\\_d%' AND attributes <> '{}'`), 0, 'and are reduced')
-  sealing.signal('SIGTERM')
-  await sealing.exit
-  t.strictSame((await verified()).differences, [])
-})
+    await eventually(async () => (await count(`events WHERE id LIKE 'evt\\__\\_inq\\_d%'`)) === 8)
+    const payloads = await sql(`SELECT id, payload::text AS payload FROM events WHERE id LIKE 'evt\\_v\\_inq\\_d%'`)
+    await sql(`UPDATE events SET payload = to_jsonb(overlay(payload #>> '{}' PLACING 'AAAAAAAA' FROM 20)) WHERE id LIKE 'evt\\_v\\_inq\\_d%'`) // prettier-ignore
+    // The claim that comes late, which makes the redaction reach the verification.
+    for (const id of ids) await producer.enqueue(aVerification(`evt_w_${id}`, `ver_${id}`, id), new Deadline(5000))
+    const unrelated = Array.from({ length: 20 }, (_, index) => aDelivery({ id: `evt_u_${index}`, inquiryId: `inq_u_${index}` })) // prettier-ignore
+    await Promise.all(unrelated.map((delivery) => producer.enqueue(delivery, new Deadline(5000))))
+    await eventually(async () => (await count(`events WHERE id LIKE 'evt\\_u\\_%'`)) === 20)
+    const named = new Set<string>()
+    await eventually(() => {
+      for (const line of sealing.lines) {
+        const told = JSON.parse(line) as { msg?: string; eventId?: string; keyId?: string; reason?: string }
+        if (told.msg !== 'event put back, no attempt used up') continue
+        t.match(told, { keyId: 'b', reason: 'not_decryptable' })
+        named.add(told.eventId ?? '')
+      }
+      return named.size === ids.length
+    })
+    t.strictSame([...named].toSorted(), ids.map((id) => `evt_w_${id}`)) // prettier-ignore
+    t.equal(await count(`dead_letters WHERE event_id IS NOT NULL`), 0)
+    // The documents come back, from a backup.
+    for (const { id, payload } of payloads) await sql('UPDATE events SET payload = $2::text::jsonb WHERE id = $1', [id, payload]) // prettier-ignore
+    await eventually(async () => (await count(`events WHERE id LIKE 'evt\\_w\\_inq\\_d%'`)) === 4, {
+      deadlineMs: 40_000,
+    })
+    t.equal(await count(`verifications WHERE id LIKE 'ver\\_inq\\_d%' AND attributes <> '{}'`), 0, 'and are reduced')
+    sealing.signal('SIGTERM')
+    await sealing.exit
+    t.strictSame((await verified()).differences, [])
+  },
+)

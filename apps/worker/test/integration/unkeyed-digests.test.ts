@@ -18,7 +18,7 @@ async function olderLetter(body: Buffer): Promise<void> {
 }
 const sealedByMissingKey = Buffer.concat([Buffer.from('\0sealed\0missing:'), Buffer.alloc(64)])
 
-t.test('letters that do not open are read again after an hour, and others after half a minute', async (t) => {
+t.test('dead letters that do not decrypt are read again after an hour, and others after half a minute', async (t) => {
   const lines: string[] = []
   const destination = { write: (line: string) => void lines.push(line) }
   const logger = createLogger({ app: 'worker', level: 'info', destination })

@@ -42,7 +42,7 @@ t.test('a loaded worker lets events share a transaction', async (t) => {
   t.strictSame(await sql('SELECT count(*)::int FROM events'), [{ count: 500 }])
   const sizes = logged('event stored').map(({ batchSize }) => Number(batchSize))
   t.equal(sizes.length, 500)
-  t.ok(Math.max(...sizes) > 20, `the largest batch held ${Math.max(...sizes)}`)
+  t.ok(Math.max(...sizes) > 20, `the largest batch had ${Math.max(...sizes)}`)
   t.ok(Math.max(...sizes) <= 200)
 })
 
@@ -63,8 +63,8 @@ t.test('a poison event among 200 goes to the dead letters at once; its neighbour
   const { lines, logged } = startWorker()
   await isEmpty()
   t.strictSame(await sql('SELECT count(*)::int FROM events'), [{ count: 200 }])
-  const letters = await sql('SELECT event_id, reason, error, body, attempts, state FROM dead_letters')
-  t.strictSame(letters, [
+  const deadLetters = await sql('SELECT event_id, reason, error, body, attempts, state FROM dead_letters')
+  t.strictSame(deadLetters, [
     {
       event_id: 'evt_poison', reason: 'VALUE_REFUSED', attempts: 1, state: 'open', body: poison.body,
       error: 'number out of the range that PostgreSQL can hold (SQLSTATE 22003)',
@@ -82,10 +82,10 @@ t.test('an event nested too deeply is a dead letter, also where an older ingress
   startWorker()
   await isEmpty()
   t.strictSame(await sql('SELECT id FROM events'), [{ id: 'evt_990' }])
-  const letters = await sql('SELECT event_id, reason, attempts FROM dead_letters ORDER BY 1')
+  const deadLetters = await sql('SELECT event_id, reason, attempts FROM dead_letters ORDER BY 1')
   const ids = ['evt_1000', 'evt_200000', 'evt_7000']
   t.strictSame(
-    letters,
+    deadLetters,
     ids.map((id) => ({ event_id: id, reason: 'NESTING_TOO_DEEP', attempts: 1 })),
   )
 })
@@ -129,14 +129,14 @@ t.test('quarantined bodies are kept byte for byte', async (t) => {
   await enqueue(quarantined)
   const { logged } = startWorker()
   await isEmpty()
-  const letters = await sql('SELECT * FROM dead_letters ORDER BY length(body), id')
+  const deadLetters = await sql('SELECT * FROM dead_letters ORDER BY length(body), id')
   const expected = [bodies[0], bodies[1], bodies[3], bodies[2]]
-  t.strictSame(letters.map((letter) => letter['body']), expected) // prettier-ignore
-  for (const letter of letters)
-    t.match(letter, {
+  t.strictSame(deadLetters.map((deadLetter) => deadLetter['body']), expected) // prettier-ignore
+  for (const deadLetter of deadLetters)
+    t.match(deadLetter, {
       reason: 'INVALID_JSON', environment: 'sandbox', attempts: 0, state: 'open', received_at: new Date('2026-02-03'),
     }) // prettier-ignore
-  t.strictSame(letters.map((letter) => letter['event_id']), [null, null, 'evt_q', null]) // prettier-ignore
+  t.strictSame(deadLetters.map((deadLetter) => deadLetter['event_id']), [null, null, 'evt_q', null]) // prettier-ignore
   t.equal(logged('delivery kept as a dead letter').length, 4)
 })
 
@@ -198,7 +198,7 @@ t.test("many redactions at once, over several workers, use nobody's attempts", a
   t.strictSame(workers.flatMap(({ logged }) => logged('database takes no writes, holding deliveries until it does')), []) // prettier-ignore
 })
 
-t.test('a worker that has nothing to do drains quickly; what comes later waits for the next one', async (t) => {
+t.test('a worker that has nothing to do shuts down quickly; what comes later waits for the next one', async (t) => {
   const { enqueue, startWorker, isEmpty, producer } = aQueue(t, servers)
   const first = startWorker()
   await enqueue(deliveries(10))
@@ -214,7 +214,7 @@ t.test('a worker that has nothing to do drains quickly; what comes later waits f
   t.equal((await sql(`SELECT id FROM events WHERE id = 'evt_late'`)).length, 1)
 })
 
-t.test('a drain under load settles what is held and loses nothing', async (t) => {
+t.test('a graceful shutdown under load finishes what is in flight and loses nothing', async (t) => {
   const { enqueue, startWorker, isEmpty, producer } = aQueue(t, servers)
   await enqueue(deliveries(400))
   const first = startWorker({ WORKER_CONCURRENCY: '50' })
@@ -223,7 +223,7 @@ t.test('a drain under load settles what is held and loses nothing', async (t) =>
   const stored = await sql('SELECT count(*)::int FROM events')
   t.equal(stored[0]?.['count'], first.logged('event stored').length)
   const { active, waiting } = await producer.counts()
-  t.equal(active, 0, 'nothing is left held')
+  t.equal(active, 0, 'nothing is left in flight')
   t.equal(Number(stored[0]?.['count']) + waiting, 400)
   startWorker()
   await isEmpty()

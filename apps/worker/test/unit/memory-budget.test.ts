@@ -2,7 +2,7 @@ import t from 'tap'
 import { MemoryBudget, heapBytesOf, memoryBounds } from '../../src/commit.ts'
 
 const MIB = 2 ** 20
-const settled = () => new Promise((resolve) => setImmediate(resolve))
+const pass = () => new Promise((resolve) => setImmediate(resolve))
 
 t.test('what is in flight fits into the heap, whatever its limit', async (t) => {
   for (const heapLimit of [128 * MIB, 256 * MIB, 530 * MIB, 4096 * MIB]) {
@@ -31,7 +31,7 @@ t.test('work waits for its bytes in the order of its asking, and what is larger 
   }
   const first = await take('first', 60)
   const waiting = [take('large', 500), take('small', 10)]
-  await settled()
+  await pass()
   t.strictSame(begun, ['first'], 'the small one does not overtake')
   first()
   const large = await waiting[0]

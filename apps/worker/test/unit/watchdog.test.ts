@@ -13,20 +13,20 @@ const asleep = {
   takeBackPaused: () => Promise.resolve(),
 }
 
-t.test('asleep: deliveries wait, none is held, none was settled for a minute', async (t) => {
+t.test('asleep: deliveries wait, none is in flight, none was finished for a minute', async (t) => {
   t.equal(await isAsleep(asleep, NOW_MS, null), true)
   t.equal(
     await isAsleep({ ...asleep, inFlightCount: () => 1 }, NOW_MS, null),
     false,
-    'it holds some: an outage of the database',
+    'some are in flight: an outage of the database',
   )
   t.equal(await isAsleep({ ...asleep, lastFinishedAtMs: () => NOW_MS - 59_000 }, NOW_MS, null), false)
   t.equal(await isAsleep({ ...asleep, counts: () => Promise.resolve(idle) }, NOW_MS, null), false)
   t.equal(await isAsleep({ ...asleep, counts: () => Promise.reject(new Error('away')) }, NOW_MS, null), false)
-  let held = 0
-  const counts = () => Promise.resolve({ ...idle, waiting: (held = 1) })
+  let inFlight = 0
+  const counts = () => Promise.resolve({ ...idle, waiting: (inFlight = 1) })
   t.equal(
-    await isAsleep({ ...asleep, inFlightCount: () => held, counts }, NOW_MS, null),
+    await isAsleep({ ...asleep, inFlightCount: () => inFlight, counts }, NOW_MS, null),
     false,
     'it took some meanwhile',
   )
@@ -57,33 +57,36 @@ t.test('the process ends where it is found asleep twice in a row', async (t) => 
   t.match(lines, [/"level":"fatal".*started afresh/])
 })
 
-t.test('stuck: for three minutes it holds some and settles none although it could, seen twice in a row', async (t) => {
-  const logger = createLogger({ app: 'worker', level: 'silent' })
-  const state = { held: 1, finishedAtMs: 1, progress: 0, canFinish: true, ends: 0 }
-  const consumer = { ...asleep, inFlightCount: () => state.held, lastFinishedAtMs: () => state.finishedAtMs }
-  const monotonic = { nowMs: 1000 }
-  t.capture(performance, 'now', () => monotonic.nowMs)
-  const canFinish = async () => state.canFinish
-  const progress = () => state.progress
-  const watch = createWatchdog({ consumer, progress, canFinish, logger, end: () => void (state.ends += 1) })
-  const watchAfter = async (ms: number) => {
-    monotonic.nowMs += ms
+t.test(
+  'stuck: for three minutes some are in flight and none is finished although it could be, seen twice in a row',
+  async (t) => {
+    const logger = createLogger({ app: 'worker', level: 'silent' })
+    const state = { inFlight: 1, finishedAtMs: 1, progress: 0, canFinish: true, ends: 0 }
+    const consumer = { ...asleep, inFlightCount: () => state.inFlight, lastFinishedAtMs: () => state.finishedAtMs }
+    const monotonic = { nowMs: 1000 }
+    t.capture(performance, 'now', () => monotonic.nowMs)
+    const canFinish = async () => state.canFinish
+    const progress = () => state.progress
+    const watch = createWatchdog({ consumer, progress, canFinish, logger, end: () => void (state.ends += 1) })
+    const watchAfter = async (ms: number) => {
+      monotonic.nowMs += ms
+      await watch()
+    }
     await watch()
-  }
-  await watch()
-  for (const excuse of [{ finishedAtMs: 2 }, { progress: 1 }, { canFinish: false }, { held: 0 }]) {
-    await watchAfter(180_000)
-    Object.assign(state, excuse)
+    for (const excuse of [{ finishedAtMs: 2 }, { progress: 1 }, { canFinish: false }, { inFlight: 0 }]) {
+      await watchAfter(180_000)
+      Object.assign(state, excuse)
+      await watchAfter(60_000)
+      Object.assign(state, { inFlight: 1, canFinish: true })
+      await watchAfter(179_999)
+      t.equal(state.ends, 0, JSON.stringify(excuse))
+    }
+    await watchAfter(1)
+    t.equal(state.ends, 0, 'once')
     await watchAfter(60_000)
-    Object.assign(state, { held: 1, canFinish: true })
-    await watchAfter(179_999)
-    t.equal(state.ends, 0, JSON.stringify(excuse))
-  }
-  await watchAfter(1)
-  t.equal(state.ends, 0, 'once')
-  await watchAfter(60_000)
-  t.equal(state.ends, 1)
-})
+    t.equal(state.ends, 1)
+  },
+)
 
 t.test('a queue that is paused or limited from a dashboard ends no process, and is logged once a minute', async (t) => {
   const lines: string[] = []

@@ -1,8 +1,9 @@
 import picocolors from 'picocolors'
+import prettyMilliseconds from 'pretty-ms'
 
 type Stream = { write(chunk: string | Uint8Array): unknown; readonly isTTY?: boolean }
 
-/** Where a command writes: what was asked for to stdout, everything else to stderr. */
+/** Where a command writes: its result to stdout, everything else to stderr. */
 export type Output = {
   /** Whether stdout is a terminal. */
   readonly isTerminal: boolean
@@ -30,21 +31,21 @@ export function createOutput(streams: { stdout: Stream; stderr: Stream }, wants:
   }
 }
 
-/** Writes stored bytes to stdout exactly as they are. */
+/** Writes stored bytes to stdout without a change. */
 export function printRawBytes(output: Output, bytes: Uint8Array): void {
   if (output.isTerminal) output.note('warning: what follows is not masked')
   output.write(bytes)
 }
 
 /**
- * Control characters, line separators, bidirectional controls, and all that shows nothing: zero-width characters, tags,
- * variation selectors, annotation marks, halves of surrogate pairs. Stored text must not move a terminal's cursor, and
- * two texts that differ must not look the same.
+ * Control characters, line separators, bidirectional controls, and invisible characters: zero-width ones, tags, variation
+ * selectors, annotation marks, halves of surrogate pairs. Stored text must not move a terminal's cursor, and two texts
+ * that differ must not look the same.
  */
 const UNPRINTABLE =
   /[\p{Control}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Surrogate}\u2028\u2029\ufff9-\ufffb]/gu
 
-/** By UTF-16 unit, as JSON writes what is beyond the first plane. */
+/** By UTF-16 unit, as JSON writes characters above U+FFFF. */
 function escape(character: string): string {
   return character
     .split('')
@@ -52,22 +53,15 @@ function escape(character: string): string {
     .join('')
 }
 
-/** A text with whatever a terminal would obey or not show written as an escape, on one line. Fit for JSON text, too. */
+/** A text on one line with its control and invisible characters as escapes; JSON text stays equal in meaning. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, escape)
 }
 
-const UNITS = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['min', 60_000],
-  ['s', 1_000],
-] as const
-
-/** A duration in ms for people: `12 ms`, `2.1 s`, `3.5 h`. */
+/** A duration in ms for people, in two units from a minute on: `12 ms`, `2.1 s`, `1 min 30 s`, `3 h 30 min`. */
 export function formatDuration(durationMs: number): string {
-  const unit = UNITS.find(([, lengthMs]) => durationMs >= lengthMs)
-  if (unit === undefined) return `${Math.round(durationMs)} ms`
-  const [name, lengthMs] = unit
-  return `${(durationMs / lengthMs).toFixed(1)} ${name}`
+  const options = durationMs < 60_000 ? { keepDecimalsOnWholeSeconds: true } : { unitCount: 2, secondsDecimalDigits: 0 }
+  const text = prettyMilliseconds(Math.round(durationMs), options)
+  // `m` alone reads as metre, or as month.
+  return text.replace(/(?<=\d)m(?= |$)/, 'min').replaceAll(/(?<=\d)(?=[a-z])/g, ' ')
 }

@@ -6,11 +6,11 @@ import { runOps } from './program.ts'
 import { isColorUnwanted, readEnv } from './runner/env.ts'
 import { confirmOn } from './runner/ops-deps.ts'
 
-/** All waits are bounded; a connection that will not close must not keep the finished process. */
+/** A connection that does not close must not keep the finished process. */
 const END_TIMEOUT_MS = 2_000
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // Whoever read the output has had enough of it, as `head` does.
+  // The reader of the output has closed it, as `head` does.
   if (error.code === 'EPIPE') return
   process.stderr.write(`error: the output could not be written (${error.code ?? 'unknown'})\n`)
   process.exit(1)

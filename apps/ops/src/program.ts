@@ -21,8 +21,8 @@ import { failureMessage } from './runner/command-failure.ts'
 import type { OpsDeps } from './runner/ops-deps.ts'
 
 /**
- * Builds the whole command line. Its actions throw: a `CommanderError` for wrong usage (already told to the user), and
- * a `CommandFailure` or an `EnvironmentError` for what failed.
+ * Builds the whole command line. Its actions throw a `CommanderError` for wrong usage, whose text is printed already, and
+ * a `CommandFailure` or an `EnvironmentError` for a failure.
  */
 export function buildProgram(deps: OpsDeps): Command {
   const program = new Command('ops')
@@ -61,7 +61,7 @@ export function buildProgram(deps: OpsDeps): Command {
 export type ExitCode = 0 | 1 | 2
 
 function noteFailure(deps: OpsDeps, error: unknown): void {
-  // It lists fault by fault, as every app of this project does.
+  // Its message lists fault by fault, as in every app of this project.
   if (error instanceof EnvironmentError) return deps.output.note(error.message)
   deps.output.note(`error: ${printable(failureMessage(error))}`)
   const { LOG_LEVEL: level } = deps.readEnv([])
@@ -69,13 +69,13 @@ function noteFailure(deps: OpsDeps, error: unknown): void {
   createLogger({ app: 'ops', level, destination }).debug({ err: error }, 'command failed')
 }
 
-/** Runs one command line (without the program's name) and tells its exit code. Never rejects. */
+/** Runs one command line, without the program's name, and gives its exit code. Never rejects. */
 export async function runOps(args: readonly string[], deps: OpsDeps): Promise<ExitCode> {
   try {
     await buildProgram(deps).parseAsync([...args], { from: 'user' })
     return 0
   } catch (error) {
-    // Commander has said what is wrong; its code is 0 where help was asked for.
+    // Commander has printed the fault; its code is 0 after a request for help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     noteFailure(deps, error)
     return 1

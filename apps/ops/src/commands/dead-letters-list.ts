@@ -1,7 +1,7 @@
 import { deadLetterStates, listDeadLetters, type DeadLetterPage, type DeadLetterState } from '@persona-ingest/database'
 import { Option, type Command } from 'commander'
 import type { Output } from '../output/output.ts'
-import { printJson, printTable } from '../output/print.ts'
+import { printJson, printColumns } from '../output/print.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { deadLetterId, jsonOption, limitOption } from '../runner/options.ts'
 import { withDatabase } from '../runner/run-command.ts'
@@ -14,23 +14,14 @@ type Options = {
   readonly json?: true
 }
 
+const COLUMNS = [
+  ...(['id', 'state', 'reason', 'event_id', 'environment', 'attempts'] as const),
+  ...(['body_bytes', 'received_at', 'failed_at'] as const),
+]
+
 function printDeadLetters(output: Output, { deadLetters, next }: DeadLetterPage): void {
   if (deadLetters.length === 0) return output.note('no dead letters')
-  printTable(
-    output,
-    ['id', 'state', 'reason', 'event_id', 'environment', 'attempts', 'body_bytes', 'received_at', 'failed_at'],
-    deadLetters.map((row) => [
-      row.id,
-      row.state,
-      row.reason,
-      row.event_id,
-      row.environment,
-      row.attempts,
-      row.body_bytes,
-      row.received_at,
-      row.failed_at,
-    ]),
-  )
+  printColumns(output, deadLetters, COLUMNS)
   if (next !== null) output.note(`more: --before ${next}`)
 }
 

@@ -21,7 +21,7 @@ function printDeadLetter(output: Output, { body, meaning, advice, ...columns }: 
   else printPairs(output, documentLines(body))
 }
 
-/** `dead-letters show`: a dead letter, what its reason means and what to do about it; or its body's bytes. */
+/** `dead-letters show`: a dead letter, the meaning of its reason and advice; or the bytes of its body. */
 export function addDeadLettersShow(deadLetters: Command, deps: OpsDeps): void {
   deadLetters
     .command('show')

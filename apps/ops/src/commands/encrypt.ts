@@ -14,12 +14,12 @@ async function run(deps: OpsDeps, options: Options): Promise<void> {
       onProgress: ({ column, done, total }) => progress.show({ done, total, of: `rows read for ${column}` }),
     }),
   )
-  // The member keeps the name of the alias, for programs that read it.
+  // The member keeps the command's earlier name: programs read it.
   if (options.json) printJson(deps.output, { sealed: report })
   else printEncrypted(deps.output, report)
 }
 
-/** `encrypt`: all stored personal documents under the newest key, while events arrive. `seal` is a hidden alias. */
+/** `encrypt`: encrypts all stored personal documents with the newest key. `seal` is a hidden alias. */
 export function addEncrypt(program: Command, deps: OpsDeps): void {
   for (const [name, isAlias] of [
     ['encrypt', false],

@@ -3,7 +3,7 @@ import { maskRow } from '@persona-ingest/operations'
 import type { Environment } from '@persona-ingest/persona'
 import type { Command } from 'commander'
 import type { Output } from '../output/output.ts'
-import { printJson, printTable } from '../output/print.ts'
+import { printJson, printColumns } from '../output/print.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { environmentOption, inquiryCursor, jsonOption, limitOption, revealOption } from '../runner/options.ts'
 import { withDatabase } from '../runner/run-command.ts'
@@ -21,7 +21,7 @@ type Options = {
 
 const COLUMNS = [
   ...(['id', 'status', 'environment', 'reference_id', 'created_at'] as const),
-  ...(['decisioned_at', 'event_name', 'event_created_at'] as const),
+  ...(['decisioned_at', 'event_name', 'event_created_at', 'verifications'] as const),
 ]
 
 function summaryText({ statuses }: VerificationSummary): string | null {
@@ -31,11 +31,8 @@ function summaryText({ statuses }: VerificationSummary): string | null {
 
 function printInquiries(output: Output, { inquiries, next }: InquiryPage): void {
   if (inquiries.length === 0) return output.note('no inquiries')
-  printTable(
-    output,
-    [...COLUMNS, 'verifications'],
-    inquiries.map((row) => [...COLUMNS.map((column) => row[column]), summaryText(row.verifications)]),
-  )
+  const rows = inquiries.map((row) => ({ ...row, verifications: summaryText(row.verifications) }))
+  printColumns(output, rows, COLUMNS)
   if (next !== null) output.note(`more: --before ${next}`)
 }
 

@@ -2,7 +2,7 @@ import { findInquiry, type InquiryDetails } from '@persona-ingest/database'
 import { isMembers, maskRow } from '@persona-ingest/operations'
 import type { Command } from 'commander'
 import type { Output } from '../output/output.ts'
-import { documentLines, printHeading, printJson, printPairs, printTable, type Cell } from '../output/print.ts'
+import { documentLines, printHeading, printJson, printPairs, printColumns, type Cell } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
 import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption, revealOption } from '../runner/options.ts'
@@ -13,7 +13,7 @@ type Options = { readonly json?: true; readonly reveal?: true }
 const VERIFICATION_COLUMNS = ['id', 'type', 'status', 'created_at', 'completed_at', 'event_name'] as const
 const RESOURCE_COLUMNS = ['id', 'type', 'status', 'event_name', 'event_created_at'] as const
 
-/** A column and its value; a document as its members under the column's name. */
+/** A column and its value; the members of a document are named after the column. */
 function pairsOf([column, value]: readonly [string, unknown]): readonly (readonly [name: string, cell: Cell])[] {
   const isDocument = Array.isArray(value) || isMembers(value)
   return isDocument ? documentLines(value, column) : [[column, value as Cell]]
@@ -23,25 +23,12 @@ function printRow(output: Output, row: object): void {
   printPairs(output, Object.entries(row).flatMap(pairsOf))
 }
 
-function printSection<Row extends object>(
-  output: Output,
-  name: string,
-  rows: readonly Row[],
-  columns: readonly (keyof Row & string)[],
-): void {
-  if (rows.length === 0) return
-  printHeading(output, `${name} (${rows.length})`)
-  printTable(
-    output,
-    columns,
-    rows.map((row) => columns.map((column) => row[column] as Cell)),
-  )
-}
-
 function printDetails(output: Output, { inquiry, verifications, resources }: InquiryDetails): void {
   printRow(output, inquiry)
-  printSection(output, 'verifications', verifications, VERIFICATION_COLUMNS)
-  printSection(output, 'resources', resources, RESOURCE_COLUMNS)
+  if (verifications.length > 0) printHeading(output, `verifications (${verifications.length})`)
+  if (verifications.length > 0) printColumns(output, verifications, VERIFICATION_COLUMNS)
+  if (resources.length > 0) printHeading(output, `resources (${resources.length})`)
+  if (resources.length > 0) printColumns(output, resources, RESOURCE_COLUMNS)
   for (const row of [...verifications, ...resources]) {
     printHeading(output, `${row.type ?? 'object'} ${row.id}`)
     printRow(output, row)

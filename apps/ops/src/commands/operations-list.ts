@@ -38,7 +38,7 @@ function print(output: Output, { operations, next }: OperationPage): void {
   if (next !== null) output.note(`more: --before ${next}`)
 }
 
-/** `operations list`: who changed what is stored, when and why; one without an outcome runs still, or died. */
+/** `operations list`: the record of operations. A row without an outcome still runs, or its process died. */
 export function addOperationsList(operations: Command, deps: OpsDeps): void {
   operations
     .command('list')

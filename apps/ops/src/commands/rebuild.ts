@@ -29,7 +29,7 @@ async function run(deps: OpsDeps, options: Options): Promise<void> {
   failOnDifferences(result, isVerifying)
 }
 
-/** `rebuild`: the current-state tables again from the event log, while events arrive; or only the comparison. */
+/** `rebuild`: makes the current-state tables again from the event log, or only compares them with it. */
 export function addRebuild(program: Command, deps: OpsDeps): void {
   const command = program
     .command('rebuild')

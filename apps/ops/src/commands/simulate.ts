@@ -50,7 +50,7 @@ async function run(deps: OpsDeps, options: SimulateOptions, secrets: readonly st
   failOnUnacknowledged(report, isInterrupted)
 }
 
-/** `simulate`: plays the provider, sending signed flows of events to an ingress. */
+/** `simulate`: sends signed flows of events to an ingress, as the provider does. */
 export function addSimulate(program: Command, deps: OpsDeps): void {
   const command = program.command('simulate').description('send signed flows of events to an ingress, as Persona would')
   addSimulationOptions(command).action(async (options: SimulateOptions, command: Command) => {

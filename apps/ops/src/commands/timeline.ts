@@ -7,7 +7,7 @@ import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption } from '../runner/options.ts'
 import { withDatabase } from '../runner/run-command.ts'
 
-/** A row of the timeline with the status that the inquiry had before, by the clock; null at the first that tells one. */
+/** A row of the timeline with the inquiry's status before it, by the clock; null before the first status. */
 type TimelineStep = TimelineRow & { readonly previous_status: string | null; readonly status_changed: boolean }
 
 /** Follows the inquiry's status through its events. */

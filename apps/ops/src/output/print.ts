@@ -3,10 +3,10 @@ import { stringifyExact, type JsonValue } from '@persona-ingest/persona'
 import Table from 'cli-table3'
 import { printable, type Output } from './output.ts'
 
-/** What a cell shows; null and undefined as a dash. */
+/** The value of a cell; null and undefined are shown as a dash. */
 export type Cell = string | number | boolean | Date | null | undefined
 
-/** Columns apart by blanks and no lines, so that a table can be cut with the usual tools. */
+/** No lines between columns, so that `cut` and `awk` can split a table. */
 const NO_LINES = Object.fromEntries(
   ['top', 'bottom', 'left', 'right'].flatMap((side) =>
     [side, `${side}-mid`, `${side}-left`, `${side}-right`].map((place) => [place, '']),
@@ -19,7 +19,7 @@ function cellText(cell: Cell): string {
   return printable(cell instanceof Date ? cell.toISOString() : String(cell))
 }
 
-/** The library passes all rows of a table as arguments of one call, whose number is limited by the stack. */
+/** The library passes all rows of a table as arguments of one call; the stack limits their number. */
 const MAX_ROWS = 10_000
 
 function print(output: Output, head: readonly string[], rows: readonly (readonly string[])[]): void {
@@ -43,6 +43,19 @@ export function printTable(output: Output, head: readonly string[], rows: readon
   )
 }
 
+/** Prints some columns of rows under their names. */
+export function printColumns<Row extends object>(
+  output: Output,
+  rows: readonly Row[],
+  columns: readonly (keyof Row & string)[],
+): void {
+  printTable(
+    output,
+    columns,
+    rows.map((row) => columns.map((column) => row[column] as Cell)),
+  )
+}
+
 /** Prints pairs of name and value, a line for each. */
 export function printPairs(output: Output, pairs: readonly (readonly [name: string, cell: Cell])[]): void {
   if (pairs.length === 0) return
@@ -57,7 +70,7 @@ export function printHeading(output: Output, heading: string): void {
 
 /** The JSON text of a document: dates as ISO 8601 in milliseconds, numbers digit by digit. */
 function jsonText(document: unknown): string {
-  // The exact writer takes a Date as JSON.stringify does. C0 controls are escaped by JSON itself, the rest by us.
+  // The exact writer takes a Date as JSON.stringify does. JSON escapes C0 controls itself, `printable` the rest.
   return printable(stringifyExact(document as JsonValue))
 }
 
@@ -67,7 +80,7 @@ export function printJson(output: Output, document: unknown): void {
 }
 
 const MAX_INLINE_CHARACTERS = 100
-/** Parts that stand deeper are not split: a path of a thousand keys tells nobody anything. */
+/** Parts at a greater depth are not split: a path of a thousand keys is not readable. */
 const MAX_SPLIT_DEPTH = 20
 
 function membersOf(value: unknown, path: string): readonly (readonly [path: string, member: unknown])[] | null {
@@ -76,7 +89,7 @@ function membersOf(value: unknown, path: string): readonly (readonly [path: stri
   return Object.entries(value).map(([key, member]) => [path === '' ? key : `${path}.${key}`, member])
 }
 
-/** A document as pairs of path and JSON text, for people; a part that is short enough stands on one line. */
+/** A document as pairs of path and JSON text, for people; a short part stays on one line. */
 export function documentLines(
   value: unknown,
   path = '',

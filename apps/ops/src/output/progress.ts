@@ -16,7 +16,7 @@ const WIDTH = 24
 
 const count = (value: number): string => Math.round(value).toLocaleString('en-US')
 
-/** Speed and time left of one kind of work; a new kind begins anew, and so does work that was resumed. */
+/** Speed and time left of one kind of work; both start again with the next kind, and after a resumed start. */
 class Pace {
   #of = ''
   #startedAtMs = 0
@@ -38,10 +38,10 @@ function barText({ done, total, of }: Progress, pace: string): string {
   return `${bar} ${Math.floor(share * 100)} %  ${count(done)}/${count(total)} ${of}${pace}`
 }
 
-/** A bar on stderr that is drawn again and again where that is a terminal; else a line every ten seconds. */
+/** A bar on stderr, drawn again in place where stderr is a terminal; else a line every ten seconds. */
 export function progressBar(output: Output): ProgressBar {
   const pace = new Pace()
-  // So that what is done at once says nothing.
+  // Not zero: work that ends at once prints nothing.
   let lastAtMs = performance.now()
   const draw = (text: () => string) => {
     const nowMs = performance.now()

@@ -33,7 +33,7 @@ export function addDeadLettersList(deadLetters: Command, deps: OpsDeps): void {
     .addOption(new Option('--state <state>', 'only this state').choices([...deadLetterStates, 'all']).default('open'))
     .option('--reason <code>', 'only this reason, such as INVALID_JSON')
     .addOption(limitOption())
-    .option('--before <id>', 'only letters older than this one', deadLetterId)
+    .option('--before <id>', 'only dead letters older than this one', deadLetterId)
     .addOption(jsonOption())
     .action(async ({ json, state, ...options }: Options) => {
       const filter = { ...options, state: state === 'all' ? undefined : state }

@@ -2,7 +2,7 @@ import { freePort, throwAwayDatabase } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { runCli, type CliResult } from '../fixtures/run-cli.ts'
 import { runHere } from '../fixtures/run-here.ts'
-import { letters, MARKER, oddBody, START_MS, storeExamples } from '../fixtures/stored-events.ts'
+import { deadLetterBodies, MARKER, oddBody, START_MS, storeExamples } from '../fixtures/stored-events.ts'
 
 const { url, server, sql } = await throwAwayDatabase(t)
 await storeExamples(url, sql)
@@ -189,7 +189,7 @@ t.test('dead-letters list', async (t) => {
       received_at: new Date(START_MS).toISOString(),
       state: 'open',
       resolved_at: null,
-      body_bytes: letters.noName.length,
+      body_bytes: deadLetterBodies.noName.length,
     },
   ])
   t.strictSame(ids(await list('--json', '--before', next)), ['1'])
@@ -211,9 +211,9 @@ t.test('dead-letters show of a body that is no JSON tells its length and hash on
     here('dead-letters', 'show', '1', '--raw'),
   ])
   t.notMatch(human.stdout, MARKER)
-  t.match(human.stdout, `body_bytes   ${letters.notJson.length}`)
-  t.match(json(t, document), { body: null, body_bytes: letters.notJson.length, reason: 'INVALID_JSON' })
-  t.strictSame([raw.code, raw.stdout, raw.stderr], [0, letters.notJson, ''])
+  t.match(human.stdout, `body_bytes   ${deadLetterBodies.notJson.length}`)
+  t.match(json(t, document), { body: null, body_bytes: deadLetterBodies.notJson.length, reason: 'INVALID_JSON' })
+  t.strictSame([raw.code, raw.stdout, raw.stderr], [0, deadLetterBodies.notJson, ''])
 })
 
 t.test('what is not there exits with 1, on one line of stderr', async (t) => {

@@ -3,7 +3,7 @@ import { throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { opsWithQueue } from '../fixtures/running-worker.ts'
 import { runHere } from '../fixtures/run-here.ts'
-import { letters, MARKER, START_MS, storeExamples } from '../fixtures/stored-events.ts'
+import { deadLetterBodies, MARKER, START_MS, storeExamples } from '../fixtures/stored-events.ts'
 
 const redis = await throwAwayRedis(t)
 const { url, sql } = await throwAwayDatabase(t)
@@ -23,7 +23,7 @@ const eventText = (id: string, createdAt = '2026-02-03T10:00:09.000Z', name = 'i
     },
   })
 
-async function bury(eventId: string | null, body: string, reason = 'ATTEMPTS_EXHAUSTED'): Promise<string> {
+async function aDeadLetter(eventId: string | null, body: string, reason = 'ATTEMPTS_EXHAUSTED'): Promise<string> {
   const database = openDatabase({ encryptionKeys: [], url })
   const letter = { eventId, environment: 'production' as const, reason, error: 'a test', receivedAtMs: START_MS }
   await storeDeadLetter(database, { ...letter, body: Buffer.from(body), attempts: eventId === null ? 0 : 10 })
@@ -90,9 +90,9 @@ t.test('dead letters are replayed by id, by code and all; success marks them', a
   const { ops, startWorker } = opsWithQueue(t, servers)
   startWorker()
   const [one, two, discarded] = [
-    await bury('evt_a', eventText('evt_a')),
-    await bury('evt_b', eventText('evt_b'), 'VALUE_REFUSED'),
-    await bury('evt_c', eventText('evt_c')),
+    await aDeadLetter('evt_a', eventText('evt_a')),
+    await aDeadLetter('evt_b', eventText('evt_b'), 'VALUE_REFUSED'),
+    await aDeadLetter('evt_c', eventText('evt_c')),
   ]
   await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = now() WHERE id = $1`, [discarded])
   t.match(await json(t, ops('dead-letters', 'replay', String(one), '--wait', '--json')), {
@@ -119,7 +119,10 @@ t.test('a dead letter that fails again stays open, and --wait says so', async (t
   const { ops, startWorker } = opsWithQueue(t, servers)
   startWorker()
   // Beyond what PostgreSQL's numeric can hold.
-  const id = await bury('evt_bad', eventText('evt_bad').replace('"type":"inquiry"', '"n":1e200000,"type":"inquiry"'))
+  const id = await aDeadLetter(
+    'evt_bad',
+    eventText('evt_bad').replace('"type":"inquiry"', '"n":1e200000,"type":"inquiry"'),
+  )
   const result = await ops('dead-letters', 'replay', '--code', 'ATTEMPTS_EXHAUSTED', '--wait')
   t.equal(result.code, 1)
   t.match(result.stdout, new RegExp(`${id} +failed again +evt_bad`))
@@ -130,9 +133,13 @@ t.test('a quarantined body is read again: usable by now, still unusable, erased,
   const { ops, startWorker } = opsWithQueue(t, servers)
   startWorker()
   // Two days ahead of its receipt, and long past by now.
-  const early = await bury('evt_early', eventText('evt_early', '2026-02-05T11:00:00.000Z'), 'CREATED_AT_OUT_OF_RANGE')
-  const unnamed = await bury(null, eventText('evt_found'), 'INVALID_JSON')
-  const erased = await bury('evt_erased', '{"id":"inq_secret"}', 'EVENT_ID_INVALID')
+  const early = await aDeadLetter(
+    'evt_early',
+    eventText('evt_early', '2026-02-05T11:00:00.000Z'),
+    'CREATED_AT_OUT_OF_RANGE',
+  )
+  const unnamed = await aDeadLetter(null, eventText('evt_found'), 'INVALID_JSON')
+  const erased = await aDeadLetter('evt_erased', '{"id":"inq_secret"}', 'EVENT_ID_INVALID')
   await sql(`UPDATE dead_letters SET body = '{}' WHERE id = $1`, [erased])
   const result = await ops('dead-letters', 'replay', '--all', '--wait', '--json')
   t.match(result.stderr, /3 dead letters can't be replayed/)
@@ -144,12 +151,12 @@ t.test('a quarantined body is read again: usable by now, still unusable, erased,
     { id: erased, why: 'a redaction has erased its body: nothing is left to replay; discard it' },
   ])
   t.equal(await stateOf('1'), 'open')
-  t.equal(letters.notJson.includes(MARKER), true)
+  t.equal(deadLetterBodies.notJson.includes(MARKER), true)
   t.strictSame(await sql(`SELECT event_id, state FROM dead_letters WHERE id = $1`, [unnamed]), [
     { event_id: 'evt_found', state: 'replayed' },
   ])
 
-  const twin = await bury(null, `${eventText('evt_found')} `, 'INVALID_JSON')
+  const twin = await aDeadLetter(null, `${eventText('evt_found')} `, 'INVALID_JSON')
   const twice = await ops('dead-letters', 'replay', twin)
   t.match(twice, { code: 1, stdout: new RegExp(`bears the event of another dead letter: replay that one \\(${unnamed}\\)`) }) // prettier-ignore
 })
@@ -167,7 +174,7 @@ t.test('dead letters are discarded, which is safe to repeat', async (t) => {
   t.match(await ops('dead-letters', 'discard', '2', '99'), { code: 1, stderr: /not found: 99/ })
   t.equal(await stateOf('2'), 'discarded')
   t.match(await json(t, ops('dead-letters', 'discard', '--all', '--json')), { discarded: 0 })
-  await bury('evt_a', eventText('evt_a'))
+  await aDeadLetter('evt_a', eventText('evt_a'))
   t.match(await json(t, ops('dead-letters', 'discard', '--code', 'ATTEMPTS_EXHAUSTED', '--json')), { discarded: 1 })
   t.match(await sql('SELECT command, operator, reason, outcome, counts FROM operations ORDER BY id LIMIT 1'), [
     { command: 'dead-letters discard', operator: 'zoe', reason: 'asked Persona', outcome: 'done', counts: { discarded: 1 } },

@@ -1,7 +1,7 @@
 import type { Job } from 'bullmq'
 import type { Delivery, DeliveryOutcome, InFlightDelivery } from './delivery.ts'
 import { redisFault, type QueueUnavailableError } from './errors.ts'
-import { finishJob, isAcked, requeueJob, retryBackoff, UNREADABLE_PAUSE_MS } from './finish-job.ts'
+import { finishJob, requeueJob, retryBackoff, UNREADABLE_PAUSE_MS } from './finish-job.ts'
 import { closeWorker, InFlightWorker } from './in-flight-worker.ts'
 import {
   attemptsBefore,
@@ -145,7 +145,7 @@ async function outcomeOf(
   } catch (error) {
     // An error of another system may quote personal data (PostgreSQL's do): only its kind is told.
     const kind = error instanceof Error ? error.name : typeof error
-    onError(new Error(`Expected the handler of deliveries to settle, but it threw (${kind})`))
+    onError(new Error(`Expected the handler of deliveries to give an outcome, but it threw (${kind})`))
     return { action: 'retry', reason: `HANDLER_THREW ${kind}` }
   }
 }
@@ -177,8 +177,8 @@ function jobProcessor(options: ConsumerOptions, { connection, state, backoff, on
         outcome: await outcomeOf(options.handle, delivery, onError),
       })),
     )
-    // BullMQ removes a job that is done, and fetches the next with the same command.
-    if (undecryptable.length === 0 && decided.every(isAcked)) return
+    // BullMQ removes a job whose processor resolves, and fetches the next one with the same command.
+    if (undecryptable.length === 0 && decided.every(({ outcome }) => outcome.action === 'ack')) return
     await finishJob({ job, token, decided, undecryptable, connection, backoff, onError })
   }
 }

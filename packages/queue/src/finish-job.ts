@@ -87,11 +87,7 @@ export async function rewriteBodies(job: Job, outcomes: readonly DeliveryOutcome
 }
 
 /** A delivery in flight with its outcome. */
-export type DecidedDelivery = { readonly delivery: InFlightDelivery; readonly outcome: DeliveryOutcome }
-
-export function isAcked({ outcome }: DecidedDelivery): boolean {
-  return outcome.action === 'ack'
-}
+type DecidedDelivery = { readonly delivery: InFlightDelivery; readonly outcome: DeliveryOutcome }
 
 /** The delay with which all deliveries of a job are requeued, or null where their outcomes differ in anything. */
 function commonDelayMs(decided: readonly DecidedDelivery[]): number | null {
@@ -110,7 +106,7 @@ function jobApart(decided: DecidedDelivery, backoff: (attemptsMade: number) => n
   return newSingleJob(kept, { attemptsMade, delayMs }, keys)
 }
 
-export type FinishJobOptions = {
+type FinishJobOptions = {
   readonly job: Job
   readonly token: string
   readonly decided: readonly DecidedDelivery[]
@@ -142,7 +138,7 @@ export async function finishJob(options: FinishJobOptions): Promise<void> {
   }
   if (delayMs !== null) return await requeueJob(job, token, { delayMs, onError })
   if (reason !== null) throw new AttemptFailed(reason)
-  const left = decided.filter((each) => !isAcked(each))
+  const left = decided.filter(({ outcome }) => outcome.action !== 'ack')
   await onQueue(connection, async () => {
     const deliveries = left.map(({ delivery }) => delivery)
     const keys = await jobKeys(connection, deliveries)

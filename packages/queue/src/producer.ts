@@ -37,8 +37,8 @@ export interface Producer extends QueueView {
    * nothing; one that is part of another job is there twice then, and storing it twice changes nothing.
    *
    * `deadline`: that of {@link withDeadline}, which ends the caller's wait. A delivery that waits for the connection or its
-   * batch when the deadline is exceeded is never written: `QUEUE_TOO_SLOW`. One that is on its way to Redis then settles
-   * with the answer of Redis, late. Rejects with a `QueueUnavailableError`, after which the delivery may be in the queue
+   * batch when the deadline is exceeded is never written: `QUEUE_TOO_SLOW`. One that is on its way to Redis then gets
+   * the answer of Redis, late. Rejects with a `QueueUnavailableError`, after which the delivery may be in the queue
    * all the same, or with a `RangeError` for an event id that no job can have.
    */
   enqueue(delivery: Delivery, deadline: Deadline): Promise<void>

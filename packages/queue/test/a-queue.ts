@@ -9,15 +9,15 @@ import {
 
 let prefixes = 0
 
-/** A producer and consumers on a queue of their own; what the consumers held is noted. */
+/** A producer and consumers on a queue of their own; what the consumers took is noted. */
 export function aQueue(t: TestScope, redis: RedisServer, options: Partial<ConsumerOptions> = {}) {
   const prefix = `test${(prefixes += 1)}`
-  const held: InFlightDelivery[] = []
+  const taken: InFlightDelivery[] = []
   const errors: Error[] = []
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url, prefix })
   t.teardown(() => producer.close())
   const aConsumer = (
-    handle: (held: InFlightDelivery) => Promise<DeliveryOutcome>,
+    handle: (taken: InFlightDelivery) => Promise<DeliveryOutcome>,
     overrides: Partial<ConsumerOptions> = {},
   ) => {
     const consumer = createConsumer({
@@ -31,7 +31,7 @@ export function aQueue(t: TestScope, redis: RedisServer, options: Partial<Consum
       ...options,
       ...overrides,
       handle: async (delivery) => {
-        held.push(delivery)
+        taken.push(delivery)
         return await handle(delivery)
       },
     })
@@ -39,10 +39,10 @@ export function aQueue(t: TestScope, redis: RedisServer, options: Partial<Consum
     consumer.start()
     return consumer
   }
-  return { prefix, key: (name: string) => `${prefix}:persona-events:${name}`, producer, aConsumer, held, errors }
+  return { prefix, key: (name: string) => `${prefix}:persona-events:${name}`, producer, aConsumer, taken, errors }
 }
 
-/** A handler that is always content. */
+/** A handler that acks every delivery. */
 export const done = async (): Promise<DeliveryOutcome> => ({ action: 'ack' })
 
 /** The counts of a queue in which nothing is left. */

@@ -11,14 +11,14 @@ process.on('unhandledRejection', (reason) => unhandled.push(reason))
 
 t.test('Redis away at the start: the consumer waits and begins by itself', async (t) => {
   const port = await freePort()
-  const held: InFlightDelivery[] = []
+  const taken: InFlightDelivery[] = []
   const consumer = createConsumer({
     maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${port}`,
     concurrency: 10,
     maxAttempts: 10,
-    handle: async (delivery) => (held.push(delivery), { action: 'ack' }),
+    handle: async (delivery) => (taken.push(delivery), { action: 'ack' }),
   })
   t.teardown(() => consumer.close({ timeoutMs: 2000 }))
   consumer.start()
@@ -29,12 +29,12 @@ t.test('Redis away at the start: the consumer waits and begins by itself', async
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aDelivery('evt_first'), new Deadline(5000))
-  await eventually(() => held.length === 1, { deadlineMs: 10_000 })
+  await eventually(() => taken.length === 1, { deadlineMs: 10_000 })
 })
 
-t.test('Redis killed and back, again and again: every delivery is settled, no attempt is used up', async (t) => {
+t.test('Redis killed and back, again and again: every delivery is finished, no attempt is used up', async (t) => {
   const redis = await throwAwayRedis(t)
-  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+  const { producer, aConsumer, taken } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
   const consumer = aConsumer(done)
   const total = 300
   for (let index = 0; index < total; index += 1) {
@@ -44,43 +44,43 @@ t.test('Redis killed and back, again and again: every delivery is settled, no at
       await redis.restart()
     }
   }
-  const seen = () => new Set(held.map((delivery) => (delivery.kind === 'event' ? delivery.eventId : ''))).size
+  const seen = () => new Set(taken.map((delivery) => (delivery.kind === 'event' ? delivery.eventId : ''))).size
   await eventually(() => seen() === total, { deadlineMs: 20_000 })
   await eventually(async () => consumer.inFlightCount() === 0 && (await producer.counts()).active === 0, {
     deadlineMs: 20_000,
   })
   t.strictSame(await producer.counts(), empty)
-  t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+  t.ok(taken.every(({ attemptsMade }) => attemptsMade === 0))
 })
 
 for (const [fault, outage] of [
   ['freeze', 'thaw'],
   ['kill', 'restart'],
 ] as const) {
-  t.test(`Redis ${fault}ed while deliveries are held: they are settled after the ${outage}`, async (t) => {
+  t.test(`Redis ${fault}ed while deliveries are in flight: they are finished after the ${outage}`, async (t) => {
     const redis = await throwAwayRedis(t)
-    const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+    const { producer, aConsumer, taken } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
     const gate = new Gate()
     const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
     for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
-    await eventually(() => held.length === 5)
+    await eventually(() => taken.length === 5)
     await redis[fault]()
     gate.open()
     const startedAt = performance.now()
     await eventually(() => performance.now() - startedAt > 2500)
-    t.equal(consumer.inFlightCount(), 5, 'without confirmation they count as held')
+    t.equal(consumer.inFlightCount(), 5, 'without confirmation they count as in flight')
     await redis[outage]()
-    // A lock may have run out in the meantime: then it is held, and settled, once more.
+    // A lock may have run out in the meantime: then it is in flight, and finished, once more.
     await eventually(async () => Object.values(await producer.counts()).every((count) => count === 0), {
       deadlineMs: 15_000,
     })
-    t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+    t.ok(taken.every(({ attemptsMade }) => attemptsMade === 0))
   })
 }
 
-t.test('Redis turned into a replica while deliveries are held: no attempt is used up', async (t) => {
+t.test('Redis turned into a replica while deliveries are in flight: no attempt is used up', async (t) => {
   const redis = await throwAwayRedis(t)
-  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
+  const { producer, aConsumer, taken } = aQueue(t, redis, { lockDurationMs: 1500, stalledIntervalMs: 500 })
   const gate = new Gate()
   const outcomes: DeliveryOutcome[] = [
     { action: 'requeue', delayMs: 0 },
@@ -88,7 +88,7 @@ t.test('Redis turned into a replica while deliveries are held: no attempt is use
   ]
   const consumer = aConsumer(async () => (await gate.opened, outcomes.shift() ?? { action: 'ack' }))
   for (let index = 0; index < 4; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
-  await eventually(() => held.length === 4)
+  await eventually(() => taken.length === 4)
   await redis.command('REPLICAOF', '127.0.0.1', await freePort())
   gate.open()
   await eventually(() =>
@@ -103,39 +103,39 @@ t.test('Redis turned into a replica while deliveries are held: no attempt is use
   })
   await eventually(async () => (await producer.counts()).delayed === 0, { deadlineMs: 5000 })
   t.strictSame(await producer.counts(), empty)
-  t.ok(held.every(({ attemptsMade }) => attemptsMade === 0))
+  t.ok(taken.every(({ attemptsMade }) => attemptsMade === 0))
 })
 
 t.test('a peer that vanished without a word is given up, and found again', async (t) => {
   const redis = await throwAwayRedis(t)
   const proxy = await halfOpenProxy({ targetPort: redis.port })
   t.teardown(() => proxy.close())
-  const held: InFlightDelivery[] = []
+  const taken: InFlightDelivery[] = []
   const consumer = createConsumer({
     maxInFlightBytes: 64_000_000,
     encryptionKeys: [],
     redisUrl: `redis://127.0.0.1:${proxy.port}`,
     concurrency: 10,
     maxAttempts: 10,
-    handle: async (delivery) => (held.push(delivery), { action: 'ack' }),
+    handle: async (delivery) => (taken.push(delivery), { action: 'ack' }),
   })
   t.teardown(() => consumer.close({ timeoutMs: 2000 }))
   consumer.start()
   const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })
   t.teardown(() => producer.close())
   await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
-  await eventually(() => held.length === 1)
+  await eventually(() => taken.length === 1)
   await proxy.silent()
   await producer.enqueue(aDelivery('evt_after'), new Deadline(5000))
   // Old connections stay deaf for ever; only new ones get through.
   await eventually(() => !consumer.isReady(), { deadlineMs: 15_000 })
   await proxy.pass()
-  await eventually(() => held.length === 2, { deadlineMs: 20_000 })
+  await eventually(() => taken.length === 2, { deadlineMs: 20_000 })
 })
 
 t.test('Redis without memory, filled to the brim, is drained by a consumer that starts then', async (t) => {
   const redis = await throwAwayRedis(t)
-  const { producer, aConsumer, held } = aQueue(t, redis)
+  const { producer, aConsumer, taken } = aQueue(t, redis)
   await redis.command('CONFIG', 'SET', 'maxmemory', '4mb')
   let accepted = 0
   try {
@@ -148,7 +148,7 @@ t.test('Redis without memory, filled to the brim, is drained by a consumer that 
   }
   t.ok(accepted > 100)
   aConsumer(done)
-  await eventually(() => held.length === accepted, { deadlineMs: 10_000 })
+  await eventually(() => taken.length === accepted, { deadlineMs: 10_000 })
   await producer.enqueue(aDelivery('evt_after'), new Deadline(5000))
 })
 

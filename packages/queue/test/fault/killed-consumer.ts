@@ -10,8 +10,8 @@ createConsumer({
   maxAttempts: 10,
   lockDurationMs: 1000,
   stalledIntervalMs: 300,
-  handle: async (held) => {
-    process.stdout.write(`held ${held.stalledCount}\n`)
+  handle: async (taken) => {
+    process.stdout.write(`taken ${taken.stalledCount}\n`)
     return await new Promise(() => {})
   },
 }).start()

@@ -162,7 +162,7 @@ t.test('an answer that is lost on its way: refused, and a blind repeat adds noth
 })
 
 t.test(
-  'past its deadline a delivery that waits for its batch is never written; one on its way settles late',
+  'past its deadline a delivery that waits for its batch is never written; one on its way is answered late',
   async (t) => {
     const redis = await throwAwayRedis(t)
     const producer = createProducer({ encryptionKeys: [], redisUrl: redis.url })

@@ -11,28 +11,28 @@ async function timed<T>(work: Promise<T>): Promise<[T, number]> {
   return [await work, performance.now() - startedAt]
 }
 
-t.test('close takes nothing more and waits for what is held', async (t) => {
-  const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
+t.test('close takes nothing more and waits for what is in flight', async (t) => {
+  const { producer, aConsumer, taken } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
   const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }), { concurrency: 2 })
   for (let index = 0; index < 5; index += 1) await producer.enqueue(aDelivery(`evt_${index}`), new Deadline(5000))
-  await eventually(() => held.length === 2)
+  await eventually(() => taken.length === 2)
   const closing = timed(consumer.close({ timeoutMs: 10_000 }))
   await producer.enqueue(aDelivery('evt_late'), new Deadline(5000))
   gate.open()
-  const [isSettled, afterMs] = await closing
-  t.equal(isSettled, true)
+  const [isFinished, afterMs] = await closing
+  t.equal(isFinished, true)
   t.ok(afterMs < 2000)
-  t.equal(held.length, 2)
+  t.equal(taken.length, 2)
   t.strictSame(await producer.counts(), { ...empty, waiting: 4 }, 'nothing is left to a lock that has to run out')
 })
 
 t.test('close hands back what is released, at once', async (t) => {
-  const { producer, aConsumer, held } = aQueue(t, await throwAwayRedis(t))
+  const { producer, aConsumer, taken } = aQueue(t, await throwAwayRedis(t))
   const gate = new Gate()
   const consumer = aConsumer(async () => (await gate.opened, { action: 'requeue', delayMs: 0 }))
   await producer.enqueue(aDelivery('evt_given_back'), new Deadline(5000))
-  await eventually(() => held.length === 1)
+  await eventually(() => taken.length === 1)
   const closing = consumer.close({ timeoutMs: 10_000 })
   gate.open()
   t.equal(await closing, true)
@@ -41,16 +41,16 @@ t.test('close hands back what is released, at once', async (t) => {
 
 t.test('close gives up at its timeout and says so; the delivery comes back elsewhere', async (t) => {
   const redis = await throwAwayRedis(t)
-  const { producer, aConsumer, held } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
+  const { producer, aConsumer, taken } = aQueue(t, redis, { lockDurationMs: 1000, stalledIntervalMs: 300 })
   const stuck = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
   await producer.enqueue(aDelivery('evt_stuck'), new Deadline(5000))
-  await eventually(() => held.length === 1)
-  const [isSettled, afterMs] = await timed(stuck.close({ timeoutMs: 300 }))
-  t.equal(isSettled, false)
+  await eventually(() => taken.length === 1)
+  const [isFinished, afterMs] = await timed(stuck.close({ timeoutMs: 300 }))
+  t.equal(isFinished, false)
   t.ok(afterMs < 1500)
   aConsumer(done)
-  await eventually(() => held.length === 2, { deadlineMs: 10_000 })
-  t.match(held[1], { attemptsMade: 0, stalledCount: 1 })
+  await eventually(() => taken.length === 2, { deadlineMs: 10_000 })
+  t.match(taken[1], { attemptsMade: 0, stalledCount: 1 })
 })
 
 t.test('close with Redis away at the start ends soon', async (t) => {
@@ -64,36 +64,36 @@ t.test('close with Redis away at the start ends soon', async (t) => {
   })
   consumer.start()
   t.notOk(consumer.isReady())
-  const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
-  t.equal(isSettled, true, 'nothing was held')
+  const [isFinished, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
+  t.equal(isFinished, true, 'nothing was in flight')
   t.ok(afterMs < 4000)
 })
 
 for (const fault of ['kill', 'freeze'] as const) {
-  t.test(`close with nothing held ends soon after Redis: ${fault}`, async (t) => {
+  t.test(`close with nothing in flight ends soon after Redis: ${fault}`, async (t) => {
     const redis = await throwAwayRedis(t)
-    const { producer, aConsumer, held } = aQueue(t, redis)
+    const { producer, aConsumer, taken } = aQueue(t, redis)
     const consumer = aConsumer(done)
     await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
-    await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
+    await eventually(() => taken.length === 1 && consumer.inFlightCount() === 0)
     await redis[fault]()
-    const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
-    t.equal(isSettled, true)
+    const [isFinished, afterMs] = await timed(consumer.close({ timeoutMs: 20_000 }))
+    t.equal(isFinished, true)
     t.ok(afterMs < 4000, `closed after ${afterMs} ms`)
     await redis.restart()
   })
 
-  t.test(`close with something held ends at its timeout after Redis: ${fault}`, async (t) => {
+  t.test(`close with something in flight ends at its timeout after Redis: ${fault}`, async (t) => {
     const redis = await throwAwayRedis(t)
-    const { producer, aConsumer, held } = aQueue(t, redis)
+    const { producer, aConsumer, taken } = aQueue(t, redis)
     const gate = new Gate()
     const consumer = aConsumer(async () => (await gate.opened, { action: 'ack' }))
     await producer.enqueue(aDelivery('evt_held'), new Deadline(5000))
-    await eventually(() => held.length === 1)
+    await eventually(() => taken.length === 1)
     await redis[fault]()
     gate.open()
-    const [isSettled, afterMs] = await timed(consumer.close({ timeoutMs: 1000 }))
-    t.equal(isSettled, false)
+    const [isFinished, afterMs] = await timed(consumer.close({ timeoutMs: 1000 }))
+    t.equal(isFinished, false)
     t.ok(afterMs < 3000, `closed after ${afterMs} ms`)
     await redis.restart()
   })
@@ -111,10 +111,10 @@ t.test('closing twice is closing once', async (t) => {
 
 t.test('a consumer closed by force keeps no connection open', async (t) => {
   const redis = await throwAwayRedis(t)
-  const { producer, aConsumer, held } = aQueue(t, redis)
+  const { producer, aConsumer, taken } = aQueue(t, redis)
   const consumer = aConsumer(async () => await new Promise<DeliveryOutcome>(() => {}))
   await producer.enqueue(aDelivery('evt_stuck'), new Deadline(5000))
-  await eventually(() => held.length === 1)
+  await eventually(() => taken.length === 1)
   await consumer.close({ timeoutMs: 100 })
   await producer.close()
   await eventually(async () => !String(await redis.command('CLIENT', 'LIST')).includes('lib-name=ioredis'))

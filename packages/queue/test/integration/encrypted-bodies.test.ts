@@ -53,9 +53,9 @@ async function aRedis(t: Test) {
   }
   const consume = (
     encryptionKeys: readonly string[],
-    handle: (held: InFlightDelivery) => Promise<DeliveryOutcome> = async () => ({ action: 'ack' }),
+    handle: (delivery: InFlightDelivery) => Promise<DeliveryOutcome> = async () => ({ action: 'ack' }),
   ) => {
-    const held: InFlightDelivery[] = []
+    const inFlight: InFlightDelivery[] = []
     const undecryptable: { readonly jobId: string; readonly bodies: readonly UndecryptableBody[] }[] = []
     const unencrypted: number[] = []
     const consumer = createConsumer({
@@ -69,30 +69,30 @@ async function aRedis(t: Test) {
       stalledIntervalMs: 300,
       onUndecryptable: (jobId, bodies) => void undecryptable.push({ jobId, bodies }),
       handle: async (each) => {
-        held.push(each)
+        inFlight.push(each)
         return handle(each)
       },
     })
     t.teardown(() => consumer.close({ timeoutMs: 2000 }))
     consumer.start()
-    return { consumer, held, undecryptable, unencrypted }
+    return { consumer, inFlight, undecryptable, unencrypted }
   }
   return { redis, produce, consume }
 }
 
-const bodiesOf = (held: readonly InFlightDelivery[]) =>
-  held.map((each) => (each.kind === 'replay' ? '' : Buffer.from(each.body).toString()))
+const bodiesOf = (inFlight: readonly InFlightDelivery[]) =>
+  inFlight.map((each) => (each.kind === 'replay' ? '' : Buffer.from(each.body).toString()))
 
 t.test('with keys no body can be read in Redis: alone, in a group, resting after a failure', async (t) => {
   const { redis, produce, consume } = await aRedis(t)
   await produce([older], ['evt_1'])
   await produce([older], ['evt_2', 'evt_3', 'evt_4'])
   t.notMatch(await everyKey(redis), MARK)
-  const { held } = consume([older], async ({ eventId }) =>
+  const { inFlight } = consume([older], async ({ eventId }) =>
     eventId === 'evt_4' ? { action: 'requeue', delayMs: 0 } : { action: 'retry', reason: 'SQLSTATE XX000', body },
   )
   await eventually(async () => Number(await redis.command('ZCARD', 'bull:persona-events:delayed')) === 3)
-  t.strictSame([...new Set(bodiesOf(held))], [body.toString()])
+  t.strictSame([...new Set(bodiesOf(inFlight))], [body.toString()])
   t.notMatch(await everyKey(redis), MARK)
 })
 
@@ -101,10 +101,10 @@ t.test('keys change without a delivery lost, whoever is restarted first', async 
   await produce([], ['evt_0'])
   await produce([older], ['evt_1'])
   await produce([newer, older], ['evt_2'])
-  const { held, undecryptable } = consume([older, newer])
-  await eventually(() => held.length === 3)
+  const { inFlight, undecryptable } = consume([older, newer])
+  await eventually(() => inFlight.length === 3)
   t.strictSame(
-    bodiesOf(held),
+    bodiesOf(inFlight),
     Array.from({ length: 3 }, () => body.toString()),
   )
   t.strictSame(undecryptable, [])
@@ -117,13 +117,13 @@ t.test('a worker without the key leaves the delivery, unused, for one that has i
   await eventually(async () => Number(await redis.command('ZCARD', DELAYED)) === 1)
   const reported = { eventId: 'evt_1', requestId: undefined, keyId: 'newer', isKeyHere: false }
   t.strictSame(without.undecryptable, [{ jobId: 'e-evt_1', bodies: [reported] }])
-  t.strictSame(without.held, [])
+  t.strictSame(without.inFlight, [])
   await without.consumer.close({ timeoutMs: 2000 })
   t.equal(await redis.command('ZCARD', 'bull:persona-events:delayed'), 1, 'it rests')
   await makeDue(redis)
-  const { held } = consume([newer])
-  await eventually(() => held.length === 1, { deadlineMs: 20_000 })
-  t.match(held[0], { eventId: 'evt_1', attemptsMade: 0 })
+  const { inFlight } = consume([newer])
+  await eventually(() => inFlight.length === 1, { deadlineMs: 20_000 })
+  t.match(inFlight[0], { eventId: 'evt_1', attemptsMade: 0 })
 })
 
 t.test('a body of a group that does not decrypt rests alone, and its companions are stored', async (t) => {
@@ -136,11 +136,11 @@ t.test('a body of a group that does not decrypt rests alone, and its companions 
     const encrypted = await changeBody(redis, 'evt_3', (each) =>
       damage === 'body' ? { ...each, body: `AAAA${each.body.slice(4)}` } : { ...each, keyId: 'lost' },
     )
-    const { held, undecryptable, consumer } = consume([older])
-    await eventually(() => held.length === ids.length - 1)
+    const { inFlight, undecryptable, consumer } = consume([older])
+    await eventually(() => inFlight.length === ids.length - 1)
     await eventually(async () => (await consumer.counts()).active === 0)
     t.strictSame(
-      held.map(({ eventId }) => eventId),
+      inFlight.map(({ eventId }) => eventId),
       ids.filter((id) => id !== 'evt_3'),
     )
     t.match(await consumer.counts(), { waiting: 0, active: 0, delayed: 1, failed: 0 })
@@ -155,9 +155,9 @@ t.test('a body of a group that does not decrypt rests alone, and its companions 
     await redis.command('HSET', `${QUEUE}${jobId}`, 'data', JSON.stringify({ v: 1, ...encrypted }))
     await eventually(async () => (await consumer.counts()).delayed === 1)
     await makeDue(redis)
-    await eventually(() => held.length === ids.length)
-    t.match(held.at(-1), { eventId: 'evt_3', attemptsMade: 0 })
-    t.equal(bodiesOf(held).at(-1), body.toString())
+    await eventually(() => inFlight.length === ids.length)
+    t.match(inFlight.at(-1), { eventId: 'evt_3', attemptsMade: 0 })
+    t.equal(bodiesOf(inFlight).at(-1), body.toString())
     await eventually(async () => Object.values(await consumer.counts()).every((count) => count === 0))
   }
 })
@@ -178,14 +178,14 @@ t.test('a group is not lost where its body that does not decrypt could not be pu
   await produce([older], ids)
   await changeBody(redis, 'evt_3', (each) => ({ ...each, keyId: 'lost' }))
   let isRefusing = true
-  const { held, consumer } = consume([older], async () => {
+  const { inFlight, consumer } = consume([older], async () => {
     if (isRefusing) await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 1)
     return { action: 'ack' }
   })
-  await eventually(() => held.length === ids.length - 1)
+  await eventually(() => inFlight.length === ids.length - 1)
   isRefusing = false
   await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 0)
-  await eventually(() => held.length === 2 * (ids.length - 1), { deadlineMs: 20_000 })
+  await eventually(() => inFlight.length === 2 * (ids.length - 1), { deadlineMs: 20_000 })
   await eventually(async () => (await consumer.counts()).active === 0)
   t.match(await consumer.counts(), { waiting: 0, active: 0, delayed: 1, failed: 0 })
 })
@@ -193,11 +193,11 @@ t.test('a group is not lost where its body that does not decrypt could not be pu
 t.test('a body that does not decrypt keeps no redelivery of its event away', async (t) => {
   const { redis, produce, consume } = await aRedis(t)
   await produce([newer], ['evt_1'])
-  const { held } = consume([older])
+  const { inFlight } = consume([older])
   await eventually(async () => Number(await redis.command('ZCARD', DELAYED)) === 1)
   await produce([older], ['evt_1'])
-  await eventually(() => held.length === 1)
-  t.match(held, [{ eventId: 'evt_1' }])
+  await eventually(() => inFlight.length === 1)
+  t.match(inFlight, [{ eventId: 'evt_1' }])
   t.equal(await redis.command('ZCARD', DELAYED), 1)
 })
 
@@ -208,10 +208,10 @@ t.test('deliveries that came unencrypted to a worker with keys are handled, repo
   await produce([older], ['evt_5'])
   const startedAtMs = Date.now()
   let releases = 0
-  const { consumer, held, unencrypted } = consume([older], async ({ eventId }) =>
+  const { consumer, inFlight, unencrypted } = consume([older], async ({ eventId }) =>
     eventId === 'evt_1' && (releases += 1) < 3 ? { action: 'requeue', delayMs: 0 } : { action: 'ack' },
   )
-  await eventually(() => new Set(held.map(({ eventId }) => eventId)).size === 5 && releases === 3)
+  await eventually(() => new Set(inFlight.map(({ eventId }) => eventId)).size === 5 && releases === 3)
   t.equal(
     unencrypted.reduce((sum, deliveries) => sum + deliveries, 0),
     4,
@@ -223,8 +223,8 @@ t.test('deliveries that came unencrypted to a worker with keys are handled, repo
 t.test('without keys nothing is reported as unencrypted', async (t) => {
   const { produce, consume } = await aRedis(t)
   await produce([], ['evt_1'])
-  const { consumer, held, unencrypted } = consume([])
-  await eventually(() => held.length === 1)
+  const { consumer, inFlight, unencrypted } = consume([])
+  await eventually(() => inFlight.length === 1)
   t.strictSame(unencrypted, [])
   t.equal(await consumer.unencrypted(), null)
 })

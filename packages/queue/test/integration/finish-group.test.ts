@@ -16,8 +16,8 @@ async function enqueueTogether({ producer, key }: Queue, eventIds: readonly stri
   t.equal(await redis.command('LLEN', key('wait')), 1, 'they share a job')
 }
 
-function timesHeld(held: readonly InFlightDelivery[], eventId: string): number {
-  return held.filter((delivery) => delivery.eventId === eventId).length
+function timesTaken(taken: readonly InFlightDelivery[], eventId: string): number {
+  return taken.filter((delivery) => delivery.eventId === eventId).length
 }
 
 const three = ['evt_a', 'evt_b', 'evt_c']
@@ -27,7 +27,7 @@ t.test('a group of which all is stored leaves nothing behind', async (t) => {
   await enqueueTogether(queue, three)
   t.strictSame(await queue.producer.counts(), { ...empty, waiting: 3 })
   queue.aConsumer(done)
-  await eventually(() => queue.held.length === 3)
+  await eventually(() => queue.taken.length === 3)
   await eventually(async () => (await queue.producer.counts()).active === 0)
   t.strictSame(await queue.producer.counts(), empty)
 })
@@ -48,7 +48,7 @@ t.test('one that fails is tried again alone, its attempt counted, while the othe
   await eventually(() => attempts.length === 3, { deadlineMs: 10_000 })
   t.ok(performance.now() - startedAt > 2000, 'it rested for one and for two seconds')
   t.strictSame(attempts, [0, 1, 2], 'the attempt made in the group counts')
-  t.equal(timesHeld(queue.held, 'evt_a'), 1)
+  t.equal(timesTaken(queue.taken, 'evt_a'), 1)
 })
 
 t.test('a group that is released as a whole comes back as a whole, at once or after its rest', async (t) => {
@@ -56,10 +56,10 @@ t.test('a group that is released as a whole comes back as a whole, at once or af
     const queue = aQueue(t, redis)
     await enqueueTogether(queue, three)
     queue.aConsumer(async ({ eventId }) =>
-      timesHeld(queue.held, eventId ?? '') === 1 ? { action: 'requeue', delayMs } : { action: 'ack' },
+      timesTaken(queue.taken, eventId ?? '') === 1 ? { action: 'requeue', delayMs } : { action: 'ack' },
     )
-    await eventually(() => queue.held.length === 6)
-    t.ok(queue.held.every(({ attemptsMade }) => attemptsMade === 0))
+    await eventually(() => queue.taken.length === 6)
+    t.ok(queue.taken.every(({ attemptsMade }) => attemptsMade === 0))
     await eventually(async () => (await queue.producer.counts()).active === 0)
     t.strictSame(await queue.producer.counts(), empty)
   }
@@ -74,11 +74,11 @@ t.test('of a group that is stored in part, only the rest comes back', async (t) 
     evt_c: { action: 'requeue', delayMs: 20 },
   }
   queue.aConsumer(async ({ eventId }) =>
-    timesHeld(queue.held, eventId ?? '') === 1 ? (outcomes[eventId ?? ''] as DeliveryOutcome) : { action: 'ack' },
+    timesTaken(queue.taken, eventId ?? '') === 1 ? (outcomes[eventId ?? ''] as DeliveryOutcome) : { action: 'ack' },
   )
-  await eventually(() => queue.held.length === 5)
-  t.equal(timesHeld(queue.held, 'evt_a'), 1)
-  t.ok(queue.held.every(({ attemptsMade }) => attemptsMade === 0))
+  await eventually(() => queue.taken.length === 5)
+  t.equal(timesTaken(queue.taken, 'evt_a'), 1)
+  t.ok(queue.taken.every(({ attemptsMade }) => attemptsMade === 0))
   await eventually(async () => (await queue.producer.counts()).active === 0)
   t.strictSame(await queue.producer.counts(), empty)
 })
@@ -95,8 +95,8 @@ t.test('a group whose rest could not be put back comes back itself, with no atte
   await eventually(() => queue.errors.some((error) => error.message.includes('NOREPLICAS')))
   isRefusing = false
   await redis.command('CONFIG', 'SET', 'min-replicas-to-write', 0)
-  await eventually(() => timesHeld(queue.held, 'evt_b') >= 2, { deadlineMs: 10_000 })
-  t.equal(queue.held.at(-1)?.attemptsMade, 0)
+  await eventually(() => timesTaken(queue.taken, 'evt_b') >= 2, { deadlineMs: 10_000 })
+  t.equal(queue.taken.at(-1)?.attemptsMade, 0)
   await eventually(async () => Object.values(await queue.producer.counts()).every((count) => count === 0))
 })
 
@@ -114,7 +114,7 @@ t.test('a worker holds few more deliveries than it was asked to, however many sh
     },
     { concurrency: 60 },
   )
-  await eventually(() => queue.held.length === 500)
-  t.ok(greatest >= 60, `${greatest} held`)
-  t.ok(greatest < 160, `${greatest} held`)
+  await eventually(() => queue.taken.length === 500)
+  t.ok(greatest >= 60, `${greatest} in flight`)
+  t.ok(greatest < 160, `${greatest} in flight`)
 })

@@ -10,9 +10,9 @@ const MAX_BYTES = 12_000_000
 const large = (id: string, bytes: number) => aDelivery(id, { body: Buffer.alloc(bytes, 'x') })
 
 t.test(
-  'no more bytes are held than the limit says, also where small jobs make room for large ones at once',
+  'no more bytes are in flight than the limit says, also where small jobs make room for large ones at once',
   async (t) => {
-    const { producer, aConsumer, held } = aQueue(t, redis)
+    const { producer, aConsumer, taken } = aQueue(t, redis)
     // Each in a job of its own: one is enqueued after the other.
     for (let index = 0; index < 40; index += 1)
       await producer.enqueue(aDelivery(`evt_small_${index}`), new Deadline(5000))
@@ -28,20 +28,20 @@ t.test(
       },
       { concurrency: 40, maxInFlightBytes: MAX_BYTES },
     )
-    await eventually(() => held.length === 40)
+    await eventually(() => taken.length === 40)
     gate.open()
     await eventually(async () => {
       most = Math.max(most, consumer.inFlightBytes())
       return Object.values(await producer.counts()).every((count) => count === 0)
     })
-    t.equal(held.length, 70)
+    t.equal(taken.length, 70)
     t.ok(most > 2_000_000 && most <= MAX_BYTES, `${most} bytes at most`)
     t.equal(consumer.inFlightBytes(), 0)
   },
 )
 
-t.test('a job larger than the limit is held alone', async (t) => {
-  const { producer, aConsumer, held } = aQueue(t, redis)
+t.test('a job larger than the limit is in flight alone', async (t) => {
+  const { producer, aConsumer, taken } = aQueue(t, redis)
   for (let index = 0; index < 6; index += 1)
     await producer.enqueue(large(`evt_${index}`, 2_000_000), new Deadline(5000))
   let atOnce = 0
@@ -56,12 +56,12 @@ t.test('a job larger than the limit is held alone', async (t) => {
     },
     { concurrency: 40, maxInFlightBytes: 1_000_000 },
   )
-  await eventually(() => held.length === 6)
+  await eventually(() => taken.length === 6)
   t.equal(most, 1)
 })
 
-t.test('small jobs are held side by side again after a job larger than the limit', async (t) => {
-  const { producer, aConsumer, held } = aQueue(t, redis)
+t.test('small jobs are in flight side by side again after a job larger than the limit', async (t) => {
+  const { producer, aConsumer, taken } = aQueue(t, redis)
   const gate = new Gate()
   const consumer = aConsumer(
     async (delivery) => {
@@ -71,10 +71,10 @@ t.test('small jobs are held side by side again after a job larger than the limit
     { concurrency: 20, maxInFlightBytes: 8_000_000 },
   )
   await producer.enqueue(large('evt_large', 9_000_000), new Deadline(5000))
-  await eventually(() => held.length === 1 && consumer.inFlightCount() === 0)
+  await eventually(() => taken.length === 1 && consumer.inFlightCount() === 0)
   for (let index = 0; index < 20; index += 1)
     await producer.enqueue(aDelivery(`evt_small_${index}`), new Deadline(5000))
   await eventually(() => consumer.inFlightCount() === 20)
   gate.open()
-  await eventually(() => held.length === 21 && consumer.inFlightCount() === 0)
+  await eventually(() => taken.length === 21 && consumer.inFlightCount() === 0)
 })

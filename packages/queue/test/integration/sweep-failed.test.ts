@@ -27,7 +27,7 @@ async function failJobs(prefix: string, jobs: readonly { jobId: string; data: un
 }
 
 t.test('a failed job is handed over with its reason, removed, and its event can come again', async (t) => {
-  const { prefix, producer, aConsumer, held } = aQueue(t, redis)
+  const { prefix, producer, aConsumer, taken } = aQueue(t, redis)
   const body = Buffer.from('{"kept":true}')
   await failJobs(prefix, [{ jobId: 'e-evt_failed', data: writeJobData(aDelivery('evt_failed', { body }), 0, NO_KEYS) }])
   await producer.enqueue(aDelivery('evt_failed'), new Deadline(5000))
@@ -45,7 +45,7 @@ t.test('a failed job is handed over with its reason, removed, and its event can 
   t.equal(await consumer.sweepFailed(sweep), 0)
 
   await producer.enqueue(aDelivery('evt_failed'), new Deadline(5000))
-  await eventually(() => held.length === 1)
+  await eventually(() => taken.length === 1)
 })
 
 t.test('a failed job that can not be handed over stays, and keeps no other', async (t) => {
@@ -76,7 +76,7 @@ t.test('a failed job that is not done yet stays, with the body it is to have fro
   t.equal((await consumer.counts()).failed, 1)
   t.notMatch(await redis.command('HGETALL', key('e-evt_a')), /secret/)
   const swept: InFlightDelivery[] = []
-  t.equal(await consumer.sweepFailed(async (held) => (swept.push(held), await done())), 1)
+  t.equal(await consumer.sweepFailed(async (taken) => (swept.push(taken), await done())), 1)
   t.match(swept, [{ kind: 'event', eventId: 'evt_a', receivedAtMs: delivery.receivedAtMs, body: new Uint8Array(body) }])
 })
 

@@ -10,9 +10,9 @@ import {
 } from '../../src/index.ts'
 import { aDelivery } from '../a-delivery.ts'
 
-/** A producer and a consumer on one database of a server; what they held and found unusable is noted. */
+/** A producer and a consumer on one database of a server; what they took and found unusable is noted. */
 function onDatabase(t: TestScope, redisUrl: string) {
-  const held: InFlightDelivery[] = []
+  const taken: InFlightDelivery[] = []
   const unusable: QueueUnavailableError[] = []
   const common = {
     redisUrl,
@@ -22,7 +22,7 @@ function onDatabase(t: TestScope, redisUrl: string) {
   const producer = createProducer({ ...common, deadlineMs: 1500 })
   t.teardown(() => producer.close())
   const handle = async (each: InFlightDelivery): Promise<DeliveryOutcome> => {
-    held.push(each)
+    taken.push(each)
     return { action: 'ack' }
   }
   const aConsumer = () => {
@@ -37,7 +37,7 @@ function onDatabase(t: TestScope, redisUrl: string) {
     consumer.start()
     return consumer
   }
-  return { producer, aConsumer, held, unusable }
+  return { producer, aConsumer, taken, unusable }
 }
 
 async function keysIn(redis: RedisServer): Promise<string> {
@@ -71,7 +71,7 @@ t.test('a worker on a database that the server does not have takes nothing from 
     await t.rejects(consumer.probe(), refused)
     return true
   })
-  t.strictSame(staging.held, [])
+  t.strictSame(staging.taken, [])
   t.equal((await production.producer.counts()).waiting, 1)
 })
 
@@ -89,10 +89,10 @@ t.test('a database that is gone after a reconnect is an outage, and comes back w
   const { port } = first
   let server = first
   t.teardown(() => server.stop())
-  const { producer, aConsumer, held, unusable } = onDatabase(t, `redis://127.0.0.1:${port}/5`)
+  const { producer, aConsumer, taken, unusable } = onDatabase(t, `redis://127.0.0.1:${port}/5`)
   aConsumer()
   await producer.enqueue(aDelivery('evt_before'), new Deadline(5000))
-  await eventually(() => held.length === 1)
+  await eventually(() => taken.length === 1)
   await first.stop()
   server = await startRedis({ port, args: ['--databases', '2'] })
   const other = onDatabase(t, `redis://127.0.0.1:${port}`)
@@ -106,6 +106,6 @@ t.test('a database that is gone after a reconnect is an outage, and comes back w
   await server.stop()
   server = await startRedis({ port })
   await eventually(() => producer.enqueue(aDelivery('evt_after'), new Deadline(5000)).then(() => true))
-  await eventually(() => held.length === 2)
-  t.match(held, [{ eventId: 'evt_before' }, { eventId: 'evt_after' }])
+  await eventually(() => taken.length === 2)
+  t.match(taken, [{ eventId: 'evt_before' }, { eventId: 'evt_after' }])
 })

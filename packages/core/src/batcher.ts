@@ -1,3 +1,5 @@
+import { DeadlineExceededError, type Deadline } from './deadline.ts'
+
 /** A bound on a batch besides its number of items: bytes, objects, or anything that adds up. */
 export type BatchLimit<Item> = { readonly sizeOf: (item: Item) => number; readonly max: number }
 
@@ -53,24 +55,24 @@ export class Batcher<Item, Result> {
   }
 
   /**
-   * Resolves with the result of the item. Where `signal` is aborted while the item waits for its batch, the item is taken
-   * out and never processed; the promise then rejects with the reason of the signal.
+   * Resolves with the result of the item. Where `deadline` is exceeded while the item waits for its batch, the item is taken
+   * out and never processed; the promise then rejects with a `DeadlineExceededError`.
    */
-  add(item: Item, signal?: AbortSignal): Promise<Result> {
-    if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
+  add(item: Item, deadline?: Deadline): Promise<Result> {
+    if (deadline?.isExceeded === true) return Promise.reject(new DeadlineExceededError())
     return new Promise((resolve, reject) => {
       const waiting = { item, key: this.#options.keyOf(item), resolve, reject }
       this.#waiting.push(waiting)
-      signal?.addEventListener('abort', () => this.#remove(waiting, signal), { once: true })
+      deadline?.onExceeded(() => this.#remove(waiting))
       this.#schedule()
     })
   }
 
-  #remove(waiting: Waiting<Item, Result>, { reason }: AbortSignal): void {
+  #remove(waiting: Waiting<Item, Result>): void {
     const index = this.#waiting.indexOf(waiting)
     if (index === -1) return
     this.#waiting.splice(index, 1)
-    waiting.reject(reason)
+    waiting.reject(new DeadlineExceededError())
   }
 
   #schedule(): void {

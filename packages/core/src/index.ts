@@ -1,5 +1,5 @@
 export { backoffMs, type Backoff } from './backoff.ts'
 export { Batcher, type BatcherOptions, type BatchLimit } from './batcher.ts'
-export { Deadline, withDeadline } from './deadline.ts'
+export { Deadline, DeadlineExceededError, withDeadline } from './deadline.ts'
 export { CodedError } from './errors.ts'
 export { KeyRing, NO_KEYS, type KeyedDigest, type Encrypted } from './key-ring.ts'

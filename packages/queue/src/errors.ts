@@ -1,4 +1,4 @@
-import { CodedError } from '@persona-ingest/core'
+import { CodedError, DeadlineExceededError } from '@persona-ingest/core'
 
 /** Every reason for which the queue can't take a delivery now, with the words for the person on call. */
 export const queueFaults = {
@@ -59,9 +59,10 @@ export class QueueUnavailableError extends CodedError<QueueFault> {
   }
 }
 
-/** Turns what a call of Redis threw into a `QueueUnavailableError`. */
+/** Turns what a call of Redis threw, or an exceeded deadline, into a `QueueUnavailableError`. */
 export function queueUnavailable(thrown: unknown): QueueUnavailableError {
   if (thrown instanceof QueueUnavailableError) return thrown
+  if (thrown instanceof DeadlineExceededError) return new QueueUnavailableError('QUEUE_TOO_SLOW')
   const fault = redisFault(thrown)
   if (isRedisReply(thrown)) {
     return new QueueUnavailableError(fault.message.startsWith('OOM') ? 'QUEUE_FULL' : 'QUEUE_REFUSED', fault)

@@ -1,6 +1,6 @@
 import { Batcher, type Deadline } from '@persona-ingest/core'
 import type { Delivery } from './delivery.ts'
-import { queueUnavailable, QueueUnavailableError } from './errors.ts'
+import { queueUnavailable, type QueueUnavailableError } from './errors.ts'
 import { eventJobId, jobKeys, newJob, newSingleJob } from './job-data.ts'
 import { onQueue, openQueue, requireConnection, untilConnected, type QueueConnection } from './queue-connection.ts'
 import { createQueueView, type QueueView } from './queue-view.ts'
@@ -103,9 +103,9 @@ export function createProducer(options: ProducerOptions): Producer {
       const key = delivery.kind === 'event' ? eventJobId(delivery) : `q${(quarantinedCount += 1)}`
       try {
         if (!connection.isConnected()) await untilConnected(connection, deadline)
-        await batcher.add({ key, delivery }, deadline.signal)
+        await batcher.add({ key, delivery }, deadline)
       } catch (error) {
-        throw error === deadline.signal.reason ? new QueueUnavailableError('QUEUE_TOO_SLOW') : queueUnavailable(error)
+        throw queueUnavailable(error)
       }
     },
     async enqueueReplays(eventIds) {

@@ -1,4 +1,4 @@
-import { backoffMs, KeyRing, withDeadline, type Deadline } from '@persona-ingest/core'
+import { backoffMs, DeadlineExceededError, KeyRing, withDeadline, type Deadline } from '@persona-ingest/core'
 import { Queue, type QueueOptions } from 'bullmq'
 import { BullMQOtel } from 'bullmq-otel'
 import { Redis } from 'ioredis'
@@ -198,29 +198,27 @@ export function requireConnection(connection: QueueConnection): void {
   throw new QueueUnavailableError('QUEUE_UNREACHABLE', connection.connectionFault())
 }
 
-/** Resolves once the attempt to connect that is under way has ended, or `signal` is aborted. */
-async function connectAttemptEnded(client: Redis, signal: AbortSignal): Promise<void> {
+/** Resolves once the attempt to connect that is under way has ended, or the deadline is exceeded. */
+async function connectAttemptEnded(client: Redis, deadline: Deadline): Promise<void> {
   if (client.status !== 'connecting' && client.status !== 'connect') return
   await new Promise<void>((resolve) => {
     const stop = () => {
-      signal.removeEventListener('abort', stop)
       client.off('ready', stop).off('close', stop)
       resolve()
     }
-    signal.addEventListener('abort', stop)
     client.on('ready', stop).on('close', stop)
-    if (signal.aborted) stop()
+    deadline.onExceeded(stop)
   })
 }
 
 /**
- * Waits for an attempt to connect that is under way, until the deadline at most. Throws the reason of the deadline's signal
- * when it is exceeded, else as {@link requireConnection} does.
+ * Waits for an attempt to connect that is under way, until the deadline at most. Throws a `DeadlineExceededError`, else as
+ * {@link requireConnection} does.
  */
-export async function untilConnected(connection: QueueConnection, { signal }: Deadline): Promise<void> {
-  if (!connection.isClosed()) await connectAttemptEnded(connection.client, signal)
+export async function untilConnected(connection: QueueConnection, deadline: Deadline): Promise<void> {
+  if (!connection.isClosed()) await connectAttemptEnded(connection.client, deadline)
   // A late write would keep a payload although its caller was refused.
-  signal.throwIfAborted()
+  if (deadline.isExceeded) throw new DeadlineExceededError()
   requireConnection(connection)
 }
 

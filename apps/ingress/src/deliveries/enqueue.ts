@@ -82,11 +82,11 @@ async function confirm(delivery: Delivery, deadline: Deadline, deps: EnqueueDeps
     await deps.producer.enqueue(delivery, deadline)
     // A late confirmation counts too: Redis answers again.
     deps.acknowledgementDeadline.noteConfirmed()
-    stop({ result: deadline.signal.aborted ? 'QUEUE_TOO_SLOW' : 'confirmed' })
+    stop({ result: deadline.isExceeded ? 'QUEUE_TOO_SLOW' : 'confirmed' })
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? error.code : 'UNKNOWN'
     stop({ result: fault })
-    if (fault === 'QUEUE_TOO_SLOW' && !deadline.signal.aborted) deps.acknowledgementDeadline.noteUnanswered()
+    if (fault === 'QUEUE_TOO_SLOW' && !deadline.isExceeded) deps.acknowledgementDeadline.noteUnanswered()
     // Without a confirmation the event may be lost: the provider must send it again.
     throw new IngressError('QUEUE_UNAVAILABLE', error)
   }

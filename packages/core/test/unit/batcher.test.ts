@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Batcher, type BatcherOptions } from '../../src/index.ts'
+import { Batcher, Deadline, type BatcherOptions } from '../../src/index.ts'
 
 type Item = { readonly key: string; readonly size?: number }
 type Batch = {
@@ -100,15 +100,15 @@ t.test('a failed batch rejects what is not known yet and nothing else', async (t
   t.equal(batches.length, 2, 'the next batch goes on')
 })
 
-t.test('an aborted item that waits is never processed; one in flight goes on', async (t) => {
+t.test('an item that waits past its deadline is never processed; one in flight goes on', async (t) => {
   const { batcher, batches } = aBatcher()
-  const abort = new AbortController()
-  const inFlight = batcher.add({ key: 'a' }, abort.signal)
+  const deadline = new Deadline(1000)
+  const inFlight = batcher.add({ key: 'a' }, deadline)
   await pass()
-  const waiting = batcher.add({ key: 'b' }, abort.signal)
+  const waiting = batcher.add({ key: 'b' }, deadline)
   const other = batcher.add({ key: 'c' })
-  abort.abort(new Error('too late'))
-  await t.rejects(waiting, { message: 'too late' })
+  deadline.exceed()
+  await t.rejects(waiting, { code: 'DEADLINE_EXCEEDED' })
   batches[0]?.finish()
   t.equal(await inFlight, 'done')
   await pass()
@@ -117,9 +117,11 @@ t.test('an aborted item that waits is never processed; one in flight goes on', a
   t.equal(await other, 'done')
 })
 
-t.test('an item with a signal that is aborted already is refused', async (t) => {
+t.test('an item whose deadline is exceeded already is refused', async (t) => {
   const { batcher, batches } = aBatcher()
-  await t.rejects(batcher.add({ key: 'a' }, AbortSignal.abort(new Error('too late'))), { message: 'too late' })
+  const deadline = new Deadline(1000)
+  deadline.exceed()
+  await t.rejects(batcher.add({ key: 'a' }, deadline), { code: 'DEADLINE_EXCEEDED' })
   await pass()
   t.equal(batches.length, 0)
 })

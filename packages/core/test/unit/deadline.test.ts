@@ -44,11 +44,28 @@ t.test('an exceeded deadline aborts the signal of the operation, and no other', 
   await withDeadline(5, async (deadline) => { await keep(deadline); return never() }, () => null) // prettier-ignore
   const [inTime, late] = seen
   t.equal(inTime?.signal.aborted, false)
-  t.equal(inTime?.isOver, false)
+  t.equal(inTime?.isExceeded, false)
   t.ok((inTime?.remainingMs ?? 0) > 0)
   t.equal(late?.signal.aborted, true)
-  t.equal(late?.isOver, true)
+  t.equal(late?.isExceeded, true)
   t.equal(late?.remainingMs, 0)
+})
+
+t.test('listeners hear once that the deadline is exceeded, later ones at once', async (t) => {
+  const heard: string[] = []
+  let kept: Deadline | undefined
+  const listen = async (deadline: Deadline) => {
+    deadline.onExceeded(() => heard.push('first'))
+    deadline.onExceeded(() => heard.push('second'))
+    kept = deadline
+    return never()
+  }
+  await withDeadline(5, listen, () => null)
+  kept?.onExceeded(() => heard.push('late'))
+  t.strictSame(heard, ['first', 'second', 'late'])
+  await withDeadline(5, async (deadline) => deadline.onExceeded(() => heard.push('in time')), () => null) // prettier-ignore
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.notOk(heard.includes('in time'))
 })
 
 t.test('a signal that is asked for after the deadline is aborted already', async (t) => {

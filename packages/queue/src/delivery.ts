@@ -2,22 +2,22 @@ import type { Environment } from '@persona-ingest/persona'
 
 type Received = {
   readonly environment: Environment
-  /** When the request's last byte was here, in ms since 1970. */
+  /** When the request's last byte was received, in ms since 1970. */
   readonly receivedAtMs: number
   /** The bytes as received; need not be UTF-8. */
   readonly body: Uint8Array
   /** Binds the log lines of ingress and worker together. */
   readonly requestId?: string | undefined
-  /** The span that received it, as W3C's `traceparent`: one trace from the port to the tables. Only where it is traced. */
+  /** The span of the request, as W3C's `traceparent`: one trace from the request to the tables. Only where it is traced. */
   readonly traceParent?: string | undefined
 }
 
-/** An authentic delivery on its way from the port to the worker: a usable event, or bytes that can't be one. */
+/** An authentic delivery between ingress and worker: a usable event, or bytes that are not usable as one. */
 export type Delivery =
   | ({ readonly kind: 'event'; readonly eventId: string } & Received)
   | ({ readonly kind: 'quarantined'; readonly reason: string; readonly eventId: string | null } & Received)
 
-/** The wish that an event of the log be processed again. It names the event and carries none of it. */
+/** A request to process an event of the log again. It has the id of the event and none of its content. */
 export type Replay = { readonly kind: 'replay'; readonly eventId: string }
 
 /** A delivery or replay that this process has in flight: no other gets it until it is finished or the process dies. */

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { Type } from '@sinclair/typebox'
 
-/** One Redis server, as explicit options: the driver never sees the URL, and can't read it otherwise than we do. */
+/** One Redis server, as explicit options: ioredis never sees the URL, and can't read it in another way. */
 export type RedisTarget = {
   readonly host: string
   readonly port: number
@@ -22,7 +22,7 @@ const MAX_PORT = 65_535
 const MAX_DATABASE = 2_147_483_647
 const SCHEME = /^(rediss?):\/\//i
 const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?$/
-/** A blank or control character would be dropped by a parser of URLs, and change a password. */
+/** Blanks and control characters: a parser of URLs drops them, which changes a password. */
 const INVISIBLE = /[\p{Control}\p{Separator}]/u
 
 const FAULTS = {
@@ -79,7 +79,7 @@ function readDatabase(path: string): Read<number> {
   return db <= MAX_DATABASE ? { value: db } : { fault: FAULTS.database }
 }
 
-/** Any other parameter would be an option of the driver, and change how it connects, waits, or names its keys. */
+/** Other parameters would be options of ioredis, and change how it connects, waits, or names its keys. */
 function readFamily(query: string | null): Read<RedisTarget['family']> {
   if (query === null || query === '') return { value: 0 }
   const family = /^family=([046])$/.exec(query)?.[1]
@@ -93,7 +93,7 @@ type Parts = {
   readonly path: string
   readonly query: string | null
   readonly fragment: string | null
-  /** Whether what follows the host holds an @: then it is no path or query, but the rest of a password. */
+  /** Whether the part after the host has an @: then it is no path or query, but the rest of a password. */
   readonly hasStrayAt: boolean
 }
 
@@ -114,8 +114,8 @@ function split(text: string, scheme: string): Parts {
 }
 
 /**
- * Reads a `REDIS_URL`. Gives the server that it names, or everything that is wrong with it. The words of a fault hold
- * nothing of the URL: whatever is in the wrong place may be a part of the password.
+ * Reads a `REDIS_URL`. Gives the server that it names, or all its faults. The words of a fault quote nothing of the URL: a
+ * part in the wrong place may belong to the password.
  */
 export function readRedisUrl(text: string): RedisTarget | { readonly faults: readonly string[] } {
   if (INVISIBLE.test(text)) return { faults: [FAULTS.invisible] }

@@ -30,9 +30,12 @@ export type DeadLettersReplayReport = {
   failed_again: readonly string[] | null
 }
 
-export type DeadLettersReplayProgress =
-  | { readonly phase: 'read'; readonly done: number; readonly enqueued: number }
-  | { readonly phase: 'processed'; readonly done: number; readonly enqueued: number }
+/** Dead letters that were read or, with `wait`, that left the queue, and how many were enqueued. */
+export type DeadLettersReplayProgress = {
+  readonly phase: 'read' | 'processed'
+  readonly done: number
+  readonly enqueued: number
+}
 
 export type ReplayDeadLettersOptions = ReplayOptions & {
   readonly selection: LetterSelection

@@ -45,7 +45,7 @@ export type ConfirmationOptions = { readonly dryRun?: true; readonly yes?: true;
 
 type Asking = { readonly confirm: Confirm | null }
 
-/** Ends the command as wrongly used where it has to ask before it removes data, and can't. */
+/** Ends the command as wrongly used where it needs a confirmation and can't ask for one. */
 export function expectConfirmable(
   { confirm }: Asking,
   { dryRun, yes, json }: ConfirmationOptions,

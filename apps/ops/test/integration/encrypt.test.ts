@@ -40,7 +40,7 @@ t.test('every command opens with the key, and says what is wrong without it', as
     t.match(await ops(undefined, ...command), { code: 1, stderr })
   }
   t.match(await ops(undefined, 'rebuild', '--verify'), { code: 1, stderr: /give STORAGE_ENCRYPTION_KEYS/ })
-  t.match(await ops(`${b},${a}`, 'rebuild', '--verify'), { code: 1, stderr: /run `ops seal` first/ })
+  t.match(await ops(`${b},${a}`, 'rebuild', '--verify'), { code: 1, stderr: /run `ops encrypt` first/ })
 })
 
 t.test('a rotation: one call, by its older name too, then the old key can go', async (t) => {

@@ -93,6 +93,13 @@ t.test('every documented command exists under its name', async (t) => {
   }
 })
 
+t.test('the earlier name of encrypt works and is not in the help', async (t) => {
+  t.match(await run(['seal', '--help']), { code: 0, stdout: /^Usage: ops seal / })
+  const { stdout } = await run(['--help'])
+  t.match(stdout, ' encrypt ')
+  t.notMatch(stdout, 'seal')
+})
+
 t.test('a faulty environment exits with 1 and names every fault', async (t) => {
   const { code, stderr } = await run(['status'], { DATABASE_URL: 'mysql://zoe:secret@host' })
   t.equal(code, 1)

@@ -90,7 +90,7 @@ export async function expectOneKey(executor: SqlExecutor): Promise<void> {
     throw new SealedOtherwiseError(
       newestId === null
         ? `${column} of ${row.id} in ${table} is sealed: give STORAGE_ENCRYPTION_KEYS`
-        : `${column} of ${row.id} in ${table} is not sealed with the key "${newestId}": run \`ops seal\` first`,
+        : `${column} of ${row.id} in ${table} is not sealed with the key "${newestId}": run \`ops encrypt\` first`,
     )
   }
 }

@@ -222,7 +222,7 @@ t.test('rebuild compares what is sealed, finds what was changed, and goes on wit
   t.match(await findInquiry(withA, 'inq_1'), { inquiry: { attributes: { name_first: MARK } } })
   t.strictSame(await marked(), [])
   await t.rejects(verified(url), { name: 'SealedOtherwiseError', message: /give STORAGE_ENCRYPTION_KEYS/ })
-  await t.rejects(verified(url, { encryptionKeys: [b, a] }), { name: 'SealedOtherwiseError', message: /`ops seal`/ })
+  await t.rejects(verified(url, { encryptionKeys: [b, a] }), { name: 'SealedOtherwiseError', message: /`ops encrypt`/ })
   await sealing(b, a)
   t.strictSame(linesOf(await verified(url, { encryptionKeys: [b] })), [])
 })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { dependencyPage, PAGE, productionDependencies } from '../fixtures/dependency-page.ts'
+import { dependencyPage, PAGE, productionDependencies } from './fixtures/dependency-page.ts'
 
 /** Licences that ask for no more than a notice. Another one wants a decision before it is shipped. */
 const PERMISSIVE = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT', 'Unlicense']

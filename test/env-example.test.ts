@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { loadEnv } from '@persona-ingest/service'
 import type { TObject } from '@sinclair/typebox'
 import t from 'tap'
+import { root } from './structure/source-files.ts'
 
-const ROOT = resolve(import.meta.dirname, '../../../..')
 /**
  * As long as an app has no env module, its variables cannot be compared.
  *
@@ -14,7 +14,7 @@ const ROOT = resolve(import.meta.dirname, '../../../..')
 const APPS_WITH_ENV = ['ingress', 'worker', 'ops', 'migrate']
 
 const example = Object.fromEntries(
-  readFileSync(resolve(ROOT, '.env.example'), 'utf8')
+  readFileSync(join(root, '.env.example'), 'utf8')
     .split('\n')
     .filter((line) => /^[A-Z]/.test(line))
     .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
@@ -22,8 +22,8 @@ const example = Object.fromEntries(
 
 async function schemasByApp(): Promise<ReadonlyMap<string, TObject>> {
   const found = new Map<string, TObject>()
-  for (const app of readdirSync(resolve(ROOT, 'apps'))) {
-    const source = resolve(ROOT, 'apps', app, 'src')
+  for (const app of readdirSync(join(root, 'apps'))) {
+    const source = join(root, 'apps', app, 'src')
     const file = readdirSync(source, { recursive: true, encoding: 'utf8' }).find((each) => basename(each) === 'env.ts')
     if (file === undefined) continue
     const { envSchema } = (await import(pathToFileURL(join(source, file)).href)) as { envSchema?: TObject }

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join } from 'node:path'
 import { createRegistry, Readiness, type Registry } from '@persona-ingest/service'
 import t from 'tap'
-import { createMetrics as createIngressMetrics } from '../../../ingress/src/metrics.ts'
-import { createMetrics as createWorkerMetrics, registerGauges } from '../../src/metrics.ts'
+import { createMetrics as createIngressMetrics } from '../apps/ingress/src/metrics.ts'
+import { createMetrics as createWorkerMetrics, registerGauges } from '../apps/worker/src/metrics.ts'
+import { root } from './structure/source-files.ts'
 
-const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/metrics.md'), 'utf8')
+const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8')
 const readiness = new Readiness({ checks: {} })
 
 function ingressRegistry(): Registry {

@@ -4,12 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
+import { root } from './structure/source-files.ts'
 
-const root = fileURLToPath(new URL('../../../../', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 type Service = {
@@ -21,7 +20,7 @@ const { services } = parse(read('docker-compose.yml'), { merge: true }) as {
   services: Readonly<Record<string, Service>>
 }
 
-/** What Compose makes of a text where no variable is set. */
+/** Returns a text of Compose with the defaults of its variables. */
 function withDefaults(text: string): string {
   return text.replaceAll(/\$\{\w+:?-([^}]*)\}/g, '$1')
 }
@@ -36,7 +35,7 @@ t.test('Compose publishes every port on loopback unless it is configured', async
 t.test('every service that uses the queue or the database has the keys of it', async (t) => {
   const keysFor = { REDIS_URL: 'QUEUE_ENCRYPTION_KEYS', DATABASE_URL: 'STORAGE_ENCRYPTION_KEYS' }
   for (const [name, { environment = {} }] of Object.entries(services)) {
-    // A migration reads no stored value.
+    // A migration reads no encrypted value.
     if (name === 'migrate') continue
     for (const [url, keys] of Object.entries(keysFor))
       if (url in environment) t.ok(keys in environment, `${name}: ${keys}`)

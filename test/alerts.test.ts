@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
+import { root } from './structure/source-files.ts'
 
-const ROOT = resolve(import.meta.dirname, '../../../..')
-const read = (path: string) => readFileSync(resolve(ROOT, path), 'utf8')
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
 const rules = read('deploy/observability/alert-rules.yml')
 const dashboard = read('deploy/observability/grafana/dashboards/persona-ingest.json')
 const alertsPage = read('docs/alerts.md')

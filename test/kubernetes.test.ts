@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
@@ -16,9 +15,9 @@ import { Service } from 'kubernetes-models/v1/Service'
 import { ServiceAccount } from 'kubernetes-models/v1/ServiceAccount'
 import { ScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject'
 import { TriggerAuthentication } from '@kubernetes-models/keda/keda.sh/v1alpha1/TriggerAuthentication'
+import { root } from './structure/source-files.ts'
 
-const folder = fileURLToPath(new URL('../../../../deploy/kubernetes/', import.meta.url))
-const root = join(folder, '../..')
+const folder = join(root, 'deploy/kubernetes')
 const run = promisify(execFile)
 
 type Resource = { readonly apiVersion: string; readonly kind: string; readonly metadata: { readonly name: string } }
@@ -28,7 +27,7 @@ type PodSpec = ConstructorParameters<typeof Deployment>[0] extends
   : never
 type Workload = Resource & { readonly spec: { readonly template: { readonly spec: PodSpec } } }
 
-/** The schema of each kind that we use; the constructor takes a resource apart, `validate` throws where it does not fit. */
+/** The schema of each kind in deploy/kubernetes. `validate` throws where a resource does not fit. */
 const MODELS: Readonly<Record<string, new (data: never) => { validate(): void }>> = {
   ConfigMap,
   Deployment,

@@ -1,6 +1,6 @@
 import { CodedError } from '@persona-ingest/core'
 import type { EnvSource } from '@persona-ingest/service'
-import { dieWithOwner } from '@persona-ingest/testkit'
+import { killWithOwner } from '@persona-ingest/testkit'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -144,7 +144,7 @@ async function startApp(options: AppProcessOptions, session: Session): Promise<A
   child.stdout.pipe(pinoPretty())
   child.stderr.pipe(process.stderr, { end: false })
   await once(child, 'spawn')
-  const callOff = dieWithOwner([child.pid as number])
+  const callOff = killWithOwner([child.pid as number])
   let isDraining = false
   child.once('exit', callOff)
   // Not `exit`: the last log lines are read before `close`.

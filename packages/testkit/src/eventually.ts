@@ -1,17 +1,15 @@
 import { setTimeout as wait } from 'node:timers/promises'
 
 export type EventuallyOptions = {
-  /** How long to go on trying, in milliseconds. Default 15,000: a busy machine is no failure. */
+  /** Deadline in milliseconds. Default 15,000, for busy machines. */
   readonly deadlineMs?: number
-  /** The pause between two tries, in milliseconds. Default 25. */
+  /** Pause between two attempts in milliseconds. Default 25. */
   readonly everyMs?: number
 }
 
 /**
- * Calls `check` again and again until it neither throws nor gives `false`, and gives its value.
- *
- * Past the deadline it throws the last error of `check`, or one of its own that says how long it waited; a `check`
- * that never settles counts as one that failed.
+ * Repeats `check` until it neither throws nor returns `false`, and returns its value. At the deadline it throws the last
+ * error of `check`, or an error with the deadline; a `check` that never settles counts as failed.
  */
 export async function eventually<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
   const { deadlineMs = 15_000, everyMs = 25 } = options

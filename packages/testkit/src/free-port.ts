@@ -1,15 +1,20 @@
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
+import getPort from 'get-port'
 
 /*
- * Below the range from which the system takes ports for outgoing connections (Linux from 32768, macOS from 49152).
- * Inside that range a client that keeps trying to reach a server which is down can be given that very port as its
- * own, connects to itself, and the server can't come back.
+ * The range is below the ports that the system gives to outgoing connections (Linux from 32768, macOS from 49152). In
+ * that range, a client that retries a stopped server can get the server's port, connect to itself and block the restart.
  */
 const lowestPort = 20_000
 const highestPort = 32_000
 
-/** Tells whether a TCP port can be listened on, on the loopback address unless another host is given. */
+/** In random order: many test processes start at once, and each would try the lowest port first. */
+function* candidates(): Generator<number> {
+  for (let attempt = 0; attempt < 100; attempt++) yield randomInt(lowestPort, highestPort)
+}
+
+/** Tells whether a server can listen on a TCP port of `host` (default 127.0.0.1). */
 export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer()
@@ -18,11 +23,7 @@ export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   })
 }
 
-/** Finds a TCP port on which nothing listens at this moment, outside the range of outgoing connections. */
+/** Returns a free TCP port of the loopback address, 20,000 to 31,999; a process gets no port twice within 15 s. */
 export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = randomInt(lowestPort, highestPort)
-    if (await isPortFree(port)) return port
-  }
-  throw new Error(`no free TCP port found between ${lowestPort} and ${highestPort} in 100 attempts`)
+  return getPort({ port: candidates(), host: '127.0.0.1' })
 }

@@ -1,34 +1,84 @@
-import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { freePort } from './free-port.ts'
-import { ProxyLane, type LaneRule } from './proxy-lane.ts'
+
+/** Whether bytes move in one direction, and the delay of each piece in milliseconds. */
+type LaneRule = { readonly isOpen: boolean; readonly delayMs: number }
+
+/** Bytes, the end or the failure of one side. All are pieces of one queue, so that their order stays. */
+type Piece = { readonly dueAtMs: number; readonly deliver: (to: Socket) => void }
+
+/** One direction of one proxied connection. It takes all pieces and delivers them by its rule. */
+class ProxyLane {
+  readonly #to: Socket
+  readonly #pieces: Piece[] = []
+  #rule: LaneRule
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(from: Socket, to: Socket, rule: LaneRule) {
+    this.#to = to
+    this.#rule = rule
+    from.on('data', (bytes: Buffer) => this.#take((to) => void to.write(bytes)))
+    from.on('end', () => this.#take((to) => void to.end()))
+    to.on('close', () => clearTimeout(this.#timer))
+  }
+
+  set rule(rule: LaneRule) {
+    this.#rule = rule
+    this.#deliverDue()
+  }
+
+  /** Ends the receiving side after the earlier pieces, by a reset where the sending side failed. */
+  close(hasFailed: boolean): void {
+    this.#take((to) => void (hasFailed ? to.resetAndDestroy() : to.end()))
+  }
+
+  #take(deliver: (to: Socket) => void): void {
+    this.#pieces.push({ dueAtMs: performance.now() + this.#rule.delayMs, deliver })
+    this.#deliverDue()
+  }
+
+  #deliverDue(): void {
+    clearTimeout(this.#timer)
+    while (this.#rule.isOpen && !this.#to.destroyed) {
+      const piece = this.#pieces[0]
+      if (piece === undefined) return
+      const waitMs = Math.ceil(piece.dueAtMs - performance.now())
+      if (waitMs > 0) {
+        this.#timer = setTimeout(() => this.#deliverDue(), waitMs)
+        return
+      }
+      this.#pieces.shift()
+      piece.deliver(this.#to)
+    }
+  }
+}
 
 type Mode = 'pass' | 'silent' | 'mute' | 'refuse' | 'reset'
 
 /**
- * A TCP proxy on the loopback address that fails on command.
- *
- * Each command holds until the next; `pass` ends every fault, and what `silent` or `mute` held back goes on its way.
+ * A TCP proxy on the loopback address that fails on command. Each command holds until the next one. `pass` ends every
+ * fault and delivers the pieces that `silent` or `mute` kept.
  */
 export interface HalfOpenProxy {
   readonly port: number
-  /** Connections from clients that are open now. */
+  /** Open connections from clients. */
   readonly connections: number
-  /** Forwards everything, as it does at first. */
+  /** Forwards everything; the initial state. */
   pass(): Promise<void>
-  /** Accepts connections and takes what comes, but passes nothing on in either direction, ends neither. */
+  /** Accepts connections and bytes, but forwards nothing in either direction. */
   silent(): Promise<void>
-  /** Passes requests on and holds every answer back: what was asked happens, and the client does not learn it. */
+  /** Forwards requests and keeps the answers: the request takes effect, and the client gets no answer. */
   mute(): Promise<void>
-  /** Ends open connections and listens no more: clients get ECONNREFUSED. */
+  /** Ends open connections and stops listening: clients get ECONNREFUSED. */
   refuse(): Promise<void>
   /** Ends open and new connections with a reset (RST): clients get ECONNRESET. */
   reset(): Promise<void>
-  /** Forwards, but holds each piece of an answer for so many milliseconds. */
+  /** Forwards, but delays each piece of an answer by so many milliseconds. */
   delay(answerDelayMs: number): Promise<void>
-  /** Ends open connections and leads new ones to another port, as an address does that moves in a fail-over. */
+  /** Ends open connections and connects new ones to another port, as an address that moves in a fail-over. */
   leadTo(targetPort: number): void
-  /** Ends everything. */
+  /** Ends all connections and stops listening. */
   close(): Promise<void>
 }
 
@@ -39,7 +89,7 @@ type Pair = {
   readonly answers: ProxyLane
 }
 
-/** Starts a proxy in front of a server on the loopback address. Close it before the test ends (`t.teardown`). */
+/** Starts a proxy in front of a server on the loopback address. The caller closes it in `t.teardown`. */
 export async function halfOpenProxy(options: { readonly targetPort: number }): Promise<HalfOpenProxy> {
   const proxy = new FaultProxy(options.targetPort)
   await proxy.listen()
@@ -94,7 +144,7 @@ class FaultProxy implements HalfOpenProxy {
     for (const pair of this.#pairs) this.#applyTo(pair)
     if (mode !== 'refuse') return this.listen()
     this.#server.close()
-    // It listens no more when this pass of the event loop is over; its last connection may take for ever to be gone.
+    // Listening stops within this pass of the event loop; `close` itself would wait for the last connection.
     await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -109,7 +159,7 @@ class FaultProxy implements HalfOpenProxy {
       answers: new ProxyLane(target, client, this.#answerRule()),
     }
     this.#pairs.add(pair)
-    // A side that is gone is news too, and news waits like everything else: in silence the other side learns nothing.
+    // The end of a side is a piece too: while the proxy is silent, the other side must not notice it.
     client.on('close', (hadError) => pair.requests.close(hadError))
     target.on('error', () => pair.answers.close(true))
     const forget = () => client.destroyed && target.destroyed && this.#pairs.delete(pair)
@@ -132,7 +182,7 @@ class FaultProxy implements HalfOpenProxy {
 
   #endPairs(): void {
     for (const { client, target } of this.#pairs) {
-      // Node.js never closes a socket that is reset after it was ended.
+      // Node.js does not close a socket that is reset after its end.
       if (client.writableEnded) client.destroy()
       else client.resetAndDestroy()
       target.destroy()

@@ -1,19 +1,21 @@
-export { acquireLock, LockHeldError } from './owner-lock.ts'
-export { startRedis, type RedisServer, type RedisOptions } from './redis-server.ts'
-export { startPostgres, type PostgresServer, type PostgresOptions } from './postgres-server.ts'
-export { throwAwayRedis } from './throw-away-redis.ts'
-export { throwAwayDatabase, type ThrowAwayDatabase, type ThrowAwayDatabaseOptions } from './throw-away-database.ts'
-export { noPgBouncer, throwAwayPooler, type PoolerOptions } from './throw-away-pooler.ts'
-export { type TestScope } from './test-scope.ts'
-export { halfOpenProxy, type HalfOpenProxy } from './half-open-proxy.ts'
-export { spawnApp, type SpawnedApp, type SpawnAppOptions, type AppExit } from './spawn-app.ts'
-export { everyKey } from './every-key.ts'
-export { everyRow, tableRows } from './every-row.ts'
-export { marksIn } from './marks-in.ts'
-export { eventually, type EventuallyOptions } from './eventually.ts'
-export { noCertificates, throwAwayCertificate, type Certificate } from './throw-away-certificate.ts'
-export { freePort, isPortFree } from './free-port.ts'
 export { cacheFolder } from './cache-folder.ts'
-export { isReachable, serverAccount, type ServerAccount } from './server-account.ts'
-export { dieWithOwner } from './die-with-owner.ts'
+export { eventually, type EventuallyOptions } from './eventually.ts'
+export { freePort, isPortFree } from './free-port.ts'
+export { halfOpenProxy, type HalfOpenProxy } from './half-open-proxy.ts'
+export { startPostgres, type PostgresServer, type PostgresOptions } from './postgres-server.ts'
 export { preparePowerCuts, type PowerCut, type PowerCuts } from './power-cut.ts'
+export { acquireLock, killWithOwner, LockHeldError } from './process-owner.ts'
+export { startRedis, throwAwayRedis, type RedisOptions, type RedisServer } from './redis-server.ts'
+export { isReachable, serverAccount, type ServerAccount } from './server-account.ts'
+export { spawnApp, type SpawnedApp, type SpawnAppOptions, type AppExit } from './spawn-app.ts'
+export { everyKey, everyRow, marksIn, tableRows } from './stored-text.ts'
+export { type TestScope } from './test-scope.ts'
+export { noCertificates, throwAwayCertificate, type Certificate } from './throw-away-certificate.ts'
+export {
+  noPgBouncer,
+  throwAwayDatabase,
+  throwAwayPooler,
+  type PoolerOptions,
+  type ThrowAwayDatabase,
+  type ThrowAwayDatabaseOptions,
+} from './throw-away-database.ts'

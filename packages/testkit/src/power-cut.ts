@@ -2,24 +2,24 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, readFile, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 const source = fileURLToPath(new URL('../native/durable-size.c', import.meta.url))
 
-/** Makes one server forget, after SIGKILL, what it had written but not yet synced to disk, as a power cut does. */
+/** Removes, after SIGKILL, the writes of one server that were not synced to disk, as a power cut does. */
 export interface PowerCut {
-  /** What the server's environment needs. */
+  /** Variables for the server's environment. */
   readonly env: Readonly<Record<string, string>>
-  /** Cuts the append-only files in a folder back to what was durable; the server must be gone. Returns bytes lost. */
+  /** Cuts the append-only files of a stopped server to their synced size. Returns the number of removed bytes. */
   forgetUnsynced(folder: string): Promise<number>
 }
 
-/** Makes a power cut for each server: their files have the same names, and their notes must not mix. */
+/** Returns a separate power cut for each server, since the files of two servers have the same names. */
 export type PowerCuts = () => Promise<PowerCut>
 
-/** Prepares power cuts, or null where no C compiler is: then they can't be shown here. */
+/** Prepares power cuts. Resolves with null where no C compiler is installed. */
 export async function preparePowerCuts(): Promise<PowerCuts | null> {
   const folder = await mkdtemp(join(tmpdir(), 'persona-ingest-power-cut-'))
   const library = join(folder, 'durable-size.so')

@@ -1,9 +1,8 @@
 import { execFile, type ExecFileOptions } from 'node:child_process'
 
 /**
- * Runs a program to its end and gives its standard output.
- *
- * Throws an Error that names the program and holds the end of what it wrote to standard error.
+ * Runs a program to its end and returns its standard output. Throws an Error with the program's name and the end of its
+ * standard error.
  */
 export function runCommand(command: string, args: readonly string[], options: ExecFileOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { runCommand } from './run-command.ts'
 
-/** The system user a PostgreSQL server runs as; null means the user of this process. */
+/** The system user of a PostgreSQL server; null is the user of this process. */
 export type ServerAccount = { readonly uid: number; readonly gid: number } | null
 
 /**
- * Finds the user to run PostgreSQL as: PostgreSQL refuses to run as root, so root's servers run as `postgres`, or as
- * `nobody` on a system without that user (so that running the tests adds no user to a machine).
+ * Returns the user for PostgreSQL servers. PostgreSQL refuses to run as root: there it is `postgres`, or `nobody` on a
+ * system without that user.
  */
 export function serverAccount(): Promise<ServerAccount> {
   known ??= findAccount()
@@ -24,7 +24,7 @@ async function findAccount(): Promise<ServerAccount> {
   throw new Error('PostgreSQL refuses to run as root, and this system has neither a user "postgres" nor "nobody"')
 }
 
-/** The account for data that exists: whoever owns it, should the system have got another user for it meanwhile. */
+/** Returns the account for a data folder: the owner of an existing one, else {@link serverAccount}. */
 export async function ownerAccount(folder: string): Promise<ServerAccount> {
   const account = await serverAccount()
   const owner = await stat(folder).catch(() => null)
@@ -32,7 +32,7 @@ export async function ownerAccount(folder: string): Promise<ServerAccount> {
   return { uid: owner.uid, gid: owner.gid }
 }
 
-/** Tells whether an account can enter a folder: every folder above it must let it through. */
+/** Tells whether an account can enter a folder and all folders above it. */
 export async function isReachable(folder: string, account: ServerAccount): Promise<boolean> {
   return runCommand('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...account }).then(
     () => true,

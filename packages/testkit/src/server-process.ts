@@ -4,10 +4,15 @@ import { closeSync, openSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { dieWithOwner, removeWithOwner } from './die-with-owner.ts'
 import { eventually } from './eventually.ts'
-import { acquireLock, LockHeldError } from './owner-lock.ts'
-import { descendants, processIdentity } from './process-identity.ts'
+import {
+  acquireLock,
+  descendants,
+  killWithOwner,
+  LockHeldError,
+  processIdentity,
+  removeWithOwner,
+} from './process-owner.ts'
 import type { ServerAccount } from './server-account.ts'
 
 const startDeadlineMs = 60_000
@@ -15,42 +20,42 @@ const stopDeadlineMs = 20_000
 
 export type ServerPlan = {
   readonly name: string
-  /** Holds everything of this server: its data, log and lock. */
+  /** The folder of data, log and lock. */
   readonly folder: string
-  /** Whether the folder goes with the server. */
+  /** Whether `stop` removes the folder. */
   readonly isThrowAway: boolean
   readonly command: string
   readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
   readonly account: ServerAccount
-  /** The signal on which the server stops cleanly at once. */
+  /** The signal for a clean and immediate stop. */
   readonly stopSignal: NodeJS.Signals
   readonly isReady: (pid: number) => Promise<boolean>
   readonly beforeStart?: () => Promise<void>
-  /** A log line that means: the same start will succeed in a moment. */
+  /** A log line of a failure that a second start does not have. */
   readonly tryAgainOn?: RegExp
 }
 
-type Running = { readonly child: ChildProcess; readonly exited: Promise<unknown>; readonly callOff: () => void }
+type Running = { readonly child: ChildProcess; readonly exited: Promise<unknown>; readonly cancelKill: () => void }
 
 /**
- * One server process on one folder, over several lives.
+ * A server process on one folder that can start and stop several times.
  *
  * stopped -> start -> running -> freeze -> frozen -> thaw -> running; running or frozen -> kill or stop -> stopped.
- * It never outlives the process that made it, and holds its folder against a second owner until `stop`.
+ * It ends with the process that started it. It locks its folder until `stop`.
  */
 export class ServerProcess {
   readonly #plan: ServerPlan
   #running: Running | null = null
-  #frozen: { readonly pids: readonly number[]; readonly callOff: () => void } | null = null
+  #frozen: { readonly pids: readonly number[]; readonly cancelKill: () => void } | null = null
   #unlock: (() => Promise<void>) | null = null
-  #callOffRemoval: (() => void) | null = null
+  #cancelRemoval: (() => void) | null = null
 
   constructor(plan: ServerPlan) {
     this.#plan = plan
   }
 
-  /** Makes a server and starts it; if that fails, nothing of it is left. */
+  /** Creates and starts a server; a failed start leaves no process and no throw-away folder. */
   static async launch(plan: ServerPlan): Promise<ServerProcess> {
     const server = new ServerProcess(plan)
     try {
@@ -62,7 +67,7 @@ export class ServerProcess {
     }
   }
 
-  /** The number of the running process; throws while it is stopped. */
+  /** The number of the running process; throws while the server is stopped. */
   get pid(): number {
     const pid = this.#running?.child.pid
     if (pid === undefined) throw new Error(`${this.#plan.name} is not running`)
@@ -72,13 +77,13 @@ export class ServerProcess {
   async start(): Promise<void> {
     if (this.#running !== null) throw new Error(`${this.#plan.name} is running already`)
     this.#unlock ??= await acquireLock(join(this.#plan.folder, 'owner.lock'))
-    if (this.#plan.isThrowAway) this.#callOffRemoval ??= removeWithOwner(this.#plan.folder)
+    if (this.#plan.isThrowAway) this.#cancelRemoval ??= removeWithOwner(this.#plan.folder)
     await this.#endOrphan()
     const endsAtMs = performance.now() + startDeadlineMs
     while (!(await this.#tryToStart(endsAtMs))) await wait(100)
   }
 
-  /** Ends the server as a power cut would: SIGKILL to it and to its children, all of which are gone afterwards. */
+  /** Sends SIGKILL to the server and its children; resolves when all have ended. */
   async kill(): Promise<void> {
     const running = this.#running
     if (running === null) return
@@ -87,41 +92,41 @@ export class ServerProcess {
     await running.exited
   }
 
-  /** Halts the server and its children (SIGSTOP): connections stay open and nothing answers. */
+  /** Sends SIGSTOP to the server and its children: connections stay open without answers. */
   async freeze(): Promise<void> {
     if (this.#frozen !== null) return
     process.kill(this.pid, 'SIGSTOP')
-    // Only now, since a halted server makes no further children.
+    // After the SIGSTOP, since a stopped server starts no further children.
     const pids = await descendants(this.pid)
     const halted = pids.filter((pid) => trySignal(pid, 'SIGSTOP'))
-    this.#frozen = { pids: halted, callOff: halted.length > 0 ? dieWithOwner(halted) : () => {} }
+    this.#frozen = { pids: halted, cancelKill: halted.length > 0 ? killWithOwner(halted) : () => {} }
   }
 
-  /** Lets a frozen server go on (SIGCONT). */
+  /** Continues a frozen server (SIGCONT). */
   async thaw(): Promise<void> {
     if (this.#frozen === null) return
     for (const pid of [...this.#frozen.pids, this.pid]) trySignal(pid, 'SIGCONT')
-    this.#frozen.callOff()
+    this.#frozen.cancelKill()
     this.#frozen = null
   }
 
   /** Starts the server again on the same port and folder, after stopping it cleanly if it still runs. */
   async restart(): Promise<void> {
-    await this.#halt()
+    await this.#stopProcess()
     await this.start()
   }
 
-  /** Stops the server cleanly, gives its folder free, and removes it if it is a throw-away one. */
+  /** Stops the server cleanly, removes a throw-away folder, and releases the lock. */
   async stop(): Promise<void> {
-    await this.#halt()
+    await this.#stopProcess()
     if (this.#plan.isThrowAway) await rm(this.#plan.folder, { recursive: true, force: true, maxRetries: 5 })
-    this.#callOffRemoval?.()
-    this.#callOffRemoval = null
+    this.#cancelRemoval?.()
+    this.#cancelRemoval = null
     await this.#unlock?.()
     this.#unlock = null
   }
 
-  async #halt(): Promise<void> {
+  async #stopProcess(): Promise<void> {
     await this.thaw()
     const running = this.#running
     if (running === null) return
@@ -131,7 +136,7 @@ export class ServerProcess {
     await this.kill()
   }
 
-  /** One start; gives false when the log says that it is worth trying again. */
+  /** Starts once; returns false where the log asks for a second start. */
   async #tryToStart(endsAtMs: number): Promise<boolean> {
     await this.#plan.beforeStart?.()
     const running = await this.#spawn()
@@ -149,7 +154,7 @@ export class ServerProcess {
   async #spawn(): Promise<Running> {
     const { command, args, env, account, folder, name } = this.#plan
     const log = openSync(join(folder, 'server.log'), 'w')
-    // A session of its own: Ctrl-C in the terminal is for the owner, who stops its servers last.
+    // A separate session: Ctrl-C in the terminal goes to the owner, which stops its servers last.
     const stdio: StdioOptions = ['ignore', log, log]
     const child = spawn(command, args, { ...account, env, cwd: folder, stdio, detached: true })
     closeSync(log)
@@ -157,17 +162,17 @@ export class ServerProcess {
       throw new Error(`${name} could not be started from ${command}`, { cause: error })
     })
     const pid = child.pid as number
-    const callOff = dieWithOwner([pid])
+    const cancelKill = killWithOwner([pid])
     const exited = once(child, 'exit').then(() => this.#ended(running))
-    const running: Running = { child, exited, callOff }
+    const running: Running = { child, exited, cancelKill }
     this.#running = running
     await writeFile(join(folder, 'server.json'), JSON.stringify({ pid, identity: await processIdentity(pid) }))
     return running
   }
 
   #ended(running: Running): void {
-    running.callOff()
-    this.#frozen?.callOff()
+    running.cancelKill()
+    this.#frozen?.cancelKill()
     this.#frozen = null
     this.#running = null
   }
@@ -181,7 +186,7 @@ export class ServerProcess {
     throw new Error(`${name} did not start; the end of its log:\n${log.slice(-2000)}`)
   }
 
-  /** Ends what an earlier owner of this folder left running; the lock says that this owner is gone. */
+  /** Ends the server of an earlier owner, which has ended, since its lock is free. */
   async #endOrphan(): Promise<void> {
     const text = await readFile(join(this.#plan.folder, 'server.json'), 'utf8').catch(() => null)
     if (text === null) return
@@ -205,7 +210,7 @@ function trySignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal)
   } catch {
-    // It ended in the meantime.
+    // The process has ended.
     return false
   }
 }

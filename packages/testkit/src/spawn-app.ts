@@ -2,46 +2,45 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { dieWithOwner } from './die-with-owner.ts'
 import { eventually } from './eventually.ts'
+import { killWithOwner } from './process-owner.ts'
 
 export type SpawnAppOptions = {
-  /** From the root of the repository: `apps/worker/src/main.ts` (run from source), or a built `dist/main.js`. */
+  /** A path from the root of the repository: `apps/worker/src/main.ts` runs from source, or a built `dist/main.js`. */
   readonly entry: string
-  /** The app's environment, whole: of ours it gets only what a program needs to run, such as PATH. */
+  /** The app's whole environment. Only PATH, HOME, TMPDIR and LANG are inherited. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Arguments of the app. */
   readonly args?: readonly string[]
-  /** Export conditions. Default: the rooms' sources for a `.ts` entry, none for a built one. */
+  /** Export conditions. Default: the sources of the packages for a `.ts` entry, none for a built one. */
   readonly conditions?: readonly string[]
-  /** Flags of Node.js itself, such as those that the app is shipped with. */
+  /** Flags of Node.js itself. */
   readonly nodeFlags?: readonly string[]
 }
 
-/** How a process ended: its exit code, or the signal that ended it. */
+/** The end of a process: its exit code, or the signal that ended it. */
 export type AppExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
-/** An app that runs as a process of its own; it ends when this process ends. */
+/** An app in a separate process, which ends with this process. */
 export interface SpawnedApp {
   readonly pid: number
-  /** What it wrote to standard output so far. */
+  /** The lines of standard output so far. */
   readonly lines: readonly string[]
   readonly errorLines: readonly string[]
-  /** Resolves when the process has ended and all its output was read; never rejects. */
+  /** Resolves when the process has ended and its output was read; never rejects. */
   readonly exit: Promise<AppExit>
-  /** Gives the first line of standard output that fits, also an earlier one; throws past the deadline (20 s). */
+  /** Returns the first line of standard output that fits, also an earlier one; throws at the deadline (20 s). */
   waitForLine(predicate: (line: string) => boolean, options?: { readonly deadlineMs?: number }): Promise<string>
   signal(signal: NodeJS.Signals): void
-  /** SIGKILL; resolves when the process is gone. */
+  /** Sends SIGKILL; resolves when the process has ended. */
   kill(): Promise<AppExit>
 }
 
 const repositoryRoot = resolve(import.meta.dirname, '../../..')
 
 /**
- * Runs an app in a Node.js process of its own, so that signals reach the app itself.
- *
- * Throws when the process can't be made; a fault inside the app shows in `exit` and in its lines.
+ * Starts an app in a separate Node.js process that gets its signals directly. Throws where the process cannot start; a
+ * failure of the app shows in `exit` and in its lines.
  */
 export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
   const child = spawn(process.execPath, nodeArguments(options), {
@@ -53,8 +52,8 @@ export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
   const errorLines = collect(child.stderr)
   await once(child, 'spawn')
   const pid = child.pid as number
-  const callOff = dieWithOwner([pid])
-  child.once('exit', callOff)
+  const cancelKill = killWithOwner([pid])
+  child.once('exit', cancelKill)
   const exit: Promise<AppExit> = once(child, 'close').then(([code, signal]) => ({ code, signal }))
   return {
     pid,

@@ -1,4 +1,4 @@
-/** The part of a tap test that this room needs: `teardown` runs when the test, or its file, has ended. */
+/** The part of a tap test that this package needs; `teardown` runs after the test or its file. */
 export interface TestScope {
   teardown(handler: () => unknown): unknown
 }

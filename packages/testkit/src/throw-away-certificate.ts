@@ -8,7 +8,7 @@ import type { TestScope } from './test-scope.ts'
 /** Paths to PEM files. */
 export type Certificate = { readonly key: string; readonly cert: string }
 
-/** Why there can be no certificates here, or false: a value for `skip` of a test. */
+/** Returns a value for `skip` of a test: false where openssl is installed, else the reason. */
 export async function noCertificates(): Promise<string | false> {
   return runCommand('openssl', ['version']).then(
     () => false as const,
@@ -17,8 +17,8 @@ export async function noCertificates(): Promise<string | false> {
 }
 
 /**
- * Makes a certificate that is its own CA, for one test; servers that testkit starts may read its key.
- * `name`: what it is for, as openssl spells it (`DNS:webhooks.example`, `IP:127.0.0.1`).
+ * Creates a self-signed certificate for one test; servers of this package can read its key. `name` is in the form of
+ * openssl: `DNS:webhooks.example`, `IP:127.0.0.1` (default).
  */
 export async function throwAwayCertificate(t: TestScope, name = 'IP:127.0.0.1'): Promise<Certificate> {
   const folder = await temporaryFolder('certificate')

@@ -25,6 +25,18 @@ t.test('an empty database gets every migration, in order; an up to date one gets
   t.strictSame(await sql('SELECT id, epoch FROM ingest_state'), [{ id: 1, epoch: '0' }])
 })
 
+t.test('the throw-away database of other tests has every migration, recorded as by migrate', async (t) => {
+  const { url, sql } = await throwAwayDatabase(t)
+  t.strictSame(await migrate({ databaseUrl: url }), { applied: [] })
+  const recorded = await sql('SELECT migration_name, checksum, applied_steps_count FROM _prisma_migrations ORDER BY 1')
+  const empty = await anEmptyDatabase()
+  await migrate(empty)
+  t.strictSame(
+    recorded,
+    await empty.sql('SELECT migration_name, checksum, applied_steps_count FROM _prisma_migrations ORDER BY 1'),
+  )
+})
+
 t.test('several at once: one migrates, the others wait and find nothing to do', async (t) => {
   const { databaseUrl, sql } = await anEmptyDatabase()
   const all = await Promise.all(Array.from({ length: 5 }, () => migrate({ databaseUrl })))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dependencies } from '../../src/debian-packages.ts'
+import { dependencies } from '../../src/redis-program.ts'
 
 t.test('groups alternatives and passes over everything that is not a dependency', async (t) => {
   const listing = `redis-tools

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { spawnApp } from '@persona-ingest/testkit'
-import { buildOnce } from '../../src/build-once.ts'
+import { buildOnce } from '../../src/cache-folder.ts'
 
 t.test('several processes that want the same folder build it once and all find it whole', async (t) => {
   const folder = join(t.testdir(), 'deep/folder')

@@ -3,8 +3,8 @@ import { access, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { isReachable, serverAccount } from './operating-system.ts'
 import { acquireLock, LockHeldError } from './process-owner.ts'
-import { isReachable, serverAccount } from './server-account.ts'
 
 /**
  * Returns the cache folder: `$XDG_CACHE_HOME/persona-ingest`, else `~/.cache/persona-ingest`. For root, whose home

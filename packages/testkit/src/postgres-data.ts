@@ -5,8 +5,7 @@ import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { buildOnce, cacheFolder } from './cache-folder.ts'
-import { runCommand } from './run-command.ts'
-import { isReachable, ownerAccount, serverAccount, type ServerAccount } from './server-account.ts'
+import { isReachable, ownerAccount, runCommand, serverAccount, type ServerAccount } from './operating-system.ts'
 
 /** Paths of the PostgreSQL programs, and the version of their package. */
 type PostgresPrograms = { readonly initdb: string; readonly postgres: string; readonly version: string }

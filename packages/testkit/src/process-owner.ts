@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { CodedError } from '@persona-ingest/core'
-import { runCommand } from './run-command.ts'
+import { runCommand } from './operating-system.ts'
 
 /*
  * Waits for the end of standard input, which comes at any end of the owner: SIGKILL leaves no time for a handler. A

@@ -1,7 +1,7 @@
 import { access, constants, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { buildOnce, cacheFolder } from './cache-folder.ts'
-import { runCommand } from './run-command.ts'
+import { runCommand } from './operating-system.ts'
 
 /** The program of a Redis server, and further variables for its environment. */
 type RedisProgram = { readonly command: string; readonly env: Readonly<Record<string, string>> }

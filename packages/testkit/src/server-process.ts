@@ -13,7 +13,7 @@ import {
   processIdentity,
   removeWithOwner,
 } from './process-owner.ts'
-import type { ServerAccount } from './server-account.ts'
+import type { ServerAccount } from './operating-system.ts'
 
 const startDeadlineMs = 60_000
 const stopDeadlineMs = 20_000

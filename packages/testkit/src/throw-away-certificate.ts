@@ -1,8 +1,7 @@
 import { chmod, chown, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from './cache-folder.ts'
-import { runCommand } from './run-command.ts'
-import { serverAccount } from './server-account.ts'
+import { runCommand, serverAccount } from './operating-system.ts'
 import type { TestScope } from './test-scope.ts'
 
 /** Paths to PEM files. */

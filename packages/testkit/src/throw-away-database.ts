@@ -6,10 +6,9 @@ import { join } from 'node:path'
 import { temporaryFolder } from './cache-folder.ts'
 import { eventually } from './eventually.ts'
 import { freePort, isPortFree } from './free-port.ts'
+import { runCommand, serverAccount } from './operating-system.ts'
 import { startPostgres, type PostgresOptions, type PostgresServer } from './postgres-server.ts'
 import { killWithOwner } from './process-owner.ts'
-import { runCommand } from './run-command.ts'
-import { serverAccount } from './server-account.ts'
 import type { TestScope } from './test-scope.ts'
 
 export type ThrowAwayDatabaseOptions = Omit<PostgresOptions, 'dir'> & {

@@ -1,6 +1,7 @@
 import { openDatabase, storeEvents } from '@persona-ingest/database'
 import { readEvent } from '@persona-ingest/persona'
 import { everyRow, marksIn, throwAwayDatabase } from '@persona-ingest/testkit'
+import { anEvent, anObject, bodyOf } from '@persona-ingest/testkit/events'
 import t from 'tap'
 import { runCli } from '../fixtures/run-cli.ts'
 import { runHere } from '../fixtures/run-here.ts'
@@ -91,9 +92,8 @@ t.test('an erasure holds against events received already, though the clock of th
   t.equal(code, 0)
   const database = openDatabase({ url, encryptionKeys: [] })
   t.teardown(() => database.close())
-  const data = { type: 'inquiry', id: 'inq_1', attributes: { 'name-first': MARKER } }
-  const attributes = { name: 'inquiry.transitioned', 'created-at': createdAt, payload: { data } }
-  const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: 'evt_queued', attributes } }))
+  const data = anObject('inquiry', 'inq_1', { attributes: { 'name-first': MARKER } })
+  const body = bodyOf(anEvent({ id: 'evt_queued', createdAt, data }))
   await storeEvents(database, [readEvent({ body, environment: 'production', receivedAtMs: Date.now() })])
   t.notOk(await isKept())
 })

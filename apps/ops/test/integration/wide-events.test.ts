@@ -1,6 +1,7 @@
 import { openDatabase, storeEvents } from '@persona-ingest/database'
 import { readEvent } from '@persona-ingest/persona'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
+import { anEvent, anObject, bodyOf } from '@persona-ingest/testkit/events'
 import t from 'tap'
 import { runCli } from '../fixtures/run-cli.ts'
 
@@ -10,13 +11,9 @@ const HEAP_MB = 160
 /** Text of 1.5 MB that is stored in some 40 KB, and made of so many values that it takes much of the heap once parsed. */
 function wideEvent(index: number) {
   const answers = Array.from({ length: 60_000 }, () => ({ at: 1, is: { so: 1 } }))
-  const payload = { data: { type: 'inquiry', id: 'inq_1', attributes: { answers } } }
-  const attributes = {
-    name: 'inquiry.transitioned',
-    payload,
-    'created-at': new Date(Date.UTC(2026, 1, 3) + index * 1_000).toISOString(),
-  }
-  const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: `evt_${index}`, attributes } }))
+  const data = anObject('inquiry', 'inq_1', { attributes: { answers } })
+  const createdAt = new Date(Date.UTC(2026, 1, 3) + index * 1_000).toISOString()
+  const body = bodyOf(anEvent({ id: `evt_${index}`, createdAt, data }))
   return readEvent({ body, environment: 'production', receivedAtMs: Date.UTC(2026, 1, 4) })
 }
 

@@ -1,3 +1,4 @@
+import { anEvent, anObject, bodyOf } from '@persona-ingest/testkit/events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sendDelivery } from '@persona-ingest/simulator'
@@ -115,9 +116,8 @@ t.test('nothing is left of a person who was redacted, nor of one who was erased 
   await sendBodies('_queued')
   t.strictSame(await isKept(), marks, 'what waits in the queue too')
 
-  const account = { type: 'account', id: redactedPerson.accountId, attributes: { 'redacted-at': REDACTED } }
-  const event = { name: 'account.updated', payload: { data: account }, 'created-at': REDACTED }
-  await send(Buffer.from(JSON.stringify({ data: { type: 'event', id: 'evt_redaction_account', attributes: event } })))
+  const account = anObject('account', redactedPerson.accountId, { attributes: { 'redacted-at': REDACTED } })
+  await send(bodyOf(anEvent({ id: 'evt_redaction_account', name: 'account.updated', createdAt: REDACTED, data: account }))) // prettier-ignore
   await send(eventBody({ id: 'evt_redaction_inquiry', createdAt: REDACTED, name: 'inquiry.redacted' }))
   const env = { DATABASE_URL: databaseUrl, LOG_LEVEL: 'trace' }
   const args = ['erase', erasedPerson.reference, '--yes', '--json']

@@ -2,6 +2,7 @@ import { Deadline } from '@persona-ingest/core'
 import { rebuild } from '@persona-ingest/database'
 import { createProducer, type Delivery } from '@persona-ingest/queue'
 import { everyRow, eventually, marksIn, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
+import { anEvent, anObject, bodyOf } from '@persona-ingest/testkit/events'
 import t from 'tap'
 import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
 import { aDelivery } from '../fixtures/an-event.ts'
@@ -21,9 +22,9 @@ const count = async (what: string) => (await sql(`SELECT count(*)::int AS count 
 /** A delivery about a verification, which tells its inquiry or does not. */
 function aVerification(eventId: string, id: string, inquiryId?: string): Delivery {
   const relationships = inquiryId === undefined ? {} : { inquiry: { data: { type: 'inquiry', id: inquiryId } } }
-  const payload = { data: { type: 'verification/selfie', id, attributes: { 'name-first': MARK }, relationships } }
-  const attributes = { name: 'verification.passed', payload, 'created-at': '2026-02-03T10:00:01.000Z' }
-  const body = Buffer.from(JSON.stringify({ data: { type: 'event', id: eventId, attributes } }))
+  const data = anObject('verification/selfie', id, { attributes: { 'name-first': MARK }, relationships })
+  const createdAt = '2026-02-03T10:00:01.000Z'
+  const body = bodyOf(anEvent({ id: eventId, name: 'verification.passed', createdAt, data }))
   return { kind: 'event', eventId, environment: 'production', receivedAtMs: Date.now(), body, requestId: `req-${eventId}` } // prettier-ignore
 }
 

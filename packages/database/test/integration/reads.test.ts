@@ -1,6 +1,7 @@
 import t from 'tap'
 import { readEvent } from '@persona-ingest/persona'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
+import { anEvent } from '@persona-ingest/testkit/events'
 import {
   findDeadLetter,
   findEvent,
@@ -34,12 +35,9 @@ function inquiry(id: string, attributes: object = {}, relationships: object = {}
 }
 
 function bodyOf(told: Told): Buffer {
-  const attributes = {
-    name: told.name ?? 'inquiry.transitioned',
-    'created-at': new Date(START_MS + (told.offsetMs ?? 0)).toISOString(),
-    payload: { data: told.resource ?? inquiry('inq_1'), included: told.included ?? [] },
-  }
-  const text = JSON.stringify({ data: { type: 'event', id: told.id, attributes } })
+  const createdAt = new Date(START_MS + (told.offsetMs ?? 0)).toISOString()
+  const { id, name, resource = inquiry('inq_1'), included = [] } = told
+  const text = JSON.stringify(anEvent({ id, name, createdAt, data: resource, included }))
   return Buffer.from(text.replace(/\}$/, `${told.extra ?? ''}}`))
 }
 

@@ -1,3 +1,4 @@
+import { anEvent } from '@persona-ingest/testkit/events'
 import fc from 'fast-check'
 
 /**
@@ -130,9 +131,9 @@ function documentOf(object: AbstractObject): unknown {
 /** The body that a delivery of an event brings. */
 export function bodyOf(event: AbstractEvent): Uint8Array {
   const createdAt = new Date(event.createdAtMs).toISOString()
-  const payload = { data: documentOf(event.primary), included: event.included.map(documentOf) }
-  const attributes = { name: event.name, 'created-at': createdAt, payload }
-  return Buffer.from(JSON.stringify({ data: { type: 'event', id: event.id, attributes } }))
+  const { id, name } = event
+  const data = documentOf(event.primary)
+  return Buffer.from(JSON.stringify(anEvent({ id, name, createdAt, data, included: event.included.map(documentOf) })))
 }
 
 /** The same event or erasure about objects of its own, so that every permutation lives beside others in one database. */

@@ -2,6 +2,7 @@ import { openDatabase, storeDeadLetter, storeEvents } from '@persona-ingest/data
 import { readEvent } from '@persona-ingest/persona'
 import { createProducer } from '@persona-ingest/queue'
 import { freePort, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
+import { anEvent, anObject, bodyOf } from '@persona-ingest/testkit/events'
 import t from 'tap'
 import {
   discardDeadLetters,
@@ -34,10 +35,9 @@ const lastRecord = async () =>
     await sql('SELECT command, operator, reason, arguments, outcome, counts FROM operations ORDER BY id DESC LIMIT 1')
   )[0]
 
-function bodyOf(id: string): Buffer {
-  const data = { type: 'inquiry', id: `inq_of_${id}`, attributes: { 'reference-id': `ref-${id}` } }
-  const attributes = { name: 'inquiry.created', 'created-at': new Date(receivedAtMs).toISOString(), payload: { data } }
-  return Buffer.from(JSON.stringify({ data: { type: 'event', id, attributes } }))
+function bodyAbout(id: string): Buffer {
+  const data = anObject('inquiry', `inq_of_${id}`, { attributes: { 'reference-id': `ref-${id}` } })
+  return bodyOf(anEvent({ id, name: 'inquiry.created', createdAt: new Date(receivedAtMs).toISOString(), data }))
 }
 
 async function aDeadLetter(eventId: string | null, body: Buffer, reason: string): Promise<string> {
@@ -57,7 +57,7 @@ async function aDeadLetter(eventId: string | null, body: Buffer, reason: string)
 
 t.before(async () => {
   const events = ['evt_1', 'evt_2'].map((id) =>
-    readEvent({ body: bodyOf(id), environment: 'production', receivedAtMs }),
+    readEvent({ body: bodyAbout(id), environment: 'production', receivedAtMs }),
   )
   await storeEvents(database, events)
 })
@@ -82,7 +82,7 @@ t.test('an aborted replay enqueues nothing more', async (t) => {
 })
 
 t.test('dead letters are replayed or refused, each with the cause', async (t) => {
-  const usable = await aDeadLetter('evt_a', bodyOf('evt_a'), 'ATTEMPTS_EXHAUSTED')
+  const usable = await aDeadLetter('evt_a', bodyAbout('evt_a'), 'ATTEMPTS_EXHAUSTED')
   const unusable = await aDeadLetter(null, Buffer.from('no JSON'), 'INVALID_JSON')
   const states: unknown[] = []
   const selection = { ids: [usable, unusable, '999'] }

@@ -1,3 +1,4 @@
+import { anEvent as eventDocument } from '@persona-ingest/testkit/events'
 import { foldEvents, readEvent, stringifyExact, type PersonaEvent } from '../../src/index.ts'
 import { type JsonValue } from '../../src/json.ts'
 
@@ -7,7 +8,7 @@ export type JsonMap = { readonly [key: string]: Json }
 /** When every event of these tests is received, unless a test says otherwise: minutes after the newest of them. */
 export const RECEIVED_AT_MS = Date.parse('2026-02-03T10:10:00.000Z')
 
-/** An event document in kebab-case; `extra` are further members of the envelope's attributes. */
+/** An approved inquiry's event, with the defaults of these tests. */
 export function anEvent(parts: {
   id?: Json
   name?: Json
@@ -16,21 +17,13 @@ export function anEvent(parts: {
   included?: Json
   extra?: JsonMap
 }): JsonMap {
-  return {
-    data: {
-      type: 'event',
-      id: parts.id ?? 'evt_TestAaaa0001',
-      attributes: {
-        name: parts.name ?? 'inquiry.approved',
-        payload: {
-          data: parts.data ?? anObject('inquiry', 'inq_TestAaaa0001'),
-          ...(parts.included !== undefined && { included: parts.included }),
-        },
-        'created-at': parts.createdAt ?? '2026-02-03T10:06:21.739Z',
-        ...parts.extra,
-      },
-    },
+  const defaults = {
+    id: 'evt_TestAaaa0001',
+    name: 'inquiry.approved',
+    createdAt: '2026-02-03T10:06:21.739Z',
+    data: anObject('inquiry', 'inq_TestAaaa0001'),
   }
+  return eventDocument({ ...defaults, ...parts }) as JsonMap
 }
 
 export function anObject(type: Json, id: Json, attributes: Json = {}, relationships?: Json): JsonMap {

@@ -1,9 +1,9 @@
+import { anEvent, bodyOf } from '@persona-ingest/testkit/events'
 import t from 'tap'
 import { isBlocklistPattern, attributeFilter } from '../../src/attribute-filter.ts'
 
 function body(attributes: object, included: readonly object[] = [], type = 'inquiry'): Buffer {
-  const payload = { data: { type, id: 'inq_1', attributes }, included }
-  return Buffer.from(JSON.stringify({ data: { type: 'event', id: 'evt_1', attributes: { name: 'x', payload } } }))
+  return bodyOf(anEvent({ data: { type, id: 'inq_1', attributes }, included }))
 }
 
 type Attributes = Record<string, unknown>

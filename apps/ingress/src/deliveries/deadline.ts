@@ -5,7 +5,7 @@ const RESERVE_MS = 1500
 /** Longest deduction for the reading of a body: it may have waited in the socket. A longer time is the client's. */
 const MAX_READING_MS = 1000
 /** Replaces the remaining time while Redis does not answer: a longer wait only adds deliveries in flight. */
-export const UNRESPONSIVE_REDIS_DEADLINE_MS = 500
+const UNRESPONSIVE_REDIS_DEADLINE_MS = 500
 /** Of a count of the backlog, which comes before the enqueue and uses the same deadline. */
 export const BACKLOG_COUNT_DEADLINE_MS = 500
 

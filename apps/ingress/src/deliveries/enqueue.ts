@@ -3,7 +3,7 @@ import { readEnvelope, type Environment, type QuarantineReason } from '@persona-
 import { createProducer, QueueUnavailableError, type Delivery, type Producer } from '@persona-ingest/queue'
 import { describeError, RepeatedLine, type Histogram, type Logger } from '@persona-ingest/service'
 import { IngressError } from '../http/errors.ts'
-import { BACKLOG_COUNT_DEADLINE_MS, UNRESPONSIVE_REDIS_DEADLINE_MS, type AcknowledgementDeadline } from './deadline.ts'
+import { BACKLOG_COUNT_DEADLINE_MS, type AcknowledgementDeadline } from './deadline.ts'
 
 /** A delivery of the port: its quarantine reason is one of the envelope. */
 type AuthenticDelivery =
@@ -86,7 +86,7 @@ async function confirm(delivery: Delivery, deadline: Deadline, deps: EnqueueDeps
   } catch (error) {
     const fault = error instanceof QueueUnavailableError ? error.code : 'UNKNOWN'
     stop({ result: fault })
-    if (fault === 'QUEUE_TOO_SLOW' && !deadline.isExceeded) deps.acknowledgementDeadline.noteUnanswered()
+    if (fault === 'QUEUE_TOO_SLOW') deps.acknowledgementDeadline.noteUnanswered()
     // Without a confirmation the event may be lost: the provider must send it again.
     throw new IngressError('QUEUE_UNAVAILABLE', error)
   }
@@ -102,16 +102,16 @@ export async function enqueueDelivery(
   { delivery, readingMs, verifyingMs }: { delivery: Delivery; readingMs: number; verifyingMs: number },
   deps: EnqueueDeps,
 ): Promise<void> {
-  const deadlineMs = deps.acknowledgementDeadline.enqueueDeadlineMs(readingMs, verifyingMs)
   await withDeadline(
-    deadlineMs,
+    deps.acknowledgementDeadline.enqueueDeadlineMs(readingMs, verifyingMs),
     async (deadline) => {
       await deps.backlog.refuseOverLimit()
       await confirm(delivery, deadline, deps)
     },
     () => {
-      // A shorter deadline is caused by the ingress itself, and tells nothing about Redis.
-      if (deadlineMs >= UNRESPONSIVE_REDIS_DEADLINE_MS) deps.acknowledgementDeadline.noteUnanswered()
+      // Also a deadline that lateness has shortened: a wrong note ends with the next confirmation, and a frozen Redis
+      // must not fill a busy process with deliveries in flight.
+      deps.acknowledgementDeadline.noteUnanswered()
       throw new IngressError('QUEUE_UNAVAILABLE', new QueueUnavailableError('QUEUE_TOO_SLOW'))
     },
   )

@@ -75,22 +75,13 @@ t.test('where Redis did not answer the next deadline is short, until Redis answe
   await eventually(() => some.acknowledgementDeadline.enqueueDeadlineMs(0, 0) === usualMs)
 })
 
-t.test('a deadline that the ingress has used up itself tells nothing about Redis', async (t) => {
-  const delivery = deliveryOf({ body: anEventBody(), ...received })
-  const { deps: some, loop } = deps(async () => new Promise(() => {}))
-  loop.latenessMs = 2000
-  await t.rejects(enqueueDelivery({ delivery, readingMs: 0, verifyingMs: 0 }, some), { code: 'QUEUE_UNAVAILABLE' })
-  loop.latenessMs = 0
-  t.equal(some.acknowledgementDeadline.enqueueDeadlineMs(0, 0), 2500)
-})
-
 t.test('one deadline covers the count of the backlog and the enqueue', async (t) => {
   const delivery = deliveryOf({ body: anEventBody(), ...received })
   const { deps: some, loop } = deps(async () => {})
   let count = () => {}
   const backlog = { refuseOverLimit: async () => new Promise<void>((resolve) => (count = resolve)) }
   const isOver: boolean[] = []
-  const producer = { enqueue: async (_: Delivery, { signal }: Deadline) => void isOver.push(signal.aborted) }
+  const producer = { enqueue: async (_: Delivery, deadline: Deadline) => void isOver.push(deadline.isExceeded) }
   loop.latenessMs = 1200
   const given = { delivery, readingMs: 0, verifyingMs: 0 }
   await t.rejects(enqueueDelivery(given, { ...some, backlog, producer }), { code: 'QUEUE_UNAVAILABLE' })

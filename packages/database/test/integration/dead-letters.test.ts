@@ -10,7 +10,7 @@ t.beforeEach(() => database.empty())
 
 const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
 const failed = { eventId: 'evt_1', reason: 'ATTEMPTS_EXHAUSTED', error: 'no luck', attempts: 10 }
-const body = bodyOf(anEvent())
+const body = bodyOf(anEvent({ included: [] }))
 
 // @see docs/contract.md#4-database-postgresql-schema-public
 t.test('a letter holds what is documented of it, byte for byte', async (t) => {

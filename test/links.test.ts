@@ -9,6 +9,11 @@ const MARKDOWN_LINK = /\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)/g
 /** A page that code, settings or a comment name from the root, with or without an anchor. */
 const NAMED_PAGE = /\b(docs\/[\w/-]+\.md)(?:#([\w-]+))?/g
 
+/** Pages that record the past, or what is known of the provider: they may name a file of their time. */
+const HISTORICAL = /^docs\/adr\/|^docs\/persona\.md$|^CHANGELOG\.md$/
+/** A file or folder that a page names from the root, in code style; a README also names those of its own folder. */
+const NAMED_FILE = /`((?:apps|packages|examples|test|bench|deploy|prisma)\/[\w./-]+)`/g
+
 type Link = { readonly place: string; readonly target: string; readonly anchor: string | undefined }
 
 function filesIn(folder: string): readonly string[] {
@@ -67,4 +72,17 @@ t.test('each page of docs/ that code or a setting names exists, and so does the 
     .filter(({ place }) => !place.startsWith('test/links.test.ts'))
   t.ok(links.length > 20, 'the pattern finds pages')
   t.same(links.filter(isBroken), [])
+})
+
+t.test('each file or folder of the repository that a page names exists', async (t) => {
+  const links = files
+    .filter((file) => file.endsWith('.md') && !HISTORICAL.test(file))
+    .flatMap((file) => linksIn(file, NAMED_FILE, '.').map((link) => ({ ...link, folder: dirname(file) })))
+  t.ok(links.length > 100, 'the pattern finds files')
+  const isThere = ({ folder, target }: { folder: string; target: string }) =>
+    [target, join(folder, target)].some((path) => existsSync(join(root, path)))
+  t.same(
+    links.filter((link) => !isThere(link)),
+    [],
+  )
 })

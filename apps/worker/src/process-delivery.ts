@@ -188,14 +188,14 @@ function failReplay(
  * be hours away. Without an answer of the database within 2 s the body stays. Never rejects.
  */
 export async function reduceRequeued(
-  store: Pick<EventStore, 'reduceDelivery'>,
+  store: Pick<EventStore, 'redactDelivery'>,
   delivery: DeliveryWithBody,
   outcome: DeliveryOutcome,
 ): Promise<DeliveryOutcome> {
   if (outcome.action === 'ack') return outcome
   const body = await withDeadline(
     REDUCE_DEADLINE_MS,
-    () => store.reduceDelivery(delivery).catch(() => null),
+    () => store.redactDelivery(delivery).catch(() => null),
     () => null,
   )
   return body === null ? outcome : { ...outcome, body }

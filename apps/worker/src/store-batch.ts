@@ -15,7 +15,7 @@ export interface EventStore {
   storeEvents(events: readonly PersonaEvent[]): Promise<StoreOutcomes>
   storeDeadLetter(deadLetter: DeadLetter): Promise<void>
   /** Resolves to the body that the redactions and erasures known now leave of a delivery; null where they change nothing. */
-  reduceDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
+  redactDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
   /** Changes with every redaction and erasure. */
   erasureEpoch(): Promise<string>
   replayEvent(eventId: string, options: ReplayOptions): Promise<ReplayOutcome>

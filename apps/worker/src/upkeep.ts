@@ -45,7 +45,7 @@ export function repeatedly(options: {
  */
 export function reduceResting(
   consumer: Pick<Consumer, 'reduceQueued' | 'restraint'>,
-  store: Pick<EventStore, 'erasureEpoch' | 'reduceDelivery'>,
+  store: Pick<EventStore, 'erasureEpoch' | 'redactDelivery'>,
 ): () => Promise<void> {
   let known: string | null = null
   let passesLeft = 0
@@ -55,7 +55,7 @@ export function reduceResting(
     if (now !== known) passesLeft = 2
     known = now
     if (passesLeft === 0) return
-    await consumer.reduceQueued((delivery) => store.reduceDelivery(delivery))
+    await consumer.reduceQueued((delivery) => store.redactDelivery(delivery))
     passesLeft -= 1
   }
 }
@@ -80,13 +80,16 @@ export function unkeyedDigestRemoval(
     pauseMs = DIGESTS_EVERY_MS
     const report = await removeUnkeyedDigests(database, options)
     if (report === null) return
-    const { refreshed: deadLetters, unopenedIds } = report
+    const { refreshed: deadLetters, undecryptableIds } = report
     if (deadLetters > 0) logger.info({ deadLetters }, 'removed the unkeyed digests of dead letters')
-    if (unopenedIds.length > unopenedBefore)
-      logger.warn({ deadLetters: unopenedIds.slice(0, 10) }, 'dead letters do not open, their unkeyed digests stay')
-    unopenedBefore = unopenedIds.length
+    if (undecryptableIds.length > unopenedBefore)
+      logger.warn(
+        { deadLetters: undecryptableIds.slice(0, 10) },
+        'dead letters do not open, their unkeyed digests stay',
+      )
+    unopenedBefore = undecryptableIds.length
     // All dead letters that are left have a key that is missing here, or are damaged.
-    if (deadLetters === 0 && unopenedIds.length > 0) pauseMs = NOTHING_DECRYPTS_PAUSE_MS
+    if (deadLetters === 0 && undecryptableIds.length > 0) pauseMs = NOTHING_DECRYPTS_PAUSE_MS
   }
   return { pauseMs: () => pauseMs, work }
 }
@@ -120,7 +123,7 @@ function limitsAt(nowMs: number, { env }: ScheduledPruneOptions): RetentionLimit
   const before = (days: number): Date | null => (days === 0 ? null : new Date(nowMs - days * DAY_MS))
   return {
     eventsBefore: before(env.PRUNE_EVENTS_AFTER_DAYS),
-    lettersBefore: before(env.PRUNE_DEAD_LETTERS_AFTER_DAYS),
+    deadLettersBefore: before(env.PRUNE_DEAD_LETTERS_AFTER_DAYS),
   }
 }
 

@@ -14,7 +14,7 @@ export {
   type DeadLetter,
   type DeadLetterReason,
   deadLetterReasons,
-  readLetter,
+  readDeadLetter,
   type DeadLetterState,
   deadLetterStates,
 } from './dead-letters/dead-letter.ts'
@@ -26,20 +26,20 @@ export {
   type DeadLetterRow,
   findDeadLetter,
   listDeadLetters,
-  readLetterDocument,
+  readDeadLetterDocument,
 } from './reads/dead-letters.ts'
 
 export { removeUnkeyedDigests, type RefreshReport } from './dead-letters/refresh-digests.ts'
-export { readDatabaseIdentity, readErasureEpoch, reduceDelivery } from './dead-letters/redact.ts'
+export { readDatabaseIdentity, readErasureEpoch, redactDelivery } from './dead-letters/redact.ts'
 export {
   discardDeadLetters,
   type DiscardResult,
-  type LetterProgress,
-  type LetterSelection,
-  type LetterVerdict,
-  readReplayableLetters,
+  type DeadLetterProgress,
+  type DeadLetterSelection,
+  type DeadLetterVerdict,
+  readReplayableDeadLetters,
   readReplayProgress,
-  type ReplayableLetter,
+  type ReplayableDeadLetter,
 } from './dead-letters/resolve.ts'
 
 export { storeDeadLetter } from './dead-letters/store-dead-letter.ts'
@@ -54,7 +54,7 @@ export {
 
 export type { PrismaClient } from './generated/client.ts'
 export { tryStoring, tryWriting } from './store/probe.ts'
-export type { OnUnopened, UnopenedRow } from './sql/executor.ts'
+export type { OnUndecryptable, UndecryptableRow } from './sql/executor.ts'
 export { storeEvents, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
 export { migrate } from './migration/migrate.ts'
 export {
@@ -89,14 +89,14 @@ export { readTimeline, type TimelineRow } from './reads/read-timeline.ts'
 export type { EventColumns, InquiryRow, ResourceRow, VerificationRow } from './reads/rows.ts'
 
 export { countSelectedEvents, listSelectedEvents, type EventPlace, type EventSelection } from './log/select-events.ts'
-export { SealedDataError } from './sql/encrypted-values.ts'
+export { DecryptionError } from './sql/encrypted-values.ts'
 export {
-  SealedOtherwiseError,
-  type SealOptions,
-  type SealProgress,
-  type SealReport,
-  sealStored,
-  UnopenedLettersError,
+  OtherKeyError,
+  type EncryptOptions,
+  type EncryptProgress,
+  type EncryptReport,
+  encryptStored,
+  UndecryptableDeadLettersError,
 } from './encryption/encrypt-stored.ts'
 
 export { replayEvent, type ReplayOptions, type ReplayOutcome } from './store/replay-event.ts'

@@ -1,13 +1,13 @@
 import { withDeadline } from '@persona-ingest/core'
 import {
   discardDeadLetters as discardSelected,
-  readReplayableLetters,
+  readReplayableDeadLetters,
   readReplayProgress,
   type Database,
   type DiscardResult,
-  type LetterSelection,
+  type DeadLetterSelection,
   type OperationCounts,
-  type ReplayableLetter,
+  type ReplayableDeadLetter,
 } from '@persona-ingest/database'
 import { QueueUnavailableError } from '@persona-ingest/queue'
 import { recorded, type Actor } from './operation.ts'
@@ -38,7 +38,7 @@ export type DeadLettersReplayProgress = {
 }
 
 export type ReplayDeadLettersOptions = ReplayOptions & {
-  readonly selection: LetterSelection
+  readonly selection: DeadLetterSelection
   /** Unix milliseconds; a `created-at` that was in the future at receipt may be valid by now. */
   readonly nowMs: number
   readonly onProgress: (progress: DeadLettersReplayProgress) => void
@@ -56,7 +56,7 @@ const REFUSALS = {
   'other-letter': 'bears the event of another dead letter: replay that one',
 } as const
 
-function selectionArguments(selection: LetterSelection): Readonly<Record<string, unknown>> {
+function selectionArguments(selection: DeadLetterSelection): Readonly<Record<string, unknown>> {
   return 'ids' in selection ? { ids: selection.ids } : { code: selection.reason ?? 'all' }
 }
 
@@ -67,7 +67,10 @@ function tooSlow(): never {
   throw new QueueUnavailableError('QUEUE_TOO_SLOW')
 }
 
-async function enqueue({ pacer, producer }: Run, deadLetter: ReplayableLetter & { verdict: 'usable' }): Promise<void> {
+async function enqueue(
+  { pacer, producer }: Run,
+  deadLetter: ReplayableDeadLetter & { verdict: 'usable' },
+): Promise<void> {
   const { eventId, environment, receivedAtMs, body } = deadLetter
   await pacer.pass(1)
   const delivery = { kind: 'event', eventId, environment, receivedAtMs, body } as const
@@ -76,7 +79,7 @@ async function enqueue({ pacer, producer }: Run, deadLetter: ReplayableLetter & 
   )
 }
 
-async function replayOne(run: Run, deadLetter: ReplayableLetter, report: DeadLettersReplayReport): Promise<void> {
+async function replayOne(run: Run, deadLetter: ReplayableDeadLetter, report: DeadLettersReplayReport): Promise<void> {
   const { id } = deadLetter
   const refuse = (why: string) => void report.refused.push({ id, why })
   switch (deadLetter.verdict) {
@@ -94,7 +97,7 @@ async function replayOne(run: Run, deadLetter: ReplayableLetter, report: DeadLet
       refuse(`${REFUSALS.unusable}: ${deadLetter.reason}`)
       break
     case 'other-letter':
-      refuse(`${REFUSALS['other-letter']} (${deadLetter.letterId})`)
+      refuse(`${REFUSALS['other-letter']} (${deadLetter.deadLetterId})`)
       break
   }
 }
@@ -130,7 +133,7 @@ async function replay(run: Run): Promise<DeadLettersReplayReport> {
   const seen = new Set<string>()
   const enqueued: Enqueued[] = []
   for (let after = '0'; !signal.aborted;) {
-    const page = await readReplayableLetters(database, selection, { after, nowMs })
+    const page = await readReplayableDeadLetters(database, selection, { after, nowMs })
     for (const deadLetter of page) {
       if (signal.aborted) break
       seen.add(deadLetter.id)
@@ -168,7 +171,7 @@ export async function replayDeadLetters(options: ReplayDeadLettersOptions): Prom
 export async function discardDeadLetters(options: {
   readonly database: Database
   readonly actor: Actor
-  readonly selection: LetterSelection
+  readonly selection: DeadLetterSelection
 }): Promise<DiscardResult> {
   const { database, actor, selection } = options
   const operation = { ...actor, command: 'dead-letters discard', arguments: selectionArguments(selection) }

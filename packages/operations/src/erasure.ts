@@ -6,7 +6,7 @@ import {
   type ErasureReport,
   type ErasureSubject,
   type ErasureTargets,
-  type OnUnopened,
+  type OnUndecryptable,
 } from '@persona-ingest/database'
 import { OperationError } from './operation.ts'
 
@@ -24,7 +24,7 @@ export type UndecryptedIds = {
 class UndecryptedRows {
   readonly #ids = { events: new Set<string>(), resources: new Set<string>(), dead_letters: new Set<string>() }
 
-  readonly add: OnUnopened = ({ table, id }) => {
+  readonly add: OnUndecryptable = ({ table, id }) => {
     const ids = this.#ids[table]
     if (ids.size < MAX_UNDECRYPTED_IDS) ids.add(id)
   }
@@ -63,7 +63,7 @@ export async function findErasure(
     const targets = await findErasureTargets(database, subject, {
       as: options.as,
       onProgress: ({ scannedEvents }) => options.onProgress?.(scannedEvents),
-      onUnopened: undecrypted.add,
+      onUndecryptable: undecrypted.add,
     })
     return { targets, undecrypted }
   } catch (error) {
@@ -102,7 +102,7 @@ export async function eraseFound(
     reason: reason ?? undefined,
     isDryRun,
     nowMs: 'database',
-    onUnopened: undecrypted.add,
+    onUndecryptable: undecrypted.add,
     ...(isDryRun || onProgress === undefined ? {} : { onProgress }),
   })
   return { isDryRun, reason, targets, report, undecrypted: undecrypted.byTable() }

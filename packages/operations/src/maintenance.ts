@@ -3,9 +3,9 @@ import {
   MaintenanceBusyError,
   prune,
   rebuild,
-  SealedOtherwiseError,
-  sealStored,
-  UnopenedLettersError,
+  OtherKeyError,
+  encryptStored as encryptAll,
+  UndecryptableDeadLettersError,
   type Database,
   type OperationCounts,
   type PruneProgress,
@@ -14,8 +14,8 @@ import {
   type RebuildReport,
   type RetentionLimits,
   type RowDifference,
-  type SealProgress,
-  type SealReport,
+  type EncryptProgress,
+  type EncryptReport,
 } from '@persona-ingest/database'
 import { OperationError, recorded, type Actor } from './operation.ts'
 
@@ -31,7 +31,7 @@ export type MaintenanceContext = {
 }
 
 /** Errors that say themselves what to do; they are kept also after an abort. */
-const TELLING = [MaintenanceBusyError, SealedOtherwiseError, UnopenedLettersError] as const
+const TELLING = [MaintenanceBusyError, OtherKeyError, UndecryptableDeadLettersError] as const
 
 /** Rejects with `OPERATION_INTERRUPTED` where the work failed because of the abort signal. */
 async function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -66,7 +66,7 @@ export type RebuildResult = { readonly report: RebuildReport; readonly differenc
 /**
  * Makes the current-state tables again from the event log, or compares them with it, while events arrive. Recorded as
  * `rebuild` unless it only compares. Rejects with `OPERATION_INTERRUPTED`, `MaintenanceBusyError`,
- * `SealedOtherwiseError` (rows are under different keys), or the database's error.
+ * `OtherKeyError` (rows are under different keys), or the database's error.
  */
 export async function rebuildProjections(context: MaintenanceContext, request: RebuildRequest): Promise<RebuildResult> {
   const { database, databaseUrl, encryptionKeys, actor, signal } = context
@@ -108,7 +108,7 @@ function limitsOf({ olderThanDays, only, nowMs }: PruneRequest): RetentionLimits
   const before = new Date(nowMs - olderThanDays * DAY_MS)
   return {
     eventsBefore: only === 'dead-letters' ? null : before,
-    lettersBefore: only === 'events' ? null : before,
+    deadLettersBefore: only === 'events' ? null : before,
   }
 }
 
@@ -141,17 +141,17 @@ export async function pruneStored(
 /**
  * Encrypts all stored personal documents with the first key, while events arrive. Gives the rows that were written, by
  * table and column. Recorded as `encrypt`. Rejects with `OPERATION_INTERRUPTED`, `ENCRYPTION_KEYS_MISSING`,
- * `MaintenanceBusyError`, `UnopenedLettersError` (no key decrypts a dead letter), or the database's error.
+ * `MaintenanceBusyError`, `UndecryptableDeadLettersError` (no key decrypts a dead letter), or the database's error.
  */
 export async function encryptStored(
   context: MaintenanceContext,
-  { onProgress }: { readonly onProgress: (progress: SealProgress) => void },
-): Promise<SealReport> {
+  { onProgress }: { readonly onProgress: (progress: EncryptProgress) => void },
+): Promise<EncryptReport> {
   const { database, databaseUrl, encryptionKeys, actor, signal } = context
   return await recorded(database, { ...actor, command: 'encrypt', arguments: {} }, async (counts) => {
     if (encryptionKeys.length === 0) throw new OperationError('ENCRYPTION_KEYS_MISSING')
     const options = { databaseUrl, encryptionKeys, signal, onProgress }
-    const report = await untilAborted(signal, async () => await sealStored(options))
+    const report = await untilAborted(signal, async () => await encryptAll(options))
     Object.assign(counts, report)
     return report
   })

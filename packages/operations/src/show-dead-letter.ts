@@ -1,4 +1,4 @@
-import { readLetterDocument, type DeadLetterReason, type DeadLetterRow } from '@persona-ingest/database'
+import { readDeadLetterDocument, type DeadLetterReason, type DeadLetterRow } from '@persona-ingest/database'
 import type { JsonValue, QuarantineReason } from '@persona-ingest/persona'
 import { maskEventDocument } from './masking.ts'
 
@@ -75,7 +75,7 @@ export type ShownDeadLetter = Omit<DeadLetterRow, 'body' | 'body_sha256'> &
   }
 
 function shownBody(body: Uint8Array, isRevealed: boolean): JsonValue {
-  const read = readLetterDocument(body)
+  const read = readDeadLetterDocument(body)
   if (read === null) return null
   return isRevealed ? read.document : maskEventDocument(read.document)
 }

@@ -1,4 +1,4 @@
-import type { LetterSelection } from '@persona-ingest/database'
+import type { DeadLetterSelection } from '@persona-ingest/database'
 import { replayDeadLetters, type ReplayDeadLettersOptions } from '@persona-ingest/operations'
 import type { Command } from 'commander'
 import { printJson } from '../output/print.ts'
@@ -20,7 +20,7 @@ import { longWork, withServers } from '../runner/run-command.ts'
 type Options = DeadLetterSelectionOptions &
   AuditOptions & { readonly rate: number; readonly wait?: true; readonly json?: true }
 
-async function run(deps: OpsDeps, selection: LetterSelection, options: Options): Promise<void> {
+async function run(deps: OpsDeps, selection: DeadLetterSelection, options: Options): Promise<void> {
   const { rate, wait = false, json } = options
   const operation = { actor: actorOf(options), selection, rate, wait, nowMs: deps.now() }
   const { report, isInterrupted } = await withServers(deps, async (servers) =>

@@ -9,7 +9,7 @@ function countsOf({ report }: ErasureResult) {
     inquiries: report.inquiryIds.length,
     verifications: report.verificationIds.length,
     resources: report.resourceIds.length,
-    dead_letters: report.letterIds.length,
+    dead_letters: report.deadLetterIds.length,
   }
 }
 
@@ -24,7 +24,7 @@ export function erasureDocument(result: ErasureResult): object {
       inquiry_ids: targets.inquiryIds,
       account_ids: targets.accountIds,
       other_ids: targets.others.map(({ id }) => id),
-      dead_letter_ids: targets.letterIds,
+      dead_letter_ids: targets.deadLetterIds,
     },
     counts: countsOf(result),
     erased: {
@@ -32,7 +32,7 @@ export function erasureDocument(result: ErasureResult): object {
       inquiry_ids: report.inquiryIds,
       verification_ids: report.verificationIds,
       resource_ids: report.resourceIds,
-      dead_letter_ids: report.letterIds,
+      dead_letter_ids: report.deadLetterIds,
     },
     erasure_ids: report.erasureIds,
     ...(Object.values(undecrypted).some((ids) => ids.length > 0) ? { not_decrypted: undecrypted } : {}),
@@ -46,7 +46,7 @@ export function printErasure(output: Output, result: ErasureResult): void {
     ...targets.inquiryIds.map((id) => ['inquiry', id]),
     ...targets.accountIds.map((id) => ['account', id]),
     ...targets.others.map(({ id }) => ['object', id]),
-    ...targets.letterIds.map((id) => ['dead letter', id]),
+    ...targets.deadLetterIds.map((id) => ['dead letter', id]),
   ]
   printPairs(output, [
     ['asked for by', targets.subject],

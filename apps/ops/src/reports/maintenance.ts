@@ -1,4 +1,4 @@
-import type { PruneReport, SealReport } from '@persona-ingest/database'
+import type { PruneReport, EncryptReport } from '@persona-ingest/database'
 import type { RebuildResult } from '@persona-ingest/operations'
 import { formatDuration, type Output } from '../output/output.ts'
 import { printPairs, printTable } from '../output/print.ts'
@@ -78,7 +78,7 @@ export function failOnUnreadable({ unreadableIds }: PruneReport): void {
   )
 }
 
-export function printEncrypted(output: Output, report: SealReport): void {
+export function printEncrypted(output: Output, report: EncryptReport): void {
   printPairs(
     output,
     Object.entries(report).map(([column, count]) => [`encrypted in ${column}`, count]),

@@ -1,9 +1,9 @@
 import {
   failureOf,
   MaintenanceBusyError,
-  SealedDataError,
-  SealedOtherwiseError,
-  UnopenedLettersError,
+  DecryptionError,
+  OtherKeyError,
+  UndecryptableDeadLettersError,
   UnsuitableSessionError,
 } from '@persona-ingest/database'
 import { OperationError, type OperationFault } from '@persona-ingest/operations'
@@ -17,13 +17,13 @@ export class CommandFailure extends Error {
 
 function databaseMessage(error: unknown): string {
   const { description, kind, sqlState } = failureOf(error)
-  if (error instanceof SealedDataError) return `${description}; check STORAGE_ENCRYPTION_KEYS`
+  if (error instanceof DecryptionError) return `${description}; check STORAGE_ENCRYPTION_KEYS`
   const isAway = kind === 'outage' && sqlState === null && !(error instanceof UnsuitableSessionError)
   return `database: ${description}${isAway ? '; check DATABASE_URL and that PostgreSQL runs' : ''}`
 }
 
 /** Errors whose message holds ids at most. */
-const TELLING = [MaintenanceBusyError, SealedOtherwiseError, UnopenedLettersError] as const
+const TELLING = [MaintenanceBusyError, OtherKeyError, UndecryptableDeadLettersError] as const
 
 /** How this command line says what an error asks for. */
 const ADVICE: Partial<Record<OperationFault, string>> = { ERASURE_SUBJECT_AMBIGUOUS: ' with --as' }

@@ -2,7 +2,7 @@ import {
   parseInquiryCursor,
   type EventSelection,
   type InquiryCursor,
-  type LetterSelection,
+  type DeadLetterSelection,
 } from '@persona-ingest/database'
 import type { Actor } from '@persona-ingest/operations'
 import { parseTimestamp } from '@persona-ingest/persona'
@@ -98,7 +98,7 @@ export function deadLetterSelection(
   ids: readonly string[] | undefined,
   { code, all }: DeadLetterSelectionOptions,
   command: Command,
-): LetterSelection {
+): DeadLetterSelection {
   const hasIds = ids !== undefined && ids.length > 0
   if ([hasIds, code !== undefined, all === true].filter(Boolean).length !== 1) {
     command.error('error: say which dead letters: ids, --code <code> or --all', { exitCode: 2 })

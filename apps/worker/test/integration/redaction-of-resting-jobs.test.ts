@@ -65,7 +65,13 @@ async function aPausedSystem(t: Test) {
     key,
     url,
     erase: async () => {
-      const targets = { subject: 'inquiry' as const, inquiryIds: ['inq_1'], accountIds: [], others: [], letterIds: [] }
+      const targets = {
+        subject: 'inquiry' as const,
+        inquiryIds: ['inq_1'],
+        accountIds: [],
+        others: [],
+        deadLetterIds: [],
+      }
       await eraseTargets(database, targets, { isDryRun: false, nowMs: Date.now() })
     },
     resume: async () => {
@@ -161,9 +167,9 @@ t.test('a pass in which the database failed for one job is repeated until every 
   let outages = 2
   const work = reduceResting(consumer, {
     ...store,
-    reduceDelivery: async (delivery) => {
+    redactDelivery: async (delivery) => {
       const isOut = delivery.body.toString().includes('evt_one') && outages > 0
-      if (!isOut) return await store.reduceDelivery(delivery)
+      if (!isOut) return await store.redactDelivery(delivery)
       outages -= 1
       throw new Error('the database is away')
     },

@@ -16,7 +16,7 @@ function aContext() {
   const deadLetters: DeadLetter[] = []
   const store = aStore({
     storeDeadLetter: async (deadLetter) => void deadLetters.push(deadLetter),
-    reduceDelivery: async () => null,
+    redactDelivery: async () => null,
   })
   return { context: aProcessContext(store), deadLetters }
 }
@@ -43,13 +43,13 @@ t.test('a body that is no usable event is a dead letter at once, and its memory 
 
 t.test('what goes back to the queue goes with the body that redactions leave', async (t) => {
   const body = Buffer.from('{}')
-  const store = aStore({ reduceDelivery: async () => body })
+  const store = aStore({ redactDelivery: async () => body })
   for (const outcome of [RETRY, REQUEUE])
     t.strictSame(await reduceRequeued(store, inFlight(aDelivery()), outcome), { ...outcome, body })
 })
 
 t.test('a delivery that no redaction reaches goes back as it is', async (t) => {
-  const store = aStore({ reduceDelivery: async () => null })
+  const store = aStore({ redactDelivery: async () => null })
   for (const outcome of [RETRY, REQUEUE]) t.equal(await reduceRequeued(store, inFlight(aDelivery()), outcome), outcome)
 })
 
@@ -59,9 +59,9 @@ t.test('an acknowledged delivery does not ask the database', async (t) => {
 
 t.test('a database that is away, or does not answer, keeps no delivery from going back', async (t) => {
   const startedAt = performance.now()
-  const away = aStore({ reduceDelivery: async () => Promise.reject(new Error('away')) })
+  const away = aStore({ redactDelivery: async () => Promise.reject(new Error('away')) })
   t.equal(await reduceRequeued(away, inFlight(aDelivery()), REQUEUE), REQUEUE)
-  t.equal(await reduceRequeued(aStore({ reduceDelivery: never }), inFlight(aDelivery()), REQUEUE), REQUEUE)
+  t.equal(await reduceRequeued(aStore({ redactDelivery: never }), inFlight(aDelivery()), REQUEUE), REQUEUE)
   t.ok(performance.now() - startedAt < 4000)
 })
 

@@ -27,7 +27,7 @@ export type DeadLetterState = (typeof deadLetterStates)[number]
 
 /** What is kept of a delivery that will not be tried again by itself. */
 export type DeadLetter = {
-  /** Null where the id is unreadable: the bytes themselves then tell one letter from another. */
+  /** Null where the id is unreadable: the bytes themselves then tell one dead letter from another. */
   readonly eventId: string | null
   readonly environment: Environment
   /** A stable code; see docs/errors.md. */
@@ -40,16 +40,16 @@ export type DeadLetter = {
   readonly attempts: number
 }
 
-/** Reads a letter's body as an event, or null where it is none. */
-export function readLetter(letter: LetterBytes): PersonaEvent | null {
+/** Reads a dead letter's body as an event, or null where it is none. */
+export function readDeadLetter(deadLetter: DeadLetterBytes): PersonaEvent | null {
   try {
-    return readEvent(letter)
+    return readEvent(deadLetter)
   } catch {
     return null
   }
 }
 
-export type LetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
+export type DeadLetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
 
 /** An id has 255 characters at most, each of one or two units, and JSON spells a unit with up to six. */
 const MAX_ID_UNITS = 510
@@ -79,15 +79,15 @@ function unspell(json: string): string | null {
   }
 }
 
-/** Every object that a letter names, in whatever place: what a redaction finds it by. */
-export function objectIdsOf(letter: LetterBytes): readonly string[] {
-  const event = readLetter(letter)
-  if (event === null) return [...namedIds(letter.body)]
+/** Every object that a dead letter names, in whatever place: what a redaction finds it by. */
+export function objectIdsOf(deadLetter: DeadLetterBytes): readonly string[] {
+  const event = readDeadLetter(deadLetter)
+  if (event === null) return [...namedIds(deadLetter.body)]
   const { objectIds, inquiryIds } = batchIds([event])
   return [...new Set([...objectIds, ...inquiryIds])]
 }
 
-/** A letter's claims are stored nowhere, since its event is not; for its own copies they count all the same. */
+/** A dead letter's claims are stored nowhere, since its event is not; for its own copies they count all the same. */
 function withOwnClaims({ claims }: PersonaEvent, erasedAt: RedactionLookup): RedactionLookup {
   const claimed = new Map<string, Clock>()
   for (const { objectId, inquiryId } of claims) {
@@ -118,9 +118,9 @@ export function isEmptied(body: Uint8Array): boolean {
  * The body as erasure leaves it, null where it stays as it is. What is no readable event but names an erased object keeps
  * nothing: it has no clock that could tell its copies from newer ones.
  */
-export function reduceLetterBody(letter: LetterBytes, erasedAt: RedactionLookup): Uint8Array | null {
-  const event = readLetter(letter)
-  if (event === null) return objectIdsOf(letter).some((id) => erasedAt(id) !== null) ? emptiedBody() : null
+export function redactDeadLetterBody(deadLetter: DeadLetterBytes, erasedAt: RedactionLookup): Uint8Array | null {
+  const event = readDeadLetter(deadLetter)
+  if (event === null) return objectIdsOf(deadLetter).some((id) => erasedAt(id) !== null) ? emptiedBody() : null
   const reduced = reduceEvent(event, withOwnClaims(event, erasedAt))
   return reduced === event ? null : Buffer.from(reduced.payloadText)
 }

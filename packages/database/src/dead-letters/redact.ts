@@ -1,101 +1,108 @@
 import type { Clock, Environment } from '@persona-ingest/persona'
-import { inPages, openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
+import { inPages, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
-import { openBytes } from '../sql/encrypted-values.ts'
-import { emptiedBody, type LetterBytes, objectIdsOf, reduceLetterBody } from './dead-letter.ts'
+import { decryptBytes } from '../sql/encrypted-values.ts'
+import { emptiedBody, type DeadLetterBytes, objectIdsOf, redactDeadLetterBody } from './dead-letter.ts'
 import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
 import { createHash } from 'node:crypto'
 import type { Database } from '../database.ts'
 
-type StoredLetter = {
+type StoredDeadLetter = {
   readonly id: string
   readonly environment: Environment
   readonly body: Uint8Array
   readonly body_sha256: Uint8Array
   readonly received_at: Date
 }
-type Letter = LetterBytes & { readonly id: string }
+type OpenedDeadLetter = DeadLetterBytes & { readonly id: string }
 
 const PAGE_SIZE = 50
 
-const findLettersSql = 'SELECT id::text AS id FROM dead_letters WHERE object_ids && $1::text[]'
-const readLettersSql = pageOfBodiesSql(
+const findDeadLettersSql = 'SELECT id::text AS id FROM dead_letters WHERE object_ids && $1::text[]'
+const readDeadLettersSql = pageOfBodiesSql(
   'id::text AS id, environment, body, body_sha256, received_at',
   'dead_letters.id = ANY($1::text[]::bigint[])',
   PAGE_SIZE,
 )
-const reduceLetterSql = `
+const redactDeadLetterSql = `
 UPDATE dead_letters SET object_ids = $2::text[], ${bodyAssignments(3)} WHERE id = $1::text::bigint`
 
-function openLetters(executor: SqlExecutor, stored: readonly StoredLetter[]): readonly Letter[] {
-  return stored.flatMap(({ received_at: receivedAt, body_sha256: name, ...letter }) => {
-    const open = () => openBytes(letter.body, placeOfBody(name), executor.keys)
-    const body = openedUnlessTold(executor, { table: 'dead_letters', id: letter.id }, open)
-    return body === null ? [] : [{ ...letter, body, receivedAtMs: receivedAt.getTime() }]
+function decryptDeadLetters(executor: SqlExecutor, stored: readonly StoredDeadLetter[]): readonly OpenedDeadLetter[] {
+  return stored.flatMap(({ received_at: receivedAt, body_sha256: name, ...deadLetter }) => {
+    const open = () => decryptBytes(deadLetter.body, placeOfBody(name), executor.keys)
+    const body = decryptOrReport(executor, { table: 'dead_letters', id: deadLetter.id }, open)
+    return body === null ? [] : [{ ...deadLetter, body, receivedAtMs: receivedAt.getTime() }]
   })
 }
 
-/** Reads letters by their ids, a page at a time. */
-export async function* readLetters(executor: SqlExecutor, ids: readonly string[]): AsyncGenerator<readonly Letter[]> {
+/** Reads dead letters by their ids, a page at a time. */
+export async function* readDeadLetters(
+  executor: SqlExecutor,
+  ids: readonly string[],
+): AsyncGenerator<readonly OpenedDeadLetter[]> {
   for (const page of inPages(ids, PAGE_SIZE)) {
     for (let left = page; left.length > 0;) {
-      const stored = await executor.query<StoredLetter>(readLettersSql, [left])
+      const stored = await executor.query<StoredDeadLetter>(readDeadLettersSql, [left])
       const last = stored.at(-1)
       if (last === undefined) break
-      yield openLetters(executor, stored)
+      yield decryptDeadLetters(executor, stored)
       left = left.filter((id) => BigInt(id) > BigInt(last.id))
     }
   }
 }
 
-/** Reads the letters in which one of the objects is named, a page at a time. */
-export async function* lettersOf(
+/** Reads the dead letters in which one of the objects is named, a page at a time. */
+export async function* deadLettersOf(
   executor: SqlExecutor,
   objectIds: readonly string[],
-): AsyncGenerator<readonly Letter[]> {
-  const found = await executor.query<{ id: string }>(findLettersSql, [objectIds])
-  yield* readLetters(
+): AsyncGenerator<readonly OpenedDeadLetter[]> {
+  const found = await executor.query<{ id: string }>(findDeadLettersSql, [objectIds])
+  yield* readDeadLetters(
     executor,
     found.map(({ id }) => id),
   )
 }
 
-/** Replaces the body of a letter by what erasure leaves of it; its digest goes. */
-async function writeReducedLetter(executor: SqlExecutor, letter: Letter, body: Uint8Array): Promise<void> {
+/** Replaces the body of a dead letter by what erasure leaves of it; its digest goes. */
+async function writeRedactedDeadLetter(
+  executor: SqlExecutor,
+  deadLetter: OpenedDeadLetter,
+  body: Uint8Array,
+): Promise<void> {
   // Bytes that are no event may name anything as an id: what is gone from the body goes from the ids as well.
-  const objectIds = objectIdsOf({ ...letter, body })
-  await executor.query(reduceLetterSql, [letter.id, objectIds, ...bodyParameters(body, executor.keys, null)])
+  const objectIds = objectIdsOf({ ...deadLetter, body })
+  await executor.query(redactDeadLetterSql, [deadLetter.id, objectIds, ...bodyParameters(body, executor.keys, null)])
 }
 
 /**
  * Reduces the bodies of dead letters in which newly erased objects stand. Only within an exclusive write. Returns the ids
- * of the letters that held more.
+ * of the dead letters that held more.
  */
-export async function reduceDeadLetters(
+export async function redactDeadLetters(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,
 ): Promise<readonly string[]> {
   if (raised.size === 0) return []
-  const reducedIds: string[] = []
-  for await (const letters of lettersOf(executor, [...raised.keys()])) {
-    const erasedAt = await storedErasureLookup(executor, letters.flatMap(objectIdsOf), raised)
-    for (const letter of letters) {
-      const body = reduceLetterBody(letter, erasedAt)
-      if (body === null || Buffer.compare(body, letter.body) === 0) continue
-      await writeReducedLetter(executor, letter, body)
-      reducedIds.push(letter.id)
+  const redactedDeadLetterIds: string[] = []
+  for await (const deadLetters of deadLettersOf(executor, [...raised.keys()])) {
+    const erasedAt = await storedErasureLookup(executor, deadLetters.flatMap(objectIdsOf), raised)
+    for (const deadLetter of deadLetters) {
+      const body = redactDeadLetterBody(deadLetter, erasedAt)
+      if (body === null || Buffer.compare(body, deadLetter.body) === 0) continue
+      await writeRedactedDeadLetter(executor, deadLetter, body)
+      redactedDeadLetterIds.push(deadLetter.id)
     }
   }
-  return reducedIds
+  return redactedDeadLetterIds
 }
 
-/** Leaves nothing of the letters named but what they failed for; returns their ids. Only within an exclusive write. */
-export async function emptyLetters(executor: SqlExecutor, ids: readonly string[]): Promise<readonly string[]> {
+/** Leaves nothing of the dead letters named but what they failed for; returns their ids. Only within an exclusive write. */
+export async function emptyDeadLetters(executor: SqlExecutor, ids: readonly string[]): Promise<readonly string[]> {
   const emptiedIds: string[] = []
-  for await (const letters of readLetters(executor, ids)) {
-    for (const letter of letters) {
-      await writeReducedLetter(executor, letter, emptiedBody())
-      emptiedIds.push(letter.id)
+  for await (const deadLetters of readDeadLetters(executor, ids)) {
+    for (const deadLetter of deadLetters) {
+      await writeRedactedDeadLetter(executor, deadLetter, emptiedBody())
+      emptiedIds.push(deadLetter.id)
     }
   }
   return emptiedIds
@@ -127,7 +134,7 @@ export async function readErasureEpoch(database: Database): Promise<string> {
  * The body of a delivery that is not stored yet, as the erasures known at this moment leave it; null where they leave it
  * as it is. What is to be kept anywhere else meanwhile, such as in the queue, is kept so.
  */
-export async function reduceDelivery(database: Database, delivery: LetterBytes): Promise<Uint8Array | null> {
+export async function redactDelivery(database: Database, delivery: DeadLetterBytes): Promise<Uint8Array | null> {
   const erasedAt = await storedErasureLookup(database.sql, objectIdsOf(delivery), new Map())
-  return reduceLetterBody(delivery, erasedAt)
+  return redactDeadLetterBody(delivery, erasedAt)
 }

@@ -5,7 +5,7 @@ import {
   type MaintenanceOptions,
 } from '../sql/maintenance-connection.ts'
 import type { Database } from '../database.ts'
-import { areBytesElsewhere, bytesPrefix, openBytes, SealedDataError } from '../sql/encrypted-values.ts'
+import { areBytesElsewhere, bytesPrefix, decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
 import { emptiedBody, isEmptied } from './dead-letter.ts'
 import {
   bodyAssignments,
@@ -22,7 +22,7 @@ import {
 } from './stored-body.ts'
 
 /** `older`: rows that a version before keyed digests has written. `all`: besides, what another key encrypts or digests. */
-export type RefreshedLetters = 'older' | 'all'
+export type RefreshedDeadLetters = 'older' | 'all'
 
 type StoredRow = StoredBodyRow & { readonly id: string; readonly isOfBytes: boolean }
 
@@ -61,11 +61,11 @@ WITH twin AS (
 SELECT twin_id FROM gone`
 
 /** Rows that were written anew, and the ids of those whose body does not open with the keys at hand. */
-export type RefreshReport = { readonly refreshed: number; readonly unopenedIds: readonly string[] }
+export type RefreshReport = { readonly refreshed: number; readonly undecryptableIds: readonly string[] }
 
 async function refreshOne(connection: MaintenanceConnection, row: StoredRow, digestKey: Uint8Array): Promise<number> {
   const { keys } = connection
-  const body = openBytes(row.body, placeOfBody(row.body_sha256), keys)
+  const body = decryptBytes(row.body, placeOfBody(row.body_sha256), keys)
   const isWhole = isAsReceived(row, body)
   const kept = !isWhole && isEmptied(body) ? emptiedBody() : body
   const old = [row.id, Buffer.from(row.body), Buffer.from(row.body_sha256)]
@@ -85,16 +85,16 @@ async function refreshOne(connection: MaintenanceConnection, row: StoredRow, dig
  * Writes bodies of dead letters anew: encrypted with the newest key, under a random name, with a keyed digest under the
  * newest key. A row at a time: it may be stopped, killed and repeated at any time.
  */
-export async function refreshLetters(
+export async function refreshDeadLetters(
   connection: MaintenanceConnection,
-  which: RefreshedLetters,
+  which: RefreshedDeadLetters,
   onPage: (rows: number) => void = () => undefined,
 ): Promise<RefreshReport> {
   const { newestId } = connection.keys
   const prefix = bytesPrefix(newestId ?? '').toString('hex')
   const digestKey = await readDigestKey(connection)
   let refreshed = 0
-  const unopenedIds: string[] = []
+  const undecryptableIds: string[] = []
   for (let after: string | undefined = '0'; after !== undefined;) {
     const page: readonly StoredRow[] = await (which === 'older'
       ? connection.query<StoredRow>(olderSql, [after])
@@ -103,14 +103,14 @@ export async function refreshLetters(
       try {
         refreshed += await refreshOne(connection, row, digestKey)
       } catch (error) {
-        if (!(error instanceof SealedDataError)) throw error
-        unopenedIds.push(row.id)
+        if (!(error instanceof DecryptionError)) throw error
+        undecryptableIds.push(row.id)
       }
     }
     onPage(page.length)
     after = page.at(-1)?.id
   }
-  return { refreshed, unopenedIds }
+  return { refreshed, undecryptableIds }
 }
 
 /**
@@ -125,7 +125,7 @@ export async function removeUnkeyedDigests(
   const found = await database.prisma.$queryRawUnsafe<readonly unknown[]>(
     `SELECT 1 FROM dead_letters WHERE ${isOlderRowSql} LIMIT 1`,
   )
-  if (found.length === 0) return { refreshed: 0, unopenedIds: [] }
+  if (found.length === 0) return { refreshed: 0, undecryptableIds: [] }
   let connection: MaintenanceConnection
   try {
     connection = await openMaintenance(options, 'public')
@@ -134,7 +134,7 @@ export async function removeUnkeyedDigests(
     throw error
   }
   try {
-    return await refreshLetters(connection, 'older')
+    return await refreshDeadLetters(connection, 'older')
   } finally {
     await connection.close()
   }

@@ -1,24 +1,24 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
 import type { DeadLetterState } from './dead-letter.ts'
-import { openBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/encrypted-values.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
 /** Which dead letters: these ids in whatever state, or all open ones, of one reason where it is given. */
-export type LetterSelection = { readonly ids: readonly string[] } | { readonly reason: string | null }
+export type DeadLetterSelection = { readonly ids: readonly string[] } | { readonly reason: string | null }
 
-/** The condition that selects letters, by the two parameters of {@link selectionParameters} at `$1` and `$2`. */
-const selectedLettersSql = `(
+/** The condition that selects dead letters, by the two parameters of {@link selectionParameters} at `$1` and `$2`. */
+const selectedDeadLettersSql = `(
   CASE WHEN $1::text[] IS NOT NULL THEN dead_letters.id = ANY($1::text[]::bigint[])
   ELSE dead_letters.state = 'open' AND ($2::text IS NULL OR dead_letters.reason = $2::text) END)`
 
-function selectionParameters(selection: LetterSelection): readonly [string[] | null, string | null] {
+function selectionParameters(selection: DeadLetterSelection): readonly [string[] | null, string | null] {
   return 'ids' in selection ? [selection.ids.map((id) => String(BigInt(id))), null] : [null, selection.reason]
 }
 
-/** What to do with a letter that is to be replayed. */
-export type LetterVerdict =
+/** What to do with a dead letter that is to be replayed. */
+export type DeadLetterVerdict =
   /** Its bytes are a usable event: what is to be enqueued, as a delivery. */
   | {
       readonly verdict: 'usable'
@@ -33,12 +33,12 @@ export type LetterVerdict =
   | { readonly verdict: 'erased' }
   /** Its event is in the log already. */
   | { readonly verdict: 'replayed' }
-  /** Another letter, whose id this is, bears the event's id. */
-  | { readonly verdict: 'other-letter'; readonly letterId: string }
+  /** Another dead letter, whose id this is, bears the event's id. */
+  | { readonly verdict: 'other-letter'; readonly deadLetterId: string }
 
-export type ReplayableLetter = { readonly id: string; readonly failedAt: Date } & LetterVerdict
+export type ReplayableDeadLetter = { readonly id: string; readonly failedAt: Date } & DeadLetterVerdict
 
-type LetterRow = StoredBodyRow & {
+type StoredDeadLetterRow = StoredBodyRow & {
   readonly id: string
   readonly event_id: string | null
   readonly environment: Environment
@@ -50,30 +50,34 @@ type LetterRow = StoredBodyRow & {
 const PAGE = 20
 const pageSql = pageOfBodiesSql(
   `id::text AS id, event_id, environment, ${storedBodyColumns}, received_at, failed_at, state`,
-  `${selectedLettersSql} AND dead_letters.id > $3::text::bigint`,
+  `${selectedDeadLettersSql} AND dead_letters.id > $3::text::bigint`,
   PAGE,
 )
 
-/** A quarantined letter has no event id where it was unreadable; storing the event resolves the letter by it. */
+/** A quarantined dead letter has no event id where it was unreadable; storing the event resolves the dead letter by it. */
 const adoptSql = `
 UPDATE dead_letters SET event_id = $2 WHERE id = $1::text::bigint AND event_id IS NULL
   AND NOT EXISTS (SELECT FROM dead_letters other WHERE other.event_id = $2)`
 const otherSql = 'SELECT id::text AS id FROM dead_letters WHERE event_id = $1 AND id <> $2::text::bigint'
 
-function judge(letter: LetterRow, nowMs: number): LetterVerdict {
-  if (letter.state === 'replayed') return { verdict: 'replayed' }
-  const { environment, body } = letter
+function judge(deadLetter: StoredDeadLetterRow, nowMs: number): DeadLetterVerdict {
+  if (deadLetter.state === 'replayed') return { verdict: 'replayed' }
+  const { environment, body } = deadLetter
   // What came from a clock that was ahead may be usable by now.
-  for (const receivedAtMs of [letter.received_at.getTime(), nowMs]) {
+  for (const receivedAtMs of [deadLetter.received_at.getTime(), nowMs]) {
     const envelope = readEnvelope(body, receivedAtMs)
     if (envelope.ok) return { verdict: 'usable', eventId: envelope.eventId, environment, receivedAtMs, body }
     if (receivedAtMs !== nowMs) continue
-    return isAsReceived(letter, body) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
+    return isAsReceived(deadLetter, body) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
   }
   throw new Error('Expected a letter to be judged by the second time at the latest')
 }
 
-async function withEventId(database: Database, row: LetterRow, verdict: LetterVerdict): Promise<LetterVerdict> {
+async function withEventId(
+  database: Database,
+  row: StoredDeadLetterRow,
+  verdict: DeadLetterVerdict,
+): Promise<DeadLetterVerdict> {
   if (verdict.verdict !== 'usable' || row.event_id !== null) return verdict
   // Neither of two statements at the same time sees the other's event id.
   const adopted = await untilNoConflict(async () =>
@@ -85,35 +89,35 @@ async function withEventId(database: Database, row: LetterRow, verdict: LetterVe
     verdict.eventId,
     row.id,
   )
-  return other === undefined ? verdict : { verdict: 'other-letter', letterId: other.id }
+  return other === undefined ? verdict : { verdict: 'other-letter', deadLetterId: other.id }
 }
 
 /**
- * Judges the selected letters for a replay, oldest first, up to 20 at a time from behind the id `after` on (`'0'`: from
+ * Judges the selected dead letters for a replay, oldest first, up to 20 at a time from behind the id `after` on (`'0'`: from
  * the start); an empty page is the end. A quarantined body is read again: what this program finds usable is an event.
  */
-export async function readReplayableLetters(
+export async function readReplayableDeadLetters(
   database: Database,
-  selection: LetterSelection,
+  selection: DeadLetterSelection,
   page: { readonly after: string; readonly nowMs: number },
-): Promise<readonly ReplayableLetter[]> {
-  const rows = await database.prisma.$queryRawUnsafe<readonly LetterRow[]>(
+): Promise<readonly ReplayableDeadLetter[]> {
+  const rows = await database.prisma.$queryRawUnsafe<readonly StoredDeadLetterRow[]>(
     pageSql,
     ...selectionParameters(selection),
     page.after,
   )
-  const letters: ReplayableLetter[] = []
+  const deadLetters: ReplayableDeadLetter[] = []
   const keys = database.keys
   for (const stored of rows) {
-    const row = { ...stored, body: openBytes(stored.body, placeOfBody(stored.body_sha256), keys) }
+    const row = { ...stored, body: decryptBytes(stored.body, placeOfBody(stored.body_sha256), keys) }
     const verdict = await withEventId(database, row, judge(row, page.nowMs))
-    letters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
+    deadLetters.push({ id: row.id, failedAt: row.failed_at, ...verdict })
   }
-  return letters
+  return deadLetters
 }
 
-/** What became of a letter that was enqueued: stored, failed again, or neither yet. */
-export type LetterProgress = 'replayed' | 'failed-again' | 'under-way'
+/** What became of a dead letter that was enqueued: stored, failed again, or neither yet. */
+export type DeadLetterProgress = 'replayed' | 'failed-again' | 'under-way'
 
 const progressSql = `
 SELECT dead_letters.id::text AS id,
@@ -121,17 +125,17 @@ SELECT dead_letters.id::text AS id,
     AS progress
 FROM unnest($1::text[], $2::text[]::timestamptz[]) AS sent(id, failed_at) JOIN dead_letters ON dead_letters.id = sent.id::bigint`
 
-/** Tells what became of replayed letters, each given with the `failed_at` that it had before. */
+/** Tells what became of replayed dead letters, each given with the `failed_at` that it had before. */
 export async function readReplayProgress(
   database: Database,
-  letters: readonly { readonly id: string; readonly failedAt: Date }[],
-): Promise<ReadonlyMap<string, LetterProgress>> {
+  deadLetters: readonly { readonly id: string; readonly failedAt: Date }[],
+): Promise<ReadonlyMap<string, DeadLetterProgress>> {
   const rows = await database.prisma.$queryRawUnsafe<
-    readonly { readonly id: string; readonly progress: LetterProgress }[]
+    readonly { readonly id: string; readonly progress: DeadLetterProgress }[]
   >(
     progressSql,
-    letters.map(({ id }) => id),
-    letters.map(({ failedAt }) => failedAt.toISOString()),
+    deadLetters.map(({ id }) => id),
+    deadLetters.map(({ failedAt }) => failedAt.toISOString()),
   )
   return new Map(rows.map(({ id, progress }) => [id, progress]))
 }
@@ -146,7 +150,7 @@ export type DiscardResult = {
 
 const discardSql = `
 UPDATE dead_letters SET state = 'discarded', resolved_at = clock_timestamp()
-WHERE id IN (SELECT id FROM dead_letters WHERE ${selectedLettersSql} AND state = 'open' LIMIT 1000)
+WHERE id IN (SELECT id FROM dead_letters WHERE ${selectedDeadLettersSql} AND state = 'open' LIMIT 1000)
 RETURNING id::text AS id`
 
 const knownSql = `SELECT id::text AS id FROM dead_letters WHERE dead_letters.id = ANY($1::text[]::bigint[])`
@@ -155,7 +159,7 @@ const knownSql = `SELECT id::text AS id FROM dead_letters WHERE dead_letters.id 
  * Marks open dead letters as discarded: nobody means to process them any more. Their bytes stay until they are pruned,
  * and a redelivery or a replay is still a new chance. Safe to repeat.
  */
-export async function discardDeadLetters(database: Database, selection: LetterSelection): Promise<DiscardResult> {
+export async function discardDeadLetters(database: Database, selection: DeadLetterSelection): Promise<DiscardResult> {
   const discarded = new Set<string>()
   for (;;) {
     const parameters = selectionParameters(selection)

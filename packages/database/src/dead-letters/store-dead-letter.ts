@@ -6,8 +6,8 @@ import { isoTime } from '../sql/rows.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 import pLimit from 'p-limit'
-import { openBytes, SealedDataError } from '../sql/encrypted-values.ts'
-import { isEmptied, objectIdsOf, reduceLetterBody, type DeadLetter } from './dead-letter.ts'
+import { decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
+import { isEmptied, objectIdsOf, redactDeadLetterBody, type DeadLetter } from './dead-letter.ts'
 import {
   bodyAssignments,
   bodyParameters,
@@ -97,12 +97,12 @@ WHERE gone.state = 'open' AND other.event_id IS NULL
   AND (other.body_digest = gone.body_digest OR other.body_sha256 = gone.body_sha256)`
 const detachSql = 'UPDATE dead_letters SET event_id = NULL WHERE dead_letters.id = $1::text::bigint'
 
-/** Which row a letter is written to. */
+/** Which row a dead letter is written to. */
 type Target = { readonly rowId: string } | { readonly rowId: null; readonly eventId: string | null }
 
 type Writing = {
   readonly executor: SqlExecutor
-  readonly letter: DeadLetter
+  readonly deadLetter: DeadLetter
   /** The body as it is to be stored. */
   readonly body: Uint8Array
   readonly isReduced: boolean
@@ -110,45 +110,45 @@ type Writing = {
   readonly digests: readonly string[]
 }
 
-function createdAtMs(letter: Pick<DeadLetter, 'body' | 'receivedAtMs'>): number | null {
-  const envelope = readEnvelope(letter.body, letter.receivedAtMs)
+function createdAtMs(deadLetter: Pick<DeadLetter, 'body' | 'receivedAtMs'>): number | null {
+  const envelope = readEnvelope(deadLetter.body, deadLetter.receivedAtMs)
   return envelope.ok ? envelope.createdAtMs : null
 }
 
 /** Null where the stored body can't be opened: then nothing is known of it, and it must stay. */
 function opened(row: StoredBodyRow, executor: SqlExecutor): Uint8Array | null {
   try {
-    return openBytes(row.body, placeOfBody(row.body_sha256), executor.keys)
+    return decryptBytes(row.body, placeOfBody(row.body_sha256), executor.keys)
   } catch (error) {
-    if (error instanceof SealedDataError) return null
+    if (error instanceof DecryptionError) return null
     throw error
   }
 }
 
 /**
- * Tells whether the row may take the letter, so that nothing is lost: it holds the same bytes, a copy of the same event
+ * Tells whether the row may take the dead letter, so that nothing is lost: it holds the same bytes, a copy of the same event
  * (by id and `created-at`), or nothing any more.
  */
-function mayReplace(row: StoredRow, { executor, letter, digests }: Writing): boolean {
-  const isSameEnvironment = row.environment === letter.environment
+function mayReplace(row: StoredRow, { executor, deadLetter, digests }: Writing): boolean {
+  const isSameEnvironment = row.environment === deadLetter.environment
   if (row.body_digest !== null && digests.includes(Buffer.from(row.body_digest).toString('hex')))
     return isSameEnvironment
   const body = opened(row, executor)
   if (body === null) return false
   if (isEmptied(body)) return true
   if (!isSameEnvironment) return false
-  if (Buffer.compare(body, letter.body) === 0) return true
-  if (row.attempts > 0 && letter.attempts === 0) return false
-  const createdAt = createdAtMs(letter)
+  if (Buffer.compare(body, deadLetter.body) === 0) return true
+  if (row.attempts > 0 && deadLetter.attempts === 0) return false
+  const createdAt = createdAtMs(deadLetter)
   return createdAt !== null && createdAt === createdAtMs({ body, receivedAtMs: row.received_at.getTime() })
 }
 
 type Found = { readonly id: string }
 
 /** Of all emptied bodies the same is left, which is nothing. */
-async function findReduced({ executor, letter, body }: Writing): Promise<Found | undefined> {
-  const { receivedAtMs, reason, environment } = letter
-  const parameters = [isoTime(receivedAtMs), reason, environment, objectIdsOf({ ...letter, body })]
+async function findReduced({ executor, deadLetter, body }: Writing): Promise<Found | undefined> {
+  const { receivedAtMs, reason, environment } = deadLetter
+  const parameters = [isoTime(receivedAtMs), reason, environment, objectIdsOf({ ...deadLetter, body })]
   const rows = await executor.query<Found & StoredBodyRow>(findReducedSql, parameters)
   return rows.find((row) => {
     const kept = opened(row, executor)
@@ -157,10 +157,10 @@ async function findReduced({ executor, letter, body }: Writing): Promise<Found |
 }
 
 async function targetOfBytes(writing: Writing): Promise<Target> {
-  const { executor, letter, isReduced, digests } = writing
+  const { executor, deadLetter, isReduced, digests } = writing
   const found = isReduced
     ? await findReduced(writing)
-    : (await executor.query<Found>(findByBytesSql, [digests, plainDigest(letter.body)]))[0]
+    : (await executor.query<Found>(findByBytesSql, [digests, plainDigest(deadLetter.body)]))[0]
   return found === undefined ? { rowId: null, eventId: null } : { rowId: found.id }
 }
 
@@ -170,47 +170,49 @@ async function targetOfBytes(writing: Writing): Promise<Target> {
  * is kept as bytes whose id is unreadable, so that no body is the price of another.
  */
 async function targetOf(writing: Writing): Promise<Target> {
-  const { executor, letter } = writing
-  const { eventId } = letter
+  const { executor, deadLetter } = writing
+  const { eventId } = deadLetter
   if (eventId === null) return targetOfBytes(writing)
   const [row] = await executor.query<StoredRow>(findByEventSql, [eventId])
   if (row === undefined) return { rowId: null, eventId }
   if (mayReplace(row, writing)) return { rowId: row.id }
-  if (row.attempts > 0 || letter.attempts === 0) return targetOfBytes(writing)
+  if (row.attempts > 0 || deadLetter.attempts === 0) return targetOfBytes(writing)
   await executor.query(dropTwinSql, [row.id])
   await executor.query(detachSql, [row.id])
   return { rowId: null, eventId }
 }
 
-async function writeLetter(executor: SqlExecutor, letter: DeadLetter): Promise<void> {
-  const { eventId, environment, reason, error, attempts } = letter
-  const erasedAt = await storedErasureLookup(executor, objectIdsOf(letter), new Map())
-  const reduced = reduceLetterBody(letter, erasedAt)
-  const body = reduced ?? letter.body
-  const isReduced = reduced !== null && Buffer.compare(reduced, letter.body) !== 0
+async function writeDeadLetter(executor: SqlExecutor, deadLetter: DeadLetter): Promise<void> {
+  const { eventId, environment, reason, error, attempts } = deadLetter
+  const erasedAt = await storedErasureLookup(executor, objectIdsOf(deadLetter), new Map())
+  const reduced = redactDeadLetterBody(deadLetter, erasedAt)
+  const body = reduced ?? deadLetter.body
+  const isReduced = reduced !== null && Buffer.compare(reduced, deadLetter.body) !== 0
   const digestKey = await readDigestKey(executor)
-  const digests = possibleDigests(letter.body, executor.keys, digestKey)
+  const digests = possibleDigests(deadLetter.body, executor.keys, digestKey)
   // In this order everywhere: the event, then the bytes.
   if (eventId !== null) await executor.query('SELECT lock_dead_letter($1)::text', [eventId])
   await lockBytes(executor, digests)
-  const target = await targetOf({ executor, letter, body, isReduced, digestKey, digests })
+  const target = await targetOf({ executor, deadLetter, body, isReduced, digestKey, digests })
   const values = [
     environment,
     reason,
     error,
-    objectIdsOf({ ...letter, body }),
+    objectIdsOf({ ...deadLetter, body }),
     attempts,
     eventId,
     ...bodyParameters(body, executor.keys, isReduced ? null : digestKey),
   ]
   if (target.rowId !== null) await executor.query(updateSql, [...values, target.rowId])
-  else await executor.query(insertSql, [...values, target.eventId, isoTime(letter.receivedAtMs)])
+  else await executor.query(insertSql, [...values, target.eventId, isoTime(deadLetter.receivedAtMs)])
 }
 
 /** Letters that a process writes at a time. */
 const inTurn = pLimit(2)
 
 /** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
-export async function storeDeadLetter(database: Database, letter: DeadLetter): Promise<void> {
-  await untilNoConflict(() => inTurn(() => inSharedWrite(database.sql, (executor) => writeLetter(executor, letter))))
+export async function storeDeadLetter(database: Database, deadLetter: DeadLetter): Promise<void> {
+  await untilNoConflict(() =>
+    inTurn(() => inSharedWrite(database.sql, (executor) => writeDeadLetter(executor, deadLetter))),
+  )
 }

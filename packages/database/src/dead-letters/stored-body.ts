@@ -1,7 +1,7 @@
 import type { KeyRing } from '@persona-ingest/core'
 import { createHash, randomBytes } from 'node:crypto'
 import type { SqlExecutor } from '../sql/executor.ts'
-import { sealBytes, type Place } from '../sql/encrypted-values.ts'
+import { encryptBytes, type Place } from '../sql/encrypted-values.ts'
 
 /** Digests of bodies can't be compared with digests that were made for anything else. */
 const PURPOSE = 'dead letter body'
@@ -76,7 +76,7 @@ export function bodyParameters(body: Uint8Array, keys: KeyRing, digestKey: Uint8
   const name = randomBytes(NAME_BYTES)
   const digest = digestKey === null ? null : keys.digest(PURPOSE, body, digestKey)
   return [
-    Buffer.from(sealBytes(body, placeOfBody(name), keys)),
+    Buffer.from(encryptBytes(body, placeOfBody(name), keys)),
     name,
     digest === null ? null : digest.bytes,
     digest === null ? null : digest.keyId,

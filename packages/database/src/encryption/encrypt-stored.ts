@@ -1,23 +1,23 @@
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
-import { refreshLetters } from '../dead-letters/refresh-digests.ts'
+import { refreshDeadLetters } from '../dead-letters/refresh-digests.ts'
 
 import type { KeyRing } from '@persona-ingest/core'
 import type { SqlExecutor } from '../sql/executor.ts'
 import {
   bytesPrefix,
   documentPrefix,
-  openBytes,
-  openDocument,
-  sealBytes,
-  sealDocument,
-  SEALED_COLUMNS,
-  type SealedTable,
+  decryptBytes,
+  decryptDocument,
+  encryptBytes,
+  encryptDocument,
+  ENCRYPTED_COLUMNS,
+  type EncryptedTable,
   areBytesElsewhere,
 } from '../sql/encrypted-values.ts'
 
 /** A column that is sealed, for statements that go through whole tables. */
-type SealedColumn = {
-  readonly table: SealedTable
+type EncryptedColumn = {
+  readonly table: EncryptedTable
   readonly column: string
   readonly type: 'jsonb' | 'bytea'
   /** SQL: the value as text. */
@@ -28,10 +28,10 @@ type SealedColumn = {
   readonly isElsewhere: (parameter: string) => string
   /** A value's text as JSON that PostgreSQL casts to the column's type. */
   readonly json: (text: string) => string
-  readonly reseal: (text: string, id: string, keys: KeyRing) => string
+  readonly reencrypt: (text: string, id: string, keys: KeyRing) => string
 }
 
-function documentColumn(table: SealedTable, column: string): SealedColumn {
+function documentColumn(table: EncryptedTable, column: string): EncryptedColumn {
   return {
     table,
     column,
@@ -42,11 +42,12 @@ function documentColumn(table: SealedTable, column: string): SealedColumn {
       `CASE jsonb_typeof(${column}) WHEN 'string' THEN NOT starts_with(${column} #>> '{}', ${prefix}::text) ` +
       `ELSE ${column} <> '{}' END`,
     json: (text) => text,
-    reseal: (text, id, keys) => sealDocument(openDocument(text, [table, id, column], keys), [table, id, column], keys),
+    reencrypt: (text, id, keys) =>
+      encryptDocument(decryptDocument(text, [table, id, column], keys), [table, id, column], keys),
   }
 }
 
-function bytesColumn(table: SealedTable, column: string): SealedColumn {
+function bytesColumn(table: EncryptedTable, column: string): EncryptedColumn {
   return {
     table,
     column,
@@ -55,28 +56,28 @@ function bytesColumn(table: SealedTable, column: string): SealedColumn {
     prefixOf: (keyId) => bytesPrefix(keyId).toString('hex'),
     isElsewhere: (prefix) => areBytesElsewhere(column, prefix),
     json: (text) => JSON.stringify(`\\x${text}`),
-    reseal: (text, id, keys) => {
-      const bytes = openBytes(Buffer.from(text, 'hex'), [table, id, column], keys)
-      return Buffer.from(sealBytes(bytes, [table, id, column], keys)).toString('hex')
+    reencrypt: (text, id, keys) => {
+      const bytes = decryptBytes(Buffer.from(text, 'hex'), [table, id, column], keys)
+      return Buffer.from(encryptBytes(bytes, [table, id, column], keys)).toString('hex')
     },
   }
 }
 
-const documents = Object.entries(SEALED_COLUMNS).flatMap(([table, columns]) =>
-  columns.map((column) => documentColumn(table as SealedTable, column)),
+const documents = Object.entries(ENCRYPTED_COLUMNS).flatMap(([table, columns]) =>
+  columns.map((column) => documentColumn(table as EncryptedTable, column)),
 )
 
 /** All but the bodies of dead letters, which have digests besides. */
-export const sealedColumns: readonly SealedColumn[] = [...documents, bytesColumn('events', 'original_body')]
+export const encryptedColumns: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
 
 /** Rows are compared without a key, so all of them must be sealed with one. */
-export class SealedOtherwiseError extends Error {
-  override readonly name = 'SealedOtherwiseError'
+export class OtherKeyError extends Error {
+  override readonly name = 'OtherKeyError'
 }
 
 /**
  * Makes sure that the rows of the projections are sealed with the newest key here, or plain where there is none. Throws a
- * {@link SealedOtherwiseError}.
+ * {@link OtherKeyError}.
  */
 export async function expectOneKey(executor: SqlExecutor): Promise<void> {
   const { newestId } = executor.keys
@@ -87,30 +88,30 @@ export async function expectOneKey(executor: SqlExecutor): Promise<void> {
     const found = await executor.query<{ id: string }>(`SELECT id FROM ${table} WHERE ${condition} LIMIT 1`, [prefix])
     const [row] = found
     if (row === undefined) continue
-    throw new SealedOtherwiseError(
+    throw new OtherKeyError(
       newestId === null
-        ? `${column} of ${row.id} in ${table} is sealed: give STORAGE_ENCRYPTION_KEYS`
-        : `${column} of ${row.id} in ${table} is not sealed with the key "${newestId}": run \`ops encrypt\` first`,
+        ? `${column} of ${row.id} in ${table} is encrypted: give STORAGE_ENCRYPTION_KEYS`
+        : `${column} of ${row.id} in ${table} is not encrypted with the key "${newestId}": run \`ops encrypt\` first`,
     )
   }
 }
 
 /** Rows that were sealed anew, by table and column. */
-export type SealReport = Readonly<Record<string, number>>
-export type SealProgress = { readonly column: string; readonly done: number; readonly total: number }
+export type EncryptReport = Readonly<Record<string, number>>
+export type EncryptProgress = { readonly column: string; readonly done: number; readonly total: number }
 
-export type SealOptions = MaintenanceOptions & {
+export type EncryptOptions = MaintenanceOptions & {
   /** Stops between two pages; the next call goes on. */
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: SealProgress) => void) | undefined
+  readonly onProgress?: ((progress: EncryptProgress) => void) | undefined
 }
 
 /** Bodies of dead letters do not open with the keys at hand; all others are under the newest key. */
-export class UnopenedLettersError extends Error {
-  override readonly name = 'UnopenedLettersError'
+export class UndecryptableDeadLettersError extends Error {
+  override readonly name = 'UndecryptableDeadLettersError'
   constructor(ids: readonly string[]) {
     const shown = ids.slice(0, 10).join(', ')
-    super(`bodies of ${ids.length} dead letters do not open with the keys at hand, among them ${shown}`)
+    super(`bodies of ${ids.length} dead deadLetters do not open with the keys at hand, among them ${shown}`)
   }
 }
 
@@ -119,7 +120,7 @@ const PAGE = 50
 
 type StoredRow = { readonly id: string; readonly old: string | null }
 
-function pageSql({ table, text, isElsewhere }: SealedColumn): string {
+function pageSql({ table, text, isElsewhere }: EncryptedColumn): string {
   return `
 WITH page AS (SELECT * FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${PAGE})
 SELECT id, CASE WHEN ${isElsewhere('$2')} THEN ${text} END AS old FROM page ORDER BY page.id`
@@ -132,7 +133,7 @@ SELECT id, CASE WHEN ${isElsewhere('$2')} THEN ${text} END AS old FROM page ORDE
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
 
 /** Only what is still what was read: a worker, an erasure or a prune that came between has written something better. */
-function updateSql({ table, column, type }: SealedColumn): string {
+function updateSql({ table, column, type }: EncryptedColumn): string {
   return `
 WITH sent AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::jsonb) AS sent(id text, old ${type}, new ${type})
 ), locked AS MATERIALIZED (
@@ -142,16 +143,16 @@ UPDATE ${table} SET ${column} = sent.new FROM sent JOIN locked ON locked.id = se
 WHERE ${table}.id = sent.id AND ${table}.${column} = sent.old RETURNING ${table}.id`
 }
 
-async function updatePage(connection: MaintenanceConnection, column: SealedColumn, rows: string): Promise<number> {
+async function updatePage(connection: MaintenanceConnection, column: EncryptedColumn, rows: string): Promise<number> {
   return connection.transaction('latest', async () => {
     await connection.query(shareSql, [])
     return (await connection.query(updateSql(column), [rows])).length
   })
 }
 
-async function sealColumn(
+async function encryptColumn(
   connection: MaintenanceConnection,
-  column: SealedColumn,
+  column: EncryptedColumn,
   onPage: (rows: number) => void,
 ): Promise<number> {
   const { keys } = connection
@@ -160,7 +161,7 @@ async function sealColumn(
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly StoredRow[] = await connection.query<StoredRow>(pageSql(column), [after, prefix])
     const rows = page.flatMap(({ id, old }) =>
-      old === null ? [] : [{ id, old: column.json(old), new: column.json(column.reseal(old, id, keys)) }],
+      old === null ? [] : [{ id, old: column.json(old), new: column.json(column.reencrypt(old, id, keys)) }],
     )
     // Documents are JSON already.
     const text = rows.map((row) => `{"id":${JSON.stringify(row.id)},"old":${row.old},"new":${row.new}}`).join(',')
@@ -175,10 +176,10 @@ async function sealColumn(
  * Brings everything personal that is stored under the newest key: what is plain is sealed, what an older key seals is
  * sealed anew. Ingestion goes on meanwhile; it may be stopped, killed and repeated at any time.
  *
- * Rejects with a `RangeError` without keys, a `SealedDataError` where a key is missing, a `MaintenanceBusyError` where a
+ * Rejects with a `RangeError` without keys, a `DecryptionError` where a key is missing, a `MaintenanceBusyError` where a
  * rebuild, a prune or another one is under way, and with the database's errors.
  */
-export async function sealStored(options: SealOptions): Promise<SealReport> {
+export async function encryptStored(options: EncryptOptions): Promise<EncryptReport> {
   const { onProgress = () => undefined } = options
   const connection = await openMaintenance(options, 'public')
   try {
@@ -194,12 +195,12 @@ export async function sealStored(options: SealOptions): Promise<SealReport> {
         options.signal?.throwIfAborted()
       })
     }
-    for (const column of sealedColumns)
-      await seal(column.table, column.column, async (onPage) => sealColumn(connection, column, onPage))
+    for (const column of encryptedColumns)
+      await seal(column.table, column.column, async (onPage) => encryptColumn(connection, column, onPage))
     await seal('dead_letters', 'body', async (onPage) => {
-      const { refreshed, unopenedIds } = await refreshLetters(connection, 'all', onPage)
-      if (unopenedIds.length === 0) return refreshed
-      throw new UnopenedLettersError(unopenedIds)
+      const { refreshed, undecryptableIds } = await refreshDeadLetters(connection, 'all', onPage)
+      if (undecryptableIds.length === 0) return refreshed
+      throw new UndecryptableDeadLettersError(undecryptableIds)
     })
     return report
   } finally {

@@ -1,6 +1,6 @@
 import type { KeyRing } from '@persona-ingest/core'
 import { type Environment, type PersonaEvent, readEvent, UnusableEventError } from '@persona-ingest/persona'
-import { openDocument, SealedDataError } from '../sql/encrypted-values.ts'
+import { decryptDocument, DecryptionError } from '../sql/encrypted-values.ts'
 
 /** Every id that a batch touches, sorted, so that all writers lock rows in one order. */
 export function batchIds(events: readonly PersonaEvent[]): {
@@ -44,7 +44,7 @@ export const isNoEvent = (error: unknown): boolean => error instanceof UnusableE
  * events and leaves them as they are.
  */
 export function seemsChanged(error: unknown): boolean {
-  return isNoEvent(error) || (error instanceof SealedDataError && error.isChanged)
+  return isNoEvent(error) || (error instanceof DecryptionError && error.isChanged)
 }
 
 /** Null where reading fails as `isPassedOver` tells. */
@@ -61,12 +61,12 @@ export function tryReading(
   }
 }
 
-/** The body of an event as the log holds it: as delivered, or as a redaction left it. Throws a `SealedDataError`. */
+/** The body of an event as the log holds it: as delivered, or as a redaction left it. Throws a `DecryptionError`. */
 export function storedBody({ id, payload }: StoredEventRow, keys: KeyRing): Uint8Array {
-  return Buffer.from(openDocument(payload, ['events', id, 'payload'], keys))
+  return Buffer.from(decryptDocument(payload, ['events', id, 'payload'], keys))
 }
 
-/** Reads an event as the log holds it. Throws a `SealedDataError` too; `body` is what {@link storedBody} gives. */
+/** Reads an event as the log holds it. Throws a `DecryptionError` too; `body` is what {@link storedBody} gives. */
 export function readStoredEvent(row: StoredEventRow, keys: KeyRing, body = storedBody(row, keys)): PersonaEvent {
   const { environment, receivedAtMs } = row
   return readEvent({ body, environment, receivedAtMs, isStored: true })

@@ -2,7 +2,7 @@ import { parseExact, type Environment, type JsonValue } from '@persona-ingest/pe
 import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
 import type { Database } from '../database.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
-import { openBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/encrypted-values.ts'
 
 /** How many dead letters are open, by reason; reasons without any are left out. */
 export async function countOpenDeadLetters(
@@ -45,7 +45,7 @@ export type DeadLetterFilter = {
   /** All states where left out. */
   readonly state?: DeadLetterState | undefined
   readonly reason?: string | undefined
-  /** Only letters that are older than the one with this id. */
+  /** Only dead letters that are older than the one with this id. */
   readonly before?: string | undefined
   readonly limit: number
 }
@@ -86,7 +86,7 @@ export async function listDeadLetters(database: Database, filter: DeadLetterFilt
 export async function findDeadLetter(database: Database, id: string): Promise<DeadLetterRow | null> {
   const [row] = await database.prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
   if (row === undefined) return null
-  const body = openBytes(row.body, placeOfBody(row.body_sha256), database.keys)
+  const body = decryptBytes(row.body, placeOfBody(row.body_sha256), database.keys)
   return { ...row, body, body_bytes: body.byteLength, body_sha256: plainDigest(body).toString('hex') }
 }
 
@@ -94,7 +94,7 @@ export async function findDeadLetter(database: Database, id: string): Promise<De
  * Parses the body of a dead letter, every number digit by digit; null where it is no JSON.
  * Wrapped, since a body may be JSON's own `null`.
  */
-export function readLetterDocument(body: Uint8Array): { readonly document: JsonValue } | null {
+export function readDeadLetterDocument(body: Uint8Array): { readonly document: JsonValue } | null {
   try {
     return {
       document: parseExact(

@@ -1,6 +1,6 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { openBytes, openDocument } from '../sql/encrypted-values.ts'
+import { decryptBytes, decryptDocument } from '../sql/encrypted-values.ts'
 
 /** A row of `events`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type EventRow = {
@@ -43,7 +43,7 @@ export async function findEvent(database: Database, id: string): Promise<EventRo
     id,
   )
   if (row === undefined) return null
-  return { ...row, payload: parseExact(openDocument(row.payload, ['events', id, 'payload'], database.keys)) }
+  return { ...row, payload: parseExact(decryptDocument(row.payload, ['events', id, 'payload'], database.keys)) }
 }
 
 /** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */
@@ -59,9 +59,9 @@ export async function findEventBody(database: Database, id: string): Promise<Eve
   const { is_pruned: isPruned } = row
   const keys = database.keys
   if (row.original_body !== null) {
-    const bytes = openBytes(row.original_body, ['events', id, 'original_body'], keys)
+    const bytes = decryptBytes(row.original_body, ['events', id, 'original_body'], keys)
     return { bytes, isAsDelivered: true, isPruned }
   }
-  const text = openDocument(row.payload ?? '', ['events', id, 'payload'], keys)
+  const text = decryptDocument(row.payload ?? '', ['events', id, 'payload'], keys)
   return { bytes: Buffer.from(text), isAsDelivered: false, isPruned }
 }

@@ -1,7 +1,7 @@
 import { parseExact } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
 import type { KeyRing } from '@persona-ingest/core'
-import { openDocument, type SealedTable } from '../sql/encrypted-values.ts'
+import { decryptDocument, type EncryptedTable } from '../sql/encrypted-values.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 
 /** An inquiry with all that is linked to it. */
@@ -36,10 +36,10 @@ const DOCUMENT_COLUMNS = ['attributes', 'fields', 'checks', 'relationships']
 /** A row whose documents are JSON text still. */
 type RawRow = Readonly<Record<string, unknown>>
 
-function withDocuments(raw: RawRow, table: SealedTable, keys: KeyRing): RawRow {
+function withDocuments(raw: RawRow, table: EncryptedTable, keys: KeyRing): RawRow {
   const columns = DOCUMENT_COLUMNS.filter((column) => typeof raw[column] === 'string')
   const documents = columns.map((column) => {
-    const text = openDocument(String(raw[column]), [table, String(raw['id']), column], keys)
+    const text = decryptDocument(String(raw[column]), [table, String(raw['id']), column], keys)
     return [column, parseExact(text)] as const
   })
   return { ...raw, ...Object.fromEntries(documents) }

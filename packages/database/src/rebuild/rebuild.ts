@@ -125,7 +125,7 @@ async function run(connection: MaintenanceConnection, options: RebuildOptions): 
  *
  * Inputs that are no projection stay as they are: redactions and what they reach, claims, and the links between events
  * and objects. Memory is bounded by a chunk of events. Killed at any moment, the next call goes on; rejects with the
- * signal's reason where it was aborted, a `MaintenanceBusyError` where another runs, a `SealedOtherwiseError` where rows are not all under the newest key, and the
+ * signal's reason where it was aborted, a `MaintenanceBusyError` where another runs, a `OtherKeyError` where rows are not all under the newest key, and the
  * database's errors.
  *
  * @see docs/adr/0006-rebuild-beside-the-tables.md

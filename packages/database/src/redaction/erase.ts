@@ -9,20 +9,20 @@ import {
   type StoredClaim,
 } from './plan-redaction.ts'
 import { randomUUID } from 'node:crypto'
-import { emptyLetters, lettersOf, reduceDeadLetters } from '../dead-letters/redact.ts'
+import { emptyDeadLetters, deadLettersOf, redactDeadLetters } from '../dead-letters/redact.ts'
 import type { Database } from '../database.ts'
 import { inExclusiveWrite } from '../sql/write-transactions.ts'
 import { encodeRows, isoTime } from '../sql/rows.ts'
-import type { OnUnopened, SqlExecutor } from '../sql/executor.ts'
+import type { OnUndecryptable, SqlExecutor } from '../sql/executor.ts'
 
 import type { ErasureTarget, ErasureTargets } from './find-erasure-targets.ts'
 import { compareClocks, type Clock, type ObjectFamily } from '@persona-ingest/persona'
 
-import { readLetter } from '../dead-letters/dead-letter.ts'
-import { eraseStoredCopies, type ErasedCopies } from './redact-stored.ts'
+import { readDeadLetter } from '../dead-letters/dead-letter.ts'
+import { redactStoredCopies, type RedactedCopies } from './redact-stored.ts'
 
 /** What an erasure took something from. */
-export type Erased = ErasedCopies & { readonly letterIds: readonly string[] }
+export type Erased = RedactedCopies & { readonly deadLetterIds: readonly string[] }
 
 /** Above every rank of an event: an erasure reaches whatever is told of its own millisecond. */
 export const ERASURE_RANK = 32_767
@@ -92,8 +92,9 @@ async function erasureClock(
   const earlier = [known.redactions.get(target.id), known.objects.get(target.id)?.erasedAt]
   let newestMs = Math.max(erasure.nowMs, Number(row?.newest ?? 0))
   for (const clock of earlier) newestMs = Math.max(newestMs, clock?.createdAtMs ?? 0)
-  for await (const letters of lettersOf(executor, objectIds))
-    for (const letter of letters) newestMs = Math.max(newestMs, readLetter(letter)?.clock.createdAtMs ?? 0)
+  for await (const deadLetters of deadLettersOf(executor, objectIds))
+    for (const deadLetter of deadLetters)
+      newestMs = Math.max(newestMs, readDeadLetter(deadLetter)?.clock.createdAtMs ?? 0)
   return { createdAtMs: newestMs, rank: ERASURE_RANK, eventId: erasure.id }
 }
 
@@ -115,15 +116,15 @@ export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, 
   const before = known.objects.get(target.id)?.erasedAt ?? null
   if (before === null || compareClocks(clock, before) > 0) erasures.set(target.id, clock)
   // All of its events are looked at, not only those since an earlier redaction: this one is asked for by a person.
-  const copies = await eraseStoredCopies(executor, erasures, () => null)
-  const letterIds = await reduceDeadLetters(executor, erasures)
+  const copies = await redactStoredCopies(executor, erasures, () => null)
+  const deadLetterIds = await redactDeadLetters(executor, erasures)
   const objects = [...erasures].flatMap(([id, erasedAt]) => {
     const object = known.objects.get(id)
     return object === undefined ? [] : [objectRow(id, object.family, erasedAt)]
   })
   const parameters = [encodeRows(objects, executor.keys), encodeRows(redactionRows(redactions), executor.keys)]
   await executor.query(markErasedSql, parameters)
-  return { ...copies, letterIds }
+  return { ...copies, deadLetterIds }
 }
 
 /** What was taken from where: ids of the provider's and of dead letters, and nothing that was told of a person. */
@@ -134,7 +135,7 @@ export type ErasureReport = {
   readonly inquiryIds: readonly string[]
   readonly verificationIds: readonly string[]
   readonly resourceIds: readonly string[]
-  readonly letterIds: readonly string[]
+  readonly deadLetterIds: readonly string[]
 }
 
 export type EraseOptions = {
@@ -147,7 +148,7 @@ export type EraseOptions = {
    */
   readonly nowMs: 'database' | number
   /** Told of what does not open, so that all else is erased. Left out, the erasure rejects. */
-  readonly onUnopened?: OnUnopened | undefined
+  readonly onUndecryptable?: OnUndecryptable | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
@@ -177,7 +178,7 @@ function reportOf(erased: readonly Erased[], erasureIds: readonly string[] = [])
     inquiryIds: rowsOf('inquiries'),
     verificationIds: rowsOf('verifications'),
     resourceIds: rowsOf('resources'),
-    letterIds: distinct(erased.flatMap((each) => each.letterIds)),
+    deadLetterIds: distinct(erased.flatMap((each) => each.deadLetterIds)),
   }
 }
 
@@ -195,11 +196,13 @@ async function readClock(executor: SqlExecutor, { nowMs }: EraseOptions): Promis
 
 async function eraseOne(database: Database, work: Work, id: string, options: EraseOptions): Promise<Erased> {
   const transaction = inExclusiveWrite(database.sql, async (bare) => {
-    const executor = { ...bare, onUnopened: options.onUnopened }
+    const executor = { ...bare, onUndecryptable: options.onUndecryptable }
     const nowMs = await readClock(executor, options)
     const erased = await work.run(executor, { id, nowMs })
     if (options.isDryRun) throw new DryRun(erased)
-    const { erasureIds: _, ...report } = reportOf([erased])
+    const { erasureIds: _, deadLetterIds, ...ids } = reportOf([erased])
+    // The name that stored reports have had from the beginning.
+    const report = { ...ids, deadLetterIds: deadLetterIds }
     const parameters = [id, work.objectId, options.reason ?? null, isoTime(nowMs), JSON.stringify(report)]
     await executor.query(recordSql, parameters)
     return erased
@@ -215,14 +218,18 @@ function workOn(targets: ErasureTargets): readonly Work[] {
     objectId: target.id,
     run: async (executor, erasing) => eraseObject(executor, target, await erasureClock(executor, target, erasing)),
   })
-  const letters: Work = {
+  const deadLetters: Work = {
     objectId: null,
-    run: async (executor) => ({ eventIds: [], rows: [], letterIds: await emptyLetters(executor, targets.letterIds) }),
+    run: async (executor) => ({
+      eventIds: [],
+      rows: [],
+      deadLetterIds: await emptyDeadLetters(executor, targets.deadLetterIds),
+    }),
   }
   return [
     ...targets.inquiryIds.map((id) => ofObject({ id, family: 'inquiry' })),
     ...targets.others.map(ofObject),
-    ...(targets.letterIds.length > 0 ? [letters] : []),
+    ...(targets.deadLetterIds.length > 0 ? [deadLetters] : []),
     // Last: should this be broken off, they still lead to what is left.
     ...targets.accountIds.map((id) => ofObject({ id, family: 'resource' })),
   ]

@@ -6,11 +6,11 @@ import {
   parseExact,
 } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { type OnUnopened, openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
+import { type OnUndecryptable, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 
-import { allLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
+import { allDeadLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
 
-import { openDocument } from '../sql/encrypted-values.ts'
+import { decryptDocument } from '../sql/encrypted-values.ts'
 
 const ROWS_PER_PAGE = 5_000
 
@@ -50,8 +50,8 @@ async function findByReferenceInRows(
     const [page]: readonly Page[] = await executor.query<Page>(accountsPageSql, [after, referenceId])
     for (const id of page?.found ?? []) accountIds.add(id)
     for (const [id, sealed] of page?.sealed ?? []) {
-      const open = () => openDocument(sealed, ['resources', id, 'attributes'], executor.keys)
-      const attributes = openedUnlessTold(executor, { table: 'resources', id }, open)
+      const open = () => decryptDocument(sealed, ['resources', id, 'attributes'], executor.keys)
+      const attributes = decryptOrReport(executor, { table: 'resources', id }, open)
       if (attributes !== null && referenceIdIn(attributes) === referenceId) accountIds.add(id)
     }
     after = page?.last ?? null
@@ -77,8 +77,8 @@ export type ErasureTargets = {
   readonly inquiryIds: readonly string[]
   readonly accountIds: readonly string[]
   readonly others: readonly ErasureTarget[]
-  /** Dead letters that are no events but hold the reference id: nothing else leads to them. */
-  readonly letterIds: readonly string[]
+  /** Dead dead letters that are no events but hold the reference id: nothing else leads to them. */
+  readonly deadLetterIds: readonly string[]
 }
 
 /** Thrown where something is an object's id and a reference id as well. */
@@ -91,7 +91,7 @@ type FindOptions = {
   readonly as?: ErasureSubject | undefined
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined
   /** Told of what does not open, so that the search goes on without it. Left out, the search rejects. */
-  readonly onUnopened?: OnUnopened | undefined
+  readonly onUndecryptable?: OnUndecryptable | undefined
 }
 
 function referenceIdOf({ snapshot }: EventObject): string | null {
@@ -108,13 +108,13 @@ async function findInLog(
   const onProgress = options.onProgress ?? (() => undefined)
   for await (const event of eventsWithWords(executor, words, onProgress))
     for (const object of [event.primary, ...event.included]) visit(object)
-  const letterIds: string[] = []
-  for await (const { id, event, body } of allLetters(executor)) {
+  const deadLetterIds: string[] = []
+  for await (const { id, event, body } of allDeadLetters(executor)) {
     for (const object of event === null ? [] : [event.primary, ...event.included]) visit(object)
     const text = event === null ? Buffer.from(body).toString('utf8') : ''
-    if (words.some((word) => text.includes(JSON.stringify(word)))) letterIds.push(id)
+    if (words.some((word) => text.includes(JSON.stringify(word)))) deadLetterIds.push(id)
   }
-  return letterIds
+  return deadLetterIds
 }
 
 /** The inquiries that any snapshot ever said to be an account's. */
@@ -139,11 +139,11 @@ async function findByReference(executor: SqlExecutor, referenceId: string, optio
     if (object.snapshot.family === 'inquiry') inquiryIds.add(object.id)
     else if (object.snapshot.type === 'account') accountIds.add(object.id)
   }
-  const letterIds = await findInLog(executor, [referenceId], visit, options)
+  const deadLetterIds = await findInLog(executor, [referenceId], visit, options)
   for (const id of await inquiriesOf(executor, accountIds, options)) inquiryIds.add(id)
-  if (inquiryIds.size + accountIds.size + letterIds.length === 0) return null
+  if (inquiryIds.size + accountIds.size + deadLetterIds.length === 0) return null
   const [inquiries, accounts] = [[...inquiryIds].toSorted(), [...accountIds].toSorted()]
-  return { subject: 'reference-id', inquiryIds: inquiries, accountIds: accounts, others: [], letterIds } as const
+  return { subject: 'reference-id', inquiryIds: inquiries, accountIds: accounts, others: [], deadLetterIds } as const
 }
 
 type KnownObject = { readonly family: ObjectFamily; readonly isAccount: boolean }
@@ -156,8 +156,10 @@ FROM objects o LEFT JOIN resources r ON r.id = o.id WHERE o.id = $1`
 async function findObject(executor: SqlExecutor, id: string): Promise<KnownObject | null> {
   const [known] = await executor.query<KnownObject>(knownObjectSql, [id])
   if (known !== undefined) return known
-  const letters = await executor.query('SELECT 1 FROM dead_letters WHERE object_ids @> ARRAY[$1::text] LIMIT 1', [id])
-  if (letters.length === 0) return null
+  const deadLetters = await executor.query('SELECT 1 FROM dead_letters WHERE object_ids @> ARRAY[$1::text] LIMIT 1', [
+    id,
+  ])
+  if (deadLetters.length === 0) return null
   const isAccount = id.startsWith('act_')
   return { family: isAccount ? 'resource' : 'inquiry', isAccount }
 }
@@ -167,7 +169,7 @@ async function findById(executor: SqlExecutor, id: string, options: FindOptions)
   if (object === null) return null
   const subject = object.isAccount ? 'account' : object.family === 'inquiry' ? 'inquiry' : 'object'
   if (options.as !== undefined && options.as !== subject) return null
-  const nothing = { inquiryIds: [], accountIds: [], others: [], letterIds: [] }
+  const nothing = { inquiryIds: [], accountIds: [], others: [], deadLetterIds: [] }
   if (subject === 'inquiry') return { ...nothing, subject, inquiryIds: [id] }
   if (subject === 'object') return { ...nothing, subject, others: [{ id, family: object.family }] }
   const inquiryIds = [...(await inquiriesOf(executor, new Set([id]), options))].toSorted()
@@ -186,7 +188,7 @@ export async function findErasureTargets(
 ): Promise<ErasureTargets | null> {
   // An empty text is many people's reference id, and nobody's.
   if (asked === '') return null
-  const executor = { ...database.sql, onUnopened: options.onUnopened }
+  const executor = { ...database.sql, onUndecryptable: options.onUndecryptable }
   if (options.as === 'reference-id') return findByReference(executor, asked, options)
   const found = await findById(executor, asked, options)
   if (options.as !== undefined) return found

@@ -18,7 +18,7 @@ export type RowSkeleton = {
 }
 
 /** A row that held more than its skeleton. */
-export type ReducedRow = { readonly table: ProjectionTable['name']; readonly id: string }
+export type RedactedRow = { readonly table: ProjectionTable['name']; readonly id: string }
 
 /** What goes of a row besides `attributes`; `relationships` keep types and ids. */
 const EMPTIED: Readonly<Record<ObjectFamily, readonly (readonly [column: string, value: string])[]>> = {
@@ -39,7 +39,7 @@ export function columnsBeyondSkeleton(family: ObjectFamily): readonly string[] {
   return ['attributes', 'relationships', ...EMPTIED[family].map(([column]) => column)]
 }
 
-function reduceRowsSql(family: ObjectFamily): string {
+function redactRowsSql(family: ObjectFamily): string {
   const { name } = projectionTables[family]
   const emptied = [
     ['attributes', `'{}'`] as const,
@@ -56,11 +56,11 @@ function reduceRowsSql(family: ObjectFamily): string {
 }
 
 /** Reduces rows that still hold the snapshot of the event named; returns those that held more. */
-export async function reduceRows(
+export async function redactRows(
   executor: SqlExecutor,
   skeletons: readonly RowSkeleton[],
-): Promise<readonly ReducedRow[]> {
-  const reducedRows: ReducedRow[] = []
+): Promise<readonly RedactedRow[]> {
+  const redactedRows: RedactedRow[] = []
   for (const family of ['inquiry', 'verification', 'resource'] as const) {
     const rows: readonly Row[] = skeletons
       .filter((skeleton) => skeleton.family === family)
@@ -70,10 +70,10 @@ export async function reduceRows(
         relationships: new RawJson(stringifyExact(relationships)),
       }))
     if (rows.length === 0) continue
-    const reduced = await executor.query<{ id: string }>(reduceRowsSql(family), [encodeRows(rows, executor.keys)])
-    for (const { id } of reduced) reducedRows.push({ table: projectionTables[family].name, id })
+    const reduced = await executor.query<{ id: string }>(redactRowsSql(family), [encodeRows(rows, executor.keys)])
+    for (const { id } of reduced) redactedRows.push({ table: projectionTables[family].name, id })
   }
-  return reducedRows
+  return redactedRows
 }
 
 function unloggedRowsSql(family: ObjectFamily): string {
@@ -99,12 +99,15 @@ type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships
 export async function findUnloggedRows(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,
-  unopenedIds: readonly string[],
+  undecryptableIds: readonly string[],
 ): Promise<readonly RowSkeleton[]> {
   const clocks = [...raised].map(([id, { createdAtMs, rank, eventId }]) => {
     return { id, created_at: isoTime(createdAtMs), rank, event_id: eventId }
   })
-  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [encodeRows(clocks, executor.keys), unopenedIds])
+  const rows = await executor.query<UnloggedRow>(allUnloggedRowsSql, [
+    encodeRows(clocks, executor.keys),
+    undecryptableIds,
+  ])
   return rows.map(({ relationships, ...row }) => {
     return { ...row, relationships: bareRelationships(JSON.parse(relationships) as JsonObject) }
   })

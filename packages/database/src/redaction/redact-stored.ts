@@ -5,16 +5,16 @@ import {
   type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import { inPages, openedUnlessTold, type SqlExecutor, type UnopenedRow } from '../sql/executor.ts'
+import { inPages, decryptOrReport, type SqlExecutor, type UndecryptableRow } from '../sql/executor.ts'
 import { portionSql, readInPortions } from '../log/read-in-portions.ts'
 import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
 import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
-import { findUnloggedRows, reduceRows, type ReducedRow, type RowSkeleton } from './redact-rows.ts'
+import { findUnloggedRows, redactRows, type RedactedRow, type RowSkeleton } from './redact-rows.ts'
 
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 
 /** What an erasure took something from. */
-export type ErasedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly ReducedRow[] }
+export type RedactedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly RedactedRow[] }
 
 /** A payload may be 2 MiB: an account that stands in thousands of events is reduced page by page. */
 const PAGE_SIZE = 50
@@ -53,20 +53,21 @@ type ReadEvents = {
   readonly events: readonly PersonaEvent[]
   readonly unreadableIds: readonly string[]
   /** They stay as they are: with the right key they are events again. */
-  readonly unopenedIds: readonly string[]
+  readonly undecryptableIds: readonly string[]
 }
 
 function readEvents(executor: SqlExecutor, stored: readonly StoredEventRow[]): ReadEvents {
-  const unopenedIds: string[] = []
-  const onUnopened =
-    executor.onUnopened && ((row: UnopenedRow) => (unopenedIds.push(row.id), executor.onUnopened?.(row)))
+  const undecryptableIds: string[] = []
+  const onUndecryptable =
+    executor.onUndecryptable &&
+    ((row: UndecryptableRow) => (undecryptableIds.push(row.id), executor.onUndecryptable?.(row)))
   const read = stored.flatMap((row) => {
     const { id } = row
     const open = () => ({ id, event: tryReading(row, executor.keys, isNoEvent) })
-    return openedUnlessTold({ ...executor, onUnopened }, { table: 'events', id }, open) ?? []
+    return decryptOrReport({ ...executor, onUndecryptable }, { table: 'events', id }, open) ?? []
   })
   return {
-    unopenedIds,
+    undecryptableIds,
     events: read.flatMap(({ id, event }) => (event?.id === id ? [event] : [])),
     unreadableIds: read.flatMap(({ id, event }) => (event?.id === id ? [] : [id])),
   }
@@ -81,14 +82,14 @@ function skeletonsIn(event: PersonaEvent, reduced: PersonaEvent, erasedAt: Redac
     })
 }
 
-type ErasedPage = ErasedCopies & Pick<ReadEvents, 'unopenedIds'>
+type ErasedPage = RedactedCopies & Pick<ReadEvents, 'undecryptableIds'>
 
 async function erasePage(
   executor: SqlExecutor,
   stored: readonly StoredEventRow[],
   raised: ReadonlyMap<string, Clock>,
 ): Promise<ErasedPage> {
-  const { events, unreadableIds, unopenedIds } = readEvents(executor, stored)
+  const { events, unreadableIds, undecryptableIds } = readEvents(executor, stored)
   // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
   const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
   const erasedAt = await storedErasureLookup(executor, standing, raised)
@@ -101,9 +102,9 @@ async function erasePage(
     payloads.push({ id: event.id, payload: new PersonalJson(reduced.payloadText, ['events', event.id, 'payload']) })
     for (const skeleton of skeletonsIn(event, reduced, erasedAt)) skeletons.push(skeleton)
   }
-  if (payloads.length === 0) return { eventIds: [], rows: [], unopenedIds }
+  if (payloads.length === 0) return { eventIds: [], rows: [], undecryptableIds }
   const written = await executor.query<{ id: string }>(reduceEventsSql, [encodeRows(payloads, executor.keys)])
-  return { eventIds: written.map(({ id }) => id), rows: await reduceRows(executor, skeletons), unopenedIds }
+  return { eventIds: written.map(({ id }) => id), rows: await redactRows(executor, skeletons), undecryptableIds }
 }
 
 /**
@@ -111,25 +112,26 @@ async function erasePage(
  * snapshot came from such a copy. `raised` tells how far each object is newly reached, `erasedBefore` how far it was.
  * Only within an exclusive write. Returns what held more than its skeleton.
  */
-export async function eraseStoredCopies(
+export async function redactStoredCopies(
   executor: SqlExecutor,
   raised: ReadonlyMap<string, Clock>,
   erasedBefore: RedactionLookup,
-): Promise<ErasedCopies> {
+): Promise<RedactedCopies> {
   if (raised.size === 0) return { eventIds: [], rows: [] }
   const eventIds: string[] = []
-  const unopenedIds: string[] = []
-  const rows: ReducedRow[] = []
+  const undecryptableIds: string[] = []
+  const rows: RedactedRow[] = []
   for (const page of inPages(await findEvents(executor, raised, erasedBefore), PAGE_SIZE)) {
     for await (const stored of readInPortions<StoredEventRow>(executor, readEventsSql, page)) {
       const erased = await erasePage(executor, stored, raised)
       eventIds.push(...erased.eventIds)
-      unopenedIds.push(...erased.unopenedIds)
+      undecryptableIds.push(...erased.undecryptableIds)
       // The arguments of a call are on the stack, and the objects of a page may be too many for it.
       for (const row of erased.rows) rows.push(row)
     }
   }
   // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
-  for (const row of await reduceRows(executor, await findUnloggedRows(executor, raised, unopenedIds))) rows.push(row)
+  for (const row of await redactRows(executor, await findUnloggedRows(executor, raised, undecryptableIds)))
+    rows.push(row)
   return { eventIds, rows }
 }

@@ -1,13 +1,13 @@
 import type { Environment, PersonaEvent } from '@persona-ingest/persona'
-import { readLetter } from '../dead-letters/dead-letter.ts'
+import { readDeadLetter } from '../dead-letters/dead-letter.ts'
 import { pageOfBodiesSql, placeOfBody } from '../dead-letters/stored-body.ts'
 import { isNoEvent, tryReading, type StoredEventRow } from '../log/stored-event.ts'
-import { openBytes } from '../sql/encrypted-values.ts'
-import { openedUnlessTold, type SqlExecutor } from '../sql/executor.ts'
+import { decryptBytes } from '../sql/encrypted-values.ts'
+import { decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 
 /** Each statement must end well within its timeout, whatever the size of the log. */
 const EVENTS_PER_PAGE = 2_000
-const LETTERS_PER_PAGE = 100
+const DEAD_LETTERS_PER_PAGE = 100
 /** As stored, per page: large documents make a page shorter. */
 const BYTES_PER_PAGE = 4_000_000
 
@@ -26,14 +26,14 @@ SELECT id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "rec
   SELECT FROM unnest($2::text[]) AS word WHERE strpos(payload::text, trim(both '"' from to_jsonb(word)::text)) > 0
 ) THEN payload::text END AS payload FROM page ORDER BY id`
 
-const lettersPageSql = pageOfBodiesSql(
+const deadLettersPageSql = pageOfBodiesSql(
   'id::text AS id, environment, body, body_sha256, received_at',
   'dead_letters.id > $1::text::bigint',
-  LETTERS_PER_PAGE,
+  DEAD_LETTERS_PER_PAGE,
 )
 
 type LoggedEvent = Omit<StoredEventRow, 'payload'> & { readonly payload: string | null }
-type StoredLetter = {
+type StoredDeadLetter = {
   readonly id: string
   readonly environment: Environment
   readonly received_at: Date
@@ -56,7 +56,7 @@ export async function* eventsWithWords(
     for (const { payload, ...row } of page) {
       const read = (text: string) => tryReading({ ...row, payload: text }, executor.keys, isNoEvent)
       const place = { table: 'events', id: row.id } as const
-      const event = payload === null ? null : openedUnlessTold(executor, place, () => read(payload))
+      const event = payload === null ? null : decryptOrReport(executor, place, () => read(payload))
       if (event !== null) yield event
     }
     scannedEvents += page.length
@@ -66,16 +66,16 @@ export async function* eventsWithWords(
 }
 
 /** Reads every dead letter: as the event it is, or as bytes where it is none. */
-export async function* allLetters(
+export async function* allDeadLetters(
   executor: SqlExecutor,
 ): AsyncGenerator<{ readonly id: string; readonly event: PersonaEvent | null; readonly body: Uint8Array }> {
   for (let after: string | undefined = '0'; after !== undefined;) {
-    const page: readonly StoredLetter[] = await executor.query<StoredLetter>(lettersPageSql, [after])
+    const page: readonly StoredDeadLetter[] = await executor.query<StoredDeadLetter>(deadLettersPageSql, [after])
     for (const { id, environment, body: stored, body_sha256: sha256, received_at: receivedAt } of page) {
-      const open = () => openBytes(stored, placeOfBody(sha256), executor.keys)
-      const body = openedUnlessTold(executor, { table: 'dead_letters', id }, open)
+      const open = () => decryptBytes(stored, placeOfBody(sha256), executor.keys)
+      const body = decryptOrReport(executor, { table: 'dead_letters', id }, open)
       if (body === null) continue
-      yield { id, event: readLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
+      yield { id, event: readDeadLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
     }
     after = page.at(-1)?.id
   }

@@ -20,7 +20,7 @@ WITH page AS (
 SELECT count(*)::int AS count, max(id)::text AS last FROM page`
 
 /** Deletes the dead letters that were replayed or discarded before a time, a page at a time. */
-async function pruneLetters(executor: SqlExecutor, before: Date, onPage: (done: number) => void): Promise<number> {
+async function pruneDeadLetters(executor: SqlExecutor, before: Date, onPage: (done: number) => void): Promise<number> {
   let gone = 0
   for (let after = '0'; ;) {
     const [page] = await executor.query<{ count: number; last: string | null }>(deleteSql, [
@@ -111,8 +111,8 @@ async function pruneEvents(
 export type RetentionLimits = {
   /** Events received before this time lose their payload and keep its skeleton. */
   readonly eventsBefore: Date | null
-  /** Dead letters that were replayed or discarded before this time go. */
-  readonly lettersBefore: Date | null
+  /** Dead dead letters that were replayed or discarded before this time go. */
+  readonly deadLettersBefore: Date | null
 }
 
 export type PruneReport = {
@@ -138,7 +138,7 @@ SELECT (SELECT count(*)::float8 FROM events WHERE pruned_at IS NULL AND received
 type Counts = { readonly events: number; readonly deadLetters: number }
 
 async function count(connection: MaintenanceConnection, limits: RetentionLimits): Promise<Counts> {
-  const parameters = [limits.eventsBefore, limits.lettersBefore].map((time) => time?.toISOString() ?? null)
+  const parameters = [limits.eventsBefore, limits.deadLettersBefore].map((time) => time?.toISOString() ?? null)
   const [counts] = await connection.query<Counts>(countSql, parameters)
   return counts ?? { events: 0, deadLetters: 0 }
 }
@@ -174,7 +174,7 @@ export async function countPrunable(databaseUrl: string, limits: RetentionLimits
  * @see docs/adr/0008-pruned-events-keep-their-skeleton.md
  */
 export async function prune(options: PruneOptions): Promise<PruneReport> {
-  const { eventsBefore, lettersBefore, onProgress = () => undefined } = options
+  const { eventsBefore, deadLettersBefore, onProgress = () => undefined } = options
   return withMaintenance(options, async (connection) => {
     const total = await count(connection, options)
     const step = (phase: PruneProgress['phase'], of: number) => (done: number) => {
@@ -186,9 +186,9 @@ export async function prune(options: PruneOptions): Promise<PruneReport> {
         ? { events: 0, unreadableIds: [] }
         : await pruneEvents(connection, eventsBefore, step('events', total.events))
     const deadLetters =
-      lettersBefore === null
+      deadLettersBefore === null
         ? 0
-        : await pruneLetters(connection, lettersBefore, step('dead letters', total.deadLetters))
+        : await pruneDeadLetters(connection, deadLettersBefore, step('dead letters', total.deadLetters))
     return { ...pruned, deadLetters }
   })
 }

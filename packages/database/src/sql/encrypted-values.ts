@@ -2,22 +2,22 @@ import type { KeyRing } from '@persona-ingest/core'
 import { canonicalText } from '@persona-ingest/persona'
 
 /** The columns whose documents are sealed where there are keys, by table. */
-export const SEALED_COLUMNS = {
+export const ENCRYPTED_COLUMNS = {
   events: ['payload'],
   inquiries: ['attributes', 'fields'],
   verifications: ['attributes'],
   resources: ['attributes'],
 } as const
-export type SealedTable = keyof typeof SEALED_COLUMNS
+export type EncryptedTable = keyof typeof ENCRYPTED_COLUMNS
 
 /** Where a document or a body stands: opened anywhere else it is no document. */
-export type Place = readonly [table: SealedTable | 'dead_letters', id: string, column: string]
+export type Place = readonly [table: EncryptedTable | 'dead_letters', id: string, column: string]
 
 const KEY_ID = /^[\w.-]{1,64}$/
 
 /** What is stored can't be opened: sealed with a key that is not here, or changed by hand. Carries the place, no content. */
-export class SealedDataError extends Error {
-  override readonly name = 'SealedDataError'
+export class DecryptionError extends Error {
+  override readonly name = 'DecryptionError'
   readonly isChanged: boolean
   readonly keyId: string
   constructor([table, id, column]: Place, storedKeyId: string, keys: KeyRing) {
@@ -42,18 +42,18 @@ const comparable = (text: string, [table]: Place): string => (table === 'events'
  * object, so a string is none. In a row, texts of the same value give the same string, so that rows are compared without a
  * key.
  */
-export function sealDocument(text: string, place: Place, keys: KeyRing): string {
+export function encryptDocument(text: string, place: Place, keys: KeyRing): string {
   if (keys.newestId === null || text === EMPTY) return text
   const sealed = keys.encryptDeterministically(Buffer.from(comparable(text, place)), place.join(' '))
   return sealed === null ? text : JSON.stringify(documentPrefix(sealed.keyId) + sealed.bytes.toString('base64'))
 }
 
-/** The JSON text of a document, from what its column holds as text. Throws {@link SealedDataError}. */
-export function openDocument(text: string, place: Place, keys: KeyRing): string {
+/** The JSON text of a document, from what its column holds as text. Throws {@link DecryptionError}. */
+export function decryptDocument(text: string, place: Place, keys: KeyRing): string {
   if (!text.startsWith('"')) return text
   const [keyId = '', base64 = ''] = (JSON.parse(text) as string).split(':')
   const opened = keys.decrypt({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
-  if (opened === null) throw new SealedDataError(place, keyId, keys)
+  if (opened === null) throw new DecryptionError(place, keyId, keys)
   return opened.toString()
 }
 
@@ -62,25 +62,25 @@ const MARK_TEXT = '\0sealed\0'
 const MARK = Buffer.from(MARK_TEXT)
 
 /** The bytes that a column gets for a body's: the same, or with keys sealed ones. */
-export function sealBytes(bytes: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
+export function encryptBytes(bytes: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
   const sealed = keys.encrypt(bytes, place.join(' '))
   return sealed === null ? bytes : Buffer.concat([bytesPrefix(sealed.keyId), sealed.bytes])
 }
 
 /** The key that bytes are sealed with, and where what is sealed begins; null for bytes that are not. */
-function sealOf(bytes: Buffer): { readonly keyId: string; readonly begin: number } | null {
+function encryptionOf(bytes: Buffer): { readonly keyId: string; readonly begin: number } | null {
   if (!bytes.subarray(0, MARK.length).equals(MARK)) return null
   const colon = bytes.indexOf(':', MARK.length)
   return colon === -1 ? null : { keyId: bytes.toString('utf8', MARK.length, colon), begin: colon + 1 }
 }
 
-/** A body as it was before {@link sealBytes}. Throws {@link SealedDataError}. */
-export function openBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
+/** A body as it was before {@link encryptBytes}. Throws {@link DecryptionError}. */
+export function decryptBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
-  const seal = sealOf(bytes)
+  const seal = encryptionOf(bytes)
   if (seal === null) return stored
   const opened = keys.decrypt({ keyId: seal.keyId, bytes: bytes.subarray(seal.begin) }, place.join(' '))
-  if (opened === null) throw new SealedDataError(place, seal.keyId, keys)
+  if (opened === null) throw new DecryptionError(place, seal.keyId, keys)
   return opened
 }
 

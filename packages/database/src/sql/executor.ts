@@ -5,7 +5,7 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils'
-import { SealedDataError } from './encrypted-values.ts'
+import { DecryptionError } from './encrypted-values.ts'
 import { createHash } from 'node:crypto'
 
 /** Cuts a list into pages, so that no statement and no moment holds more documents than fit. */
@@ -30,16 +30,16 @@ export function statementName(query: { readonly sql: string }): string {
 }
 
 /** A row whose document or body does not open: a key is missing, or the value is damaged. */
-export type UnopenedRow = { readonly table: 'events' | 'resources' | 'dead_letters'; readonly id: string }
-export type OnUnopened = (row: UnopenedRow) => void
+export type UndecryptableRow = { readonly table: 'events' | 'resources' | 'dead_letters'; readonly id: string }
+export type OnUndecryptable = (row: UndecryptableRow) => void
 
-/** Null where the row does not open and the executor is told so. Throws `SealedDataError` where it is not. */
-export function openedUnlessTold<T>({ onUnopened }: SqlExecutor, row: UnopenedRow, open: () => T): T | null {
+/** Null where the row does not open and the executor is told so. Throws `DecryptionError` where it is not. */
+export function decryptOrReport<T>({ onUndecryptable }: SqlExecutor, row: UndecryptableRow, open: () => T): T | null {
   try {
     return open()
   } catch (error) {
-    if (onUnopened === undefined || !(error instanceof SealedDataError)) throw error
-    onUnopened(row)
+    if (onUndecryptable === undefined || !(error instanceof DecryptionError)) throw error
+    onUndecryptable(row)
     return null
   }
 }
@@ -49,7 +49,7 @@ export interface SqlExecutor {
   /** What the personal documents of rows are sealed and opened with. */
   readonly keys: KeyRing
   /** Told of stored documents that no key opens, where work goes on without them; else they end it. */
-  readonly onUnopened?: OnUnopened | undefined
+  readonly onUndecryptable?: OnUndecryptable | undefined
   query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
 }
 

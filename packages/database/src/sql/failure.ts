@@ -1,6 +1,6 @@
 import { UnusableEventError } from '@persona-ingest/persona'
 
-import { SealedDataError } from './encrypted-values.ts'
+import { DecryptionError } from './encrypted-values.ts'
 
 /** What an error of the network, of TLS or of the driver means, by its code; codes hold nobody's data. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -232,7 +232,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof UnusableEventError)
     return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
   // Ends with the key: nothing may be given up for a setting that is wrong.
-  if (error instanceof SealedDataError) {
+  if (error instanceof DecryptionError) {
     const key = { id: error.keyId, isHere: error.isChanged }
     return { kind: 'key', sqlState, description: error.message, key }
   }

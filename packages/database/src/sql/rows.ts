@@ -1,5 +1,5 @@
 import type { KeyRing } from '@persona-ingest/core'
-import { sealBytes, sealDocument, type Place } from './encrypted-values.ts'
+import { encryptBytes, encryptDocument, type Place } from './encrypted-values.ts'
 
 /** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
 export class RawJson {
@@ -39,10 +39,10 @@ export function isoTime(milliseconds: number): string {
 function encodeValue(value: Exclude<RowValue, null>, keys: KeyRing): string {
   if (typeof value === 'number') return String(value)
   if (value instanceof PersonalBytes) {
-    const stored = Buffer.from(sealBytes(value.bytes, value.place, keys))
+    const stored = Buffer.from(encryptBytes(value.bytes, value.place, keys))
     return `"\\\\x${stored.toString('hex')}"`
   }
-  if (value instanceof PersonalJson) return sealDocument(value.text, value.place, keys)
+  if (value instanceof PersonalJson) return encryptDocument(value.text, value.place, keys)
   return value instanceof RawJson ? value.text : JSON.stringify(value)
 }
 

@@ -1,8 +1,8 @@
 import { reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
 import { batchIds } from '../log/stored-event.ts'
-import { eraseStoredCopies } from '../redaction/redact-stored.ts'
-import { reduceDeadLetters } from '../dead-letters/redact.ts'
+import { redactStoredCopies } from '../redaction/redact-stored.ts'
+import { redactDeadLetters } from '../dead-letters/redact.ts'
 import {
   erasureLookup,
   newRedactions,
@@ -29,7 +29,7 @@ type WrittenEvent = { readonly id: string; readonly outcome: 'applied' | 'stale'
 const MAX_REREADS = 5
 
 /** For events that are in the log already; those that a statement stores are resolved by it. */
-const resolveLettersSql = 'SELECT resolve_dead_letters($1::text[])::text'
+const resolveDeadLettersSql = 'SELECT resolve_dead_letters($1::text[])::text'
 
 function firstOfEach(events: readonly PersonaEvent[]): readonly PersonaEvent[] {
   const first = new Map<string, PersonaEvent>()
@@ -75,10 +75,10 @@ function mustRunAlone({ redactions, erasures, plan }: Decision): boolean {
 }
 
 /** Resolves the dead letters of duplicates, also where other events of the batch are new. */
-async function resolveLetters(executor: SqlExecutor, known: StoredState, { fresh }: Decision): Promise<void> {
+async function resolveDeadLetters(executor: SqlExecutor, known: StoredState, { fresh }: Decision): Promise<void> {
   const written = new Set(fresh.map((event) => event.id))
   const duplicates = [...known.eventIds].filter((id) => !written.has(id))
-  if (duplicates.length > 0) await executor.query(resolveLettersSql, [duplicates])
+  if (duplicates.length > 0) await executor.query(resolveDeadLettersSql, [duplicates])
 }
 
 function sqlFor({ isReplay }: StoreOptions): string {
@@ -99,13 +99,13 @@ async function writeAlone(
   const decision = decide(events, known, options, storedClaims)
   await moveRows(executor, decision.plan.moves)
   // Before the write, so that what is stored already and what arrives now are reduced by the same lookup.
-  await eraseStoredCopies(executor, decision.erasures, erasureLookup(known, new Map()))
-  await reduceDeadLetters(executor, decision.erasures)
+  await redactStoredCopies(executor, decision.erasures, erasureLookup(known, new Map()))
+  await redactDeadLetters(executor, decision.erasures)
   const written =
     decision.fresh.length === 0
       ? []
       : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
-  await resolveLetters(executor, known, decision)
+  await resolveDeadLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
 
@@ -124,7 +124,7 @@ async function storeShared(
     decision.fresh.length === 0
       ? []
       : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
-  await resolveLetters(executor, known, decision)
+  await resolveDeadLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
 

@@ -16,7 +16,7 @@ const { url, server } = await throwAwayDatabase(t)
 async function descriptionsOf(databaseUrl: string): Promise<readonly string[]> {
   const database = openDatabase({ encryptionKeys: [], url: databaseUrl, connections: 1 })
   const { prisma } = database
-  const limits = { eventsBefore: null, lettersBefore: null }
+  const limits = { eventsBefore: null, deadLettersBefore: null }
   const calls = [
     () => tryWriting(database),
     () => prisma.$transaction(async (inner) => inner.$queryRawUnsafe('SELECT 1'), { maxWait: 10_000 }),

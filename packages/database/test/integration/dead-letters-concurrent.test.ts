@@ -1,14 +1,14 @@
 import { eventually } from '@persona-ingest/testkit'
 import { Client } from 'pg'
 import t from 'tap'
-import { openDatabase, readReplayableLetters, storeDeadLetter, tryWriting } from '../../src/index.ts'
+import { openDatabase, readReplayableDeadLetters, storeDeadLetter, tryWriting } from '../../src/index.ts'
 import { inExclusiveWrite } from '../../src/sql/write-transactions.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
 
 const database = await aDatabase(t, { connections: 8 })
-const { url, sql, store, bury } = database
+const { url, sql, store, keepDeadLetter } = database
 t.beforeEach(() => database.empty())
 const rebuildFinds = async () => linesOf(await verified(url))
 
@@ -41,7 +41,7 @@ t.test('a letter that is written while the statement of its event waits is marke
   const release = await holding(`SELECT 1 FROM inquiries WHERE id = 'inq_1' FOR UPDATE`)
   const storing = store({ id: 'evt_1' })
   await waiting(1)
-  await bury(failed)
+  await keepDeadLetter(failed)
   t.strictSame(await states(), ['open'])
   await release()
   await storing
@@ -50,10 +50,10 @@ t.test('a letter that is written while the statement of its event waits is marke
 })
 
 for (const first of ['letter', 'event']) {
-  t.test(`a letter and its event are written at the same time, the ${first} first`, async (t) => {
-    await bury(failed)
+  t.test(`a dead deadLetter and its event are written at the same time, the ${first} first`, async (t) => {
+    await keepDeadLetter(failed)
     const release = await holding(`SELECT 1 FROM dead_letters WHERE event_id = 'evt_1' FOR UPDATE`)
-    const works = [async () => bury(failed), async () => store({ id: 'evt_1' })]
+    const works = [async () => keepDeadLetter(failed), async () => store({ id: 'evt_1' })]
     if (first === 'event') works.reverse()
     const running: Promise<unknown>[] = []
     for (const work of works) {
@@ -70,7 +70,8 @@ for (const first of ['letter', 'event']) {
 t.test('many letters and their events at the same time leave no letter open', async (t) => {
   const ids = Array.from({ length: 120 }, (_, index) => `evt_${index}`)
   const data = (id: string) => anObject('inquiry', `inq_${id}`)
-  const letterOf = (id: string) => bury({ ...failed, eventId: id, body: bodyOf(anEvent({ id, data: data(id) })) })
+  const letterOf = (id: string) =>
+    keepDeadLetter({ ...failed, eventId: id, body: bodyOf(anEvent({ id, data: data(id) })) })
   const batches = Array.from({ length: 12 }, (_, at) => ids.slice(at * 10, at * 10 + 10))
   await Promise.all([
     ...ids.map(async (id) => letterOf(id)),
@@ -83,7 +84,7 @@ t.test('many letters and their events at the same time leave no letter open', as
 t.test('more letters at once than there are connections, and each is written', async (t) => {
   const one = openDatabase({ url, encryptionKeys: [], connections: 3 })
   t.teardown(() => one.close())
-  const bodies = Array.from({ length: 400 }, (_, index) => Buffer.from(`letter ${index}`))
+  const bodies = Array.from({ length: 400 }, (_, index) => Buffer.from(`deadLetter ${index}`))
   await Promise.all(bodies.map(async (body) => storeDeadLetter(one, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body }))) // prettier-ignore
   t.equal((await states()).length, bodies.length)
 })
@@ -92,7 +93,10 @@ t.test('a redaction and its letter at the same time leave no letter open', async
   const ids = Array.from({ length: 20 }, (_, index) => `evt_${index}`)
   const parts = (id: string) => ({ id, name: 'inquiry.redacted', data: anObject('inquiry', `inq_${id}`) })
   await Promise.all(
-    ids.flatMap((id) => [bury({ ...failed, eventId: id, body: bodyOf(anEvent(parts(id))) }), store(parts(id))]),
+    ids.flatMap((id) => [
+      keepDeadLetter({ ...failed, eventId: id, body: bodyOf(anEvent(parts(id))) }),
+      store(parts(id)),
+    ]),
   )
   t.strictSame(new Set(await states()), new Set(['replayed']))
   t.strictSame(await rebuildFinds(), [])
@@ -100,7 +104,7 @@ t.test('a redaction and its letter at the same time leave no letter open', async
 
 t.test('a duplicate marks its letter replayed beside new events of the same batch', async (t) => {
   await store({ id: 'evt_1' })
-  await bury(failed)
+  await keepDeadLetter(failed)
   await sql(`UPDATE dead_letters SET state = 'open', resolved_at = NULL`)
   const outcomes = await store({ id: 'evt_1' }, { id: 'evt_2', data: anObject('inquiry', 'inq_2') })
   t.strictSame([...outcomes], [['evt_1', 'duplicate'], ['evt_2', 'applied']]) // prettier-ignore
@@ -113,28 +117,30 @@ t.test('a letter and the canary are written in a storm of redactions', async (t)
   const storm = (async () => {
     while (!over.signal.aborted) await inExclusiveWrite(database.opened.sql, async () => undefined)
   })()
-  const letters = Array.from({ length: 10 }, (_, index) => Buffer.from(`letter ${index}`))
-  for (const body of letters) {
+  const deadLetters = Array.from({ length: 10 }, (_, index) => Buffer.from(`deadLetter ${index}`))
+  for (const body of deadLetters) {
     await t.resolves(storeDeadLetter(database.opened, { ...failed, eventId: null, environment: 'production', receivedAtMs: 0, body })) // prettier-ignore
     await t.resolves(tryWriting(database.opened))
   }
   over.abort()
   await storm
-  t.equal((await states()).length, letters.length)
+  t.equal((await states()).length, deadLetters.length)
 })
 
 t.test('equal bytes that arrive at the same time are one letter', async (t) => {
-  await Promise.all(Array.from({ length: 20 }, async (_, index) => bury({ body: Buffer.from(`bytes ${index % 2}`) })))
+  await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => keepDeadLetter({ body: Buffer.from(`bytes ${index % 2}`) })),
+  )
   t.equal((await states()).length, 2)
 })
 
 const twoOfOneEvent = async () => {
   const bodies = [bodyOf(anEvent()), bodyOf(anEvent({ createdAt: '2026-02-03T09:00:00.000Z' }))]
-  for (const body of bodies) await bury({ body })
+  for (const body of bodies) await keepDeadLetter({ body })
   return (await sql('SELECT id::text AS id FROM dead_letters ORDER BY id')).map(({ id }) => String(id))
 }
 const judged = async (ids: readonly string[]) =>
-  (await readReplayableLetters(database.opened, { ids }, { after: '0', nowMs: RECEIVED_AT_MS })).map(
+  (await readReplayableDeadLetters(database.opened, { ids }, { after: '0', nowMs: RECEIVED_AT_MS })).map(
     ({ verdict }) => verdict,
   )
 
@@ -142,7 +148,7 @@ for (const [end, verdict] of [
   ['COMMIT', 'other-letter'],
   ['ROLLBACK', 'usable'],
 ] as const) {
-  t.test(`two letters take one event id at the same time, and the first ends in ${end}`, async (t) => {
+  t.test(`two dead deadLetters take one event id at the same time, and the first ends in ${end}`, async (t) => {
     const [first = '', second = ''] = await twoOfOneEvent()
     const release = await holding(`UPDATE dead_letters SET event_id = 'evt_1' WHERE id = ${first}`)
     const judging = judged([second])

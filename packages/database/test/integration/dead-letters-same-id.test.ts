@@ -1,15 +1,15 @@
 import t from 'tap'
-import { readReplayableLetters } from '../../src/index.ts'
+import { readReplayableDeadLetters } from '../../src/index.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'
 
 const database = await aDatabase(t)
-const { url, sql, store, bury } = database
+const { url, sql, store, keepDeadLetter } = database
 t.beforeEach(() => database.empty())
 
-const letters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
-const bodies = async () => (await letters('body')).map(({ body }) => String(body)).toSorted()
+const deadLetters = (columns: string) => sql(`SELECT ${columns} FROM dead_letters ORDER BY id`)
+const bodies = async () => (await deadLetters('body')).map(({ body }) => String(body)).toSorted()
 
 const accepted = { eventId: 'evt_1', reason: 'ATTEMPTS_EXHAUSTED', error: 'no luck', attempts: 10 }
 const quarantined = { eventId: 'evt_1', reason: 'PAYLOAD_INVALID', attempts: 0 }
@@ -21,13 +21,13 @@ const inState = async (state: string) =>
 
 for (const state of ['open', 'discarded', 'replayed']) {
   t.test(`an unusable body with the event id of an accepted event leaves its body: ${state}`, async (t) => {
-    await bury({ ...accepted, body: usable })
+    await keepDeadLetter({ ...accepted, body: usable })
     await inState(state)
-    await bury({ ...quarantined, body: unusable })
-    await bury({ ...quarantined, body: unusable })
+    await keepDeadLetter({ ...quarantined, body: unusable })
+    await keepDeadLetter({ ...quarantined, body: unusable })
     t.strictSame(await bodies(), [String(unusable), String(usable)].toSorted(), 'each of the bodies once')
     t.strictSame(
-      (await letters('event_id, reason, attempts, state')).map((row) => ({ ...row })),
+      (await deadLetters('event_id, reason, attempts, state')).map((row) => ({ ...row })),
       [
         { event_id: 'evt_1', reason: 'ATTEMPTS_EXHAUSTED', attempts: 10, state },
         { event_id: null, reason: 'PAYLOAD_INVALID', attempts: 0, state: 'open' },
@@ -36,18 +36,18 @@ for (const state of ['open', 'discarded', 'replayed']) {
   })
 
   t.test(`an accepted event takes its row from an unusable body, which stays: ${state}`, async (t) => {
-    await bury({ ...quarantined, body: unusable })
+    await keepDeadLetter({ ...quarantined, body: unusable })
     await inState(state)
-    await bury({ ...accepted, body: usable })
-    await bury({ ...accepted, body: usable })
+    await keepDeadLetter({ ...accepted, body: usable })
+    await keepDeadLetter({ ...accepted, body: usable })
     t.strictSame(await bodies(), [String(unusable), String(usable)].toSorted())
-    t.strictSame(await letters('event_id, attempts, state'), [
+    t.strictSame(await deadLetters('event_id, attempts, state'), [
       { event_id: null, attempts: 0, state },
       { event_id: 'evt_1', attempts: 10, state: 'open' },
     ])
     await store({ id: 'evt_1' })
     // The log holds the accepted event, and nothing of the unusable body.
-    t.strictSame(await letters('event_id, state'), [
+    t.strictSame(await deadLetters('event_id, state'), [
       { event_id: null, state },
       { event_id: 'evt_1', state: 'replayed' },
     ])
@@ -56,17 +56,17 @@ for (const state of ['open', 'discarded', 'replayed']) {
 }
 
 t.test('two unusable bodies with one event id are both kept, one row for the event', async (t) => {
-  for (const body of [unusable, otherUnusable, unusable, otherUnusable]) await bury({ ...quarantined, body })
+  for (const body of [unusable, otherUnusable, unusable, otherUnusable]) await keepDeadLetter({ ...quarantined, body })
   t.strictSame(await bodies(), [String(unusable), String(otherUnusable)].toSorted())
-  t.strictSame(await letters('event_id'), [{ event_id: 'evt_1' }, { event_id: null }])
+  t.strictSame(await deadLetters('event_id'), [{ event_id: 'evt_1' }, { event_id: null }])
 })
 
 t.test('an unusable body whose bytes are kept already takes no second row when it loses the event id', async (t) => {
-  await bury({ ...accepted, eventId: null, body: unusable })
-  await bury({ ...quarantined, body: unusable })
-  t.equal((await letters('id')).length, 2)
-  await bury({ ...accepted, body: usable })
-  t.strictSame(await letters('event_id, body'), [
+  await keepDeadLetter({ ...accepted, eventId: null, body: unusable })
+  await keepDeadLetter({ ...quarantined, body: unusable })
+  t.equal((await deadLetters('id')).length, 2)
+  await keepDeadLetter({ ...accepted, body: usable })
+  t.strictSame(await deadLetters('event_id, body'), [
     { event_id: null, body: unusable },
     { event_id: 'evt_1', body: usable },
   ])
@@ -78,12 +78,12 @@ for (const [lost, kept, expected] of [
   ['discarded', 'discarded', 'discarded'],
 ] as const)
   t.test(`the row that stays for ${lost} bytes is ${expected} where it was ${kept}`, async (t) => {
-    await bury({ ...quarantined, eventId: null, body: unusable })
+    await keepDeadLetter({ ...quarantined, eventId: null, body: unusable })
     await inState(kept)
-    await bury({ ...quarantined, body: unusable })
+    await keepDeadLetter({ ...quarantined, body: unusable })
     await sql(`UPDATE dead_letters SET state = $1 WHERE event_id IS NOT NULL`, [lost])
-    await bury({ ...accepted, body: usable })
-    t.strictSame(await letters('event_id, state, resolved_at IS NULL AS unresolved, body'), [
+    await keepDeadLetter({ ...accepted, body: usable })
+    t.strictSame(await deadLetters('event_id, state, resolved_at IS NULL AS unresolved, body'), [
       { event_id: null, state: expected, unresolved: expected === 'open', body: unusable },
       { event_id: 'evt_1', state: 'open', unresolved: true, body: usable },
     ])
@@ -91,20 +91,20 @@ for (const [lost, kept, expected] of [
 
 t.test('two accepted events with one id but another time are both kept', async (t) => {
   const other = bodyOf(anEvent({ createdAt: '2026-02-03T09:00:00.000Z' }))
-  for (const body of [usable, other, usable, other]) await bury({ ...accepted, body })
-  t.strictSame(await letters('event_id, body'), [
+  for (const body of [usable, other, usable, other]) await keepDeadLetter({ ...accepted, body })
+  t.strictSame(await deadLetters('event_id, body'), [
     { event_id: 'evt_1', body: usable },
     { event_id: null, body: other },
   ])
-  const page = await readReplayableLetters(database.opened, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
+  const page = await readReplayableDeadLetters(database.opened, { reason: null }, { after: '0', nowMs: RECEIVED_AT_MS })
   t.strictSame(page.map(({ verdict }) => verdict), ['usable', 'other-letter']) // prettier-ignore
 })
 
 t.test('an event of another environment takes neither the row nor the environment of an accepted event', async (t) => {
-  await bury({ ...accepted, body: usable })
+  await keepDeadLetter({ ...accepted, body: usable })
   const sandbox = bodyOf(anEvent({ data: anObject('inquiry', 'inq_sandbox') }))
-  for (const body of [usable, sandbox]) await bury({ ...accepted, environment: 'sandbox', body })
-  t.strictSame(await letters('event_id, environment, body'), [
+  for (const body of [usable, sandbox]) await keepDeadLetter({ ...accepted, environment: 'sandbox', body })
+  t.strictSame(await deadLetters('event_id, environment, body'), [
     { event_id: 'evt_1', environment: 'production', body: usable },
     { event_id: null, environment: 'sandbox', body: usable },
     { event_id: null, environment: 'sandbox', body: sandbox },
@@ -112,26 +112,33 @@ t.test('an event of another environment takes neither the row nor the environmen
 })
 
 t.test('an accepted body that can not be read any more leaves a readable one of its event', async (t) => {
-  await bury({ ...accepted, body: usable })
-  await bury({ ...accepted, attempts: 1, reason: 'NESTING_TOO_DEEP', body: unusable })
-  t.strictSame(await letters('event_id, body'), [
+  await keepDeadLetter({ ...accepted, body: usable })
+  await keepDeadLetter({ ...accepted, attempts: 1, reason: 'NESTING_TOO_DEEP', body: unusable })
+  t.strictSame(await deadLetters('event_id, body'), [
     { event_id: 'evt_1', body: usable },
     { event_id: null, body: unusable },
   ])
 })
 
 t.test('a letter that an erasure has reduced still guards its skeleton, an emptied one guards nothing', async (t) => {
-  await bury({ ...accepted, body: bodyOf(anEvent({ data: anObject('inquiry', 'inq_1', { attributes: { a: 1 } }) })) })
-  await bury({ ...quarantined, eventId: 'evt_2', body: Buffer.from('{"data":{"id":"evt_2"},"x":{"id":"inq_1"}}') })
+  await keepDeadLetter({
+    ...accepted,
+    body: bodyOf(anEvent({ data: anObject('inquiry', 'inq_1', { attributes: { a: 1 } }) })),
+  })
+  await keepDeadLetter({
+    ...quarantined,
+    eventId: 'evt_2',
+    body: Buffer.from('{"data":{"id":"evt_2"},"x":{"id":"inq_1"}}'),
+  })
   await store({ id: 'evt_9', name: 'inquiry.redacted', createdAt: '2026-02-03T11:00:00.000Z' })
   t.equal(
-    (await letters('body_digest')).every((row) => row['body_digest'] === null),
+    (await deadLetters('body_digest')).every((row) => row['body_digest'] === null),
     true,
     'no digest is left',
   )
-  await bury({ ...quarantined, body: unusable })
-  await bury({ ...accepted, eventId: 'evt_2', body: bodyOf(anEvent({ id: 'evt_2' })) })
-  t.match(await letters('event_id, attempts'), [
+  await keepDeadLetter({ ...quarantined, body: unusable })
+  await keepDeadLetter({ ...accepted, eventId: 'evt_2', body: bodyOf(anEvent({ id: 'evt_2' })) })
+  t.match(await deadLetters('event_id, attempts'), [
     { event_id: 'evt_1', attempts: 10 },
     { event_id: 'evt_2', attempts: 10 },
     { event_id: null, attempts: 0 },

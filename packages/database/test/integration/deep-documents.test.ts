@@ -8,7 +8,7 @@ import {
   findInquiry,
   prune,
   replayEvent,
-  sealStored,
+  encryptStored,
   storeEvents,
 } from '../../src/index.ts'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
@@ -94,7 +94,7 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
     t.strictSame(linesOf(await verified(url)), [])
     t.match(await findInquiry(database.opened, 'inq_1'), { inquiry: { id: 'inq_1' } })
     const later = new Date(RECEIVED_AT_MS + 1)
-    t.match(await prune({ databaseUrl: url, encryptionKeys: [], eventsBefore: later, lettersBefore: null }), {
+    t.match(await prune({ databaseUrl: url, encryptionKeys: [], eventsBefore: later, deadLettersBefore: null }), {
       events: 1,
       unreadableIds: [],
     })
@@ -105,7 +105,7 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
   t.test(`${depth} levels: it is encrypted, and compared under the key`, async (t) => {
     await storeUnlimited(depth)
     const encryptionKeys = [aKey('a')]
-    await sealStored({ databaseUrl: url, encryptionKeys })
+    await encryptStored({ databaseUrl: url, encryptionKeys })
     t.strictSame(await sql(`SELECT 1 FROM events WHERE jsonb_typeof(payload) <> 'string'`), [])
     t.strictSame(linesOf(await verified(url, { encryptionKeys })), [])
   })
@@ -113,7 +113,7 @@ for (const depth of [plusLevels, 2_600, 4_000]) {
 
 t.test('a delivery beyond the limit is no event; a dead letter of it goes with what it names', async (t) => {
   await t.rejects(deliver({ body: deepBody(1_000) }), new UnusableEventError('NESTING_TOO_DEEP'))
-  await database.bury({ eventId: 'evt_deep', reason: 'NESTING_TOO_DEEP', body: deepBody(5_000) })
+  await database.keepDeadLetter({ eventId: 'evt_deep', reason: 'NESTING_TOO_DEEP', body: deepBody(5_000) })
   t.ok(await isKept())
   await deliver({ body: redaction() })
   t.notOk(await isKept())

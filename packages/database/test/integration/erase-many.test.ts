@@ -1,5 +1,5 @@
 import t from 'tap'
-import { eraseStoredCopies } from '../../src/redaction/redact-stored.ts'
+import { redactStoredCopies } from '../../src/redaction/redact-stored.ts'
 import { inExclusiveWrite } from '../../src/sql/write-transactions.ts'
 import { aDatabase } from '../fixtures/a-database.ts'
 
@@ -16,7 +16,9 @@ t.test('an erasure reaches more rows than a call takes arguments', async (t) => 
   )
   const clock = { createdAtMs: Date.UTC(2026, 1, 3, 11), rank: 7, eventId: 'evt_redacted' }
   const raised = new Map(Array.from({ length: MANY }, (_, index) => [`rep_${index + 1}`, clock] as const))
-  const erased = await inExclusiveWrite(opened.sql, async (executor) => eraseStoredCopies(executor, raised, () => null))
+  const erased = await inExclusiveWrite(opened.sql, async (executor) =>
+    redactStoredCopies(executor, raised, () => null),
+  )
   t.equal(erased.rows.length, MANY)
   t.strictSame(await sql(`SELECT 1 FROM resources WHERE attributes <> '{}' LIMIT 1`), [])
 })

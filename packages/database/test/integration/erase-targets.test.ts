@@ -5,7 +5,7 @@ import { aDatabase } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, related, type Casing, type EventParts } from '../fixtures/an-event.ts'
 
 const database = await aDatabase(t)
-const { row, sql, store, bury, deliver } = database
+const { row, sql, store, keepDeadLetter, deliver } = database
 t.beforeEach(() => database.empty())
 
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
@@ -45,8 +45,8 @@ const aSelfie = (id: string, inquiry: string) =>
 t.test('an inquiry goes with its objects and its own events, and the report names what went', async (t) => {
   await store({ id: 'evt_1', createdAt: at(1), data: anInquiry('inq_1'), included: [anAccount('act_1')] })
   await store({ id: 'evt_2', createdAt: at(2), name: 'verification.passed', data: aSelfie('ver_1', 'inq_1') })
-  await bury({ eventId: 'evt_3', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_3', data: anInquiry('inq_1') })) }) // prettier-ignore
-  await bury({ body: Buffer.from(`{"id": "inq_1", "name": "${mark('cut')}"`) })
+  await keepDeadLetter({ eventId: 'evt_3', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_3', data: anInquiry('inq_1') })) }) // prettier-ignore
+  await keepDeadLetter({ body: Buffer.from(`{"id": "inq_1", "name": "${mark('cut')}"`) })
   const others = marks.length
   await store({ id: 'evt_4', createdAt: at(1), data: anInquiry('inq_2'), included: [aSelfie('ver_2', 'inq_2')] })
   const before = await everyRow(sql)
@@ -54,24 +54,25 @@ t.test('an inquiry goes with its objects and its own events, and the report name
   t.equal(await everyRow(sql), before, 'a dry run leaves everything')
   const report = await erase('inq_1')
   t.strictSame(await found(), marks.slice(others))
-  const letters = (await sql('SELECT id::text AS id FROM dead_letters ORDER BY id')).map(({ id }) => id)
+  const deadLetters = (await sql('SELECT id::text AS id FROM dead_letters ORDER BY id')).map(({ id }) => id)
   const expected = {
     eventIds: ['evt_1', 'evt_2'],
     inquiryIds: ['inq_1'],
     verificationIds: ['ver_1'],
     resourceIds: ['act_1'],
-    letterIds: letters,
+    deadLetterIds: deadLetters,
   }
   t.match(report, expected)
   t.strictSame(dry, { ...report, erasureIds: [] }, 'and tells the same')
   const { report: recorded, ...record } = await row('SELECT id, object_id, reason, erased_at, report FROM erasures')
   t.strictSame(record, { id: report?.erasureIds[0], object_id: 'inq_1', reason: 'ticket 7', erased_at: new Date(NOW_MS) }) // prettier-ignore
-  t.strictSame(recorded, expected)
+  const { deadLetterIds, ...ids } = expected
+  t.strictSame(recorded, { ...ids, deadLetterIds: deadLetterIds }, 'stored under the names of earlier versions')
   t.match(await row(`SELECT status, event_id FROM inquiries WHERE id = 'inq_1'`), {
     status: 'approved',
     event_id: 'evt_1',
   })
-  t.match(await erase('inq_1'), { eventIds: [], inquiryIds: [], letterIds: [] }, 'again, there is nothing left')
+  t.match(await erase('inq_1'), { eventIds: [], inquiryIds: [], deadLetterIds: [] }, 'again, there is nothing left')
 })
 
 t.test('by a reference id that stands in an event changed by hand, too', async (t) => {
@@ -87,7 +88,7 @@ t.test('it holds against what is older and comes later, and not against what is 
   await store({ id: 'evt_0', createdAt: at(0), data: anInquiry('inq_1'), included: [anAccount('act_1')] })
   await store({ id: 'evt_2', createdAt: at(2), name: 'verification.passed', data: aSelfie('ver_1', 'inq_1') })
   await store({ id: 'evt_9', createdAt: at(9), name: 'inquiry.redacted', data: anInquiry('inq_1') })
-  await bury({ eventId: 'evt_5', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_5', data: anInquiry('inq_1') })) }) // prettier-ignore
+  await keepDeadLetter({ eventId: 'evt_5', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_5', data: anInquiry('inq_1') })) }) // prettier-ignore
   t.strictSame(await found(), [])
   const before = marks.length
   const createdAt = '2026-02-03T10:00:09.001Z'
@@ -99,8 +100,8 @@ t.test('it reaches what is stored already though our clock says it is still to c
   const tomorrow = '2026-02-04T09:59:59.999Z'
   await store({ id: 'evt_1', createdAt: tomorrow, name: 'inquiry.redacted', data: anInquiry('inq_1') })
   await store({ id: 'evt_2', createdAt: tomorrow, name: 'report/x.ready', data: anAccount('act_1') })
-  const letter = anEvent({ id: 'evt_3', createdAt: tomorrow, data: anInquiry('inq_2') })
-  await bury({ eventId: 'evt_3', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(letter) })
+  const deadLetter = anEvent({ id: 'evt_3', createdAt: tomorrow, data: anInquiry('inq_2') })
+  await keepDeadLetter({ eventId: 'evt_3', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(deadLetter) })
   for (const id of ['inq_1', 'act_1', 'inq_2']) await erase(id)
   t.strictSame(await found(), [])
   const before = marks.length
@@ -113,7 +114,7 @@ t.test('an account goes with every inquiry that was ever said to be its own', as
   await store({ id: 'evt_2', createdAt: at(2), data: anInquiry('inq_now', { account: 'act_1' }) })
   await store({ id: 'evt_3', createdAt: at(3), data: anInquiry('inq_once', { account: 'act_1' }) })
   await store({ id: 'evt_4', createdAt: at(4), data: anInquiry('inq_once', { account: 'act_2' }) })
-  await bury({ eventId: 'evt_5', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_5', data: anInquiry('inq_letter', { account: 'act_1' }) })) }) // prettier-ignore
+  await keepDeadLetter({ eventId: 'evt_5', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_5', data: anInquiry('inq_letter', { account: 'act_1' }) })) }) // prettier-ignore
   const others = marks.length
   await store({ id: 'evt_6', createdAt: at(5), name: 'account.created', data: anAccount('act_2') })
   const targets = await findErasureTargets(database.opened, 'act_1')
@@ -136,12 +137,12 @@ for (const casing of ['kebab', 'camel', 'snake'] satisfies Casing[]) {
     await send({ id: 'evt_5', createdAt: at(1), name: 'account.created', data: anAccount('act_older', reference) })
     await send({ id: 'evt_6', createdAt: at(2), name: 'account.created', data: anAccount('act_older') })
     await send({ id: 'evt_7', createdAt: at(1), data: anInquiry('inq_of_account', { account: 'act_older' }) })
-    const letter = anEvent({ id: 'evt_8', data: anInquiry('inq_letter', { reference }) })
-    await bury({ eventId: 'evt_8', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(letter, casing) })
-    await bury({ body: Buffer.from(`{"x": ${JSON.stringify(reference)}, "name": "${mark('cut')}"`) })
+    const deadLetter = anEvent({ id: 'evt_8', data: anInquiry('inq_letter', { reference }) })
+    await keepDeadLetter({ eventId: 'evt_8', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(deadLetter, casing) })
+    await keepDeadLetter({ body: Buffer.from(`{"x": ${JSON.stringify(reference)}, "name": "${mark('cut')}"`) })
     const others = marks.length
     await send({ id: 'evt_9', data: anInquiry('inq_9', { reference: `${reference}1` }) })
-    await bury({ body: Buffer.from(`{"x": ${JSON.stringify(`${reference}1`)}, "name": "${mark('other')}"`) })
+    await keepDeadLetter({ body: Buffer.from(`{"x": ${JSON.stringify(`${reference}1`)}, "name": "${mark('other')}"`) })
     t.match(await findErasureTargets(database.opened, reference), {
       subject: 'reference-id',
       inquiryIds: ['inq_letter', 'inq_of_account', 'inq_older', 'inq_row'],
@@ -195,7 +196,8 @@ t.test('what is an id and a reference id as well must be told apart', async (t) 
 })
 
 t.test('what only a dead letter told of is erased, whatever it turns out to be', async (t) => {
-  for (const id of ['ver_7', 'act_7', 'inq_7']) await bury({ body: Buffer.from(`{"id":"${id}","a":"${mark(id)}"`) })
+  for (const id of ['ver_7', 'act_7', 'inq_7'])
+    await keepDeadLetter({ body: Buffer.from(`{"id":"${id}","a":"${mark(id)}"`) })
   for (const id of ['ver_7', 'act_7', 'inq_7']) t.ok(await erase(id), id)
   await store({ id: 'evt_1', createdAt: at(1), name: 'verification.passed', data: aSelfie('ver_7', 'inq_7') })
   await store({ id: 'evt_2', createdAt: at(1), data: anInquiry('inq_7'), included: [anAccount('act_7')] })

@@ -4,7 +4,7 @@ import { aDatabase } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf, related, type EventParts } from '../fixtures/an-event.ts'
 
 const database = await aDatabase(t)
-const { row, sql, store, bury, deliver } = database
+const { row, sql, store, keepDeadLetter, deliver } = database
 t.beforeEach(() => database.empty())
 
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
@@ -69,7 +69,12 @@ for (const [type, id] of [
       marks = []
       await store(...eventsWith(type, id))
       for (const event of eventsWith(type, id, '_letter'))
-        await bury({ eventId: event.id ?? null, reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent(event)) })
+        await keepDeadLetter({
+          eventId: event.id ?? null,
+          reason: 'VALUE_REFUSED',
+          attempts: 1,
+          body: bodyOf(anEvent(event)),
+        })
       t.strictSame(await found(), marks)
       await store({ id: 'evt_6', createdAt: at(6), ...told })
       t.strictSame(await found(), [], 'what was stored')
@@ -103,13 +108,13 @@ t.test('an inquiry in the events of a redacted account is not redacted with it',
 t.test('bytes that are no event lose what they name as an id, too', async (t) => {
   const body = { inquiry: { id: 'inq_1' }, passport: { id: mark('number') }, name: mark('name') }
   const cut = () => Buffer.from(JSON.stringify(body).slice(0, -1))
-  await bury({ body: cut() })
-  await bury({ body: Buffer.from(`${cut().toString()} `) })
+  await keepDeadLetter({ body: cut() })
+  await keepDeadLetter({ body: Buffer.from(`${cut().toString()} `) })
   t.strictSame(await found(), marks)
   await store({ id: 'evt_6', createdAt: at(6), name: 'inquiry.redacted' })
   t.strictSame(await found(), [])
   t.equal((await sql('SELECT DISTINCT body FROM dead_letters')).length, 2, 'and stay apart from each other')
-  await bury({ body: cut() })
+  await keepDeadLetter({ body: cut() })
   t.strictSame(await found(), [], 'once more')
   t.equal((await sql('SELECT 1 FROM dead_letters')).length, 2)
 })

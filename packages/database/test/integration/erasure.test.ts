@@ -5,7 +5,7 @@ import { anEvent, anObject, bodyOf, related, type EventParts } from '../fixtures
 import { partOf } from '../fixtures/part-of.ts'
 
 const database = await aDatabase(t)
-const { row, sql, store, bury, deliver } = database
+const { row, sql, store, keepDeadLetter, deliver } = database
 t.beforeEach(() => database.empty())
 
 const at = (second: number) => `2026-02-03T10:00:0${second}.000Z`
@@ -179,7 +179,7 @@ t.test('a redaction is told by redacted-at whatever the event, or by the name of
     { name: 'inquiry.updated-tags', data: redacted },
     { name: 'account.redacted', data: anObject('account', 'act_9'), included: [redacted] },
     { name: 'inquiry.redacted', data: anObject('inquiry', 'inq_1') },
-    // Any redacted-at but null, by the letter.
+    // Any redacted-at but null, by the dead letter.
     { name: 'inquiry.approved', data: anObject('inquiry', 'inq_1', { attributes: { 'redacted-at': '' } }) },
     { name: 'inquiry.approved', data: anObject('inquiry', 'inq_1', { attributes: { 'redacted-at': 'today' } }) },
   ]
@@ -221,22 +221,26 @@ t.test('objects with ids of any letters are found', async (t) => {
   const inquiry = (told: object) => anObject('inquiry', id, { attributes: told })
   await store({ id: 'evt_1', data: inquiry({ note: mark('a') }) })
   const cut = bodyOf(anEvent({ data: inquiry({ note: mark('cut') }) })).subarray(0, -1)
-  await bury({ body: cut })
-  await bury({ eventId: 'evt_2', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_2', data: inquiry({ note: mark('b') }) })) }) // prettier-ignore
+  await keepDeadLetter({ body: cut })
+  await keepDeadLetter({ eventId: 'evt_2', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent({ id: 'evt_2', data: inquiry({ note: mark('b') }) })) }) // prettier-ignore
   t.strictSame(await found(), marks)
   await store({ id: 'evt_3', createdAt: at(6), name: 'inquiry.redacted', data: inquiry({}) })
   t.strictSame(await found(), [])
 })
 
 t.test('dead letters: bodies of events keep their skeleton, others nothing', async (t) => {
-  const letter = { reason: 'ATTEMPTS_EXHAUSTED', attempts: 10 }
+  const deadLetter = { reason: 'ATTEMPTS_EXHAUSTED', attempts: 10 }
   const early = async (suffix: string) => {
     for (const event of personalEvents(suffix))
-      await bury({ ...letter, eventId: event.id ?? null, body: bodyOf(anEvent(event)) })
+      await keepDeadLetter({ ...deadLetter, eventId: event.id ?? null, body: bodyOf(anEvent(event)) })
     const cut = bodyOf(anEvent({ data: personalInquiry() })).subarray(0, -3)
-    await bury({ body: cut, eventId: null, reason: 'INVALID_JSON' })
+    await keepDeadLetter({ body: cut, eventId: null, reason: 'INVALID_JSON' })
     const nameless = { data: { id: `evt_q${suffix}`, attributes: { payload: { data: personalInquiry() } } } }
-    await bury({ body: Buffer.from(JSON.stringify(nameless)), eventId: `evt_q${suffix}`, reason: 'EVENT_NAME_INVALID' })
+    await keepDeadLetter({
+      body: Buffer.from(JSON.stringify(nameless)),
+      eventId: `evt_q${suffix}`,
+      reason: 'EVENT_NAME_INVALID',
+    })
   }
   await early('_before')
   t.strictSame(await found(), marks)
@@ -251,22 +255,24 @@ t.test('dead letters: bodies of events keep their skeleton, others nothing', asy
 
 t.test('dead letters: a claim that only the letter tells counts for the letter', async (t) => {
   const event = { id: 'evt_1', createdAt: at(1), name: 'verification.passed', data: personalVerification('ver_9') }
-  const letter = { eventId: 'evt_1', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent(event)) }
-  await bury(letter)
+  const deadLetter = { eventId: 'evt_1', reason: 'VALUE_REFUSED', attempts: 1, body: bodyOf(anEvent(event)) }
+  await keepDeadLetter(deadLetter)
   t.strictSame(await found(), marks)
   await store(redaction())
   t.strictSame(await found(), [], 'told before the redaction')
   await sql('TRUNCATE dead_letters')
-  await bury(letter)
+  await keepDeadLetter(deadLetter)
   t.strictSame(await found(), [], 'told after it')
 })
 
 t.test('dead letters that a redaction does not reach stay byte for byte', async (t) => {
   const newer = bodyOf(anEvent({ id: 'evt_7', createdAt: at(7), data: personalInquiry() }))
   const other = Buffer.from(`{"data": {"id":"inq_11"}, "note": "${mark('other')}"`)
-  await bury({ eventId: 'evt_7', reason: 'ATTEMPTS_EXHAUSTED', attempts: 10, body: newer })
-  await bury({ body: other })
+  await keepDeadLetter({ eventId: 'evt_7', reason: 'ATTEMPTS_EXHAUSTED', attempts: 10, body: newer })
+  await keepDeadLetter({ body: other })
   await store(redaction())
-  const bodies = (await sql('SELECT body FROM dead_letters ORDER BY id')).map((letter) => String(letter['body']))
+  const bodies = (await sql('SELECT body FROM dead_letters ORDER BY id')).map((deadLetter) =>
+    String(deadLetter['body']),
+  )
   t.strictSame(bodies, [newer.toString(), other.toString()])
 })

@@ -33,7 +33,7 @@ async function failureFrom(call: () => Promise<unknown>): Promise<Failure> {
 }
 
 const event = () => read({ body: bodyOf(anEvent()) })
-const letter = { eventId: 'evt_1', environment: 'production', reason: 'X', error: 'x', body: Buffer.from('x'), receivedAtMs: RECEIVED_AT_MS, attempts: 1 } as const // prettier-ignore
+const deadLetter = { eventId: 'evt_1', environment: 'production', reason: 'X', error: 'x', body: Buffer.from('x'), receivedAtMs: RECEIVED_AT_MS, attempts: 1 } as const // prettier-ignore
 const nested = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
 
 /** Statements that PostgreSQL refuses; each holds the word MARK where PostgreSQL's own text would quote it. */
@@ -110,7 +110,7 @@ t.test('a deadlock is unclear: it passes when it is tried again', async (t) => {
 function callsOn(client: Database): Record<string, () => Promise<unknown>> {
   return {
     storeEvents: () => storeEvents(client, [event()]),
-    storeDeadLetter: () => storeDeadLetter(client, letter),
+    storeDeadLetter: () => storeDeadLetter(client, deadLetter),
     tryWriting: () => tryWriting(client),
     countOpenDeadLetters: () => countOpenDeadLetters(client),
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { eraseTargets, findErasureTargets, openDatabase, sealStored, storeEvents } from '../../src/index.ts'
+import { eraseTargets, findErasureTargets, openDatabase, encryptStored, storeEvents } from '../../src/index.ts'
 import { aDatabase, read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, rawBody, related } from '../fixtures/an-event.ts'
 import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'
@@ -57,7 +57,7 @@ t.test('so it is where what is stored is encrypted, from the start or later', as
   t.teardown(() => client.close())
   await storeEvents(client, spellings.slice(0, 9).map((number, at) => read({ body: bodyWith(number, at) }))) // prettier-ignore
   await deliver(...spellings.slice(9).map((number, at) => ({ body: bodyWith(number, at + 9) })))
-  await sealStored({ databaseUrl: url, encryptionKeys })
+  await encryptStored({ databaseUrl: url, encryptionKeys })
   t.strictSame(linesOf(await verified(url, { encryptionKeys })), [])
   const rows = await sql(columnsSql)
   t.strictSame(

@@ -35,7 +35,7 @@ t.test(
     t.teardown(() => database.close())
     await Promise.all([storeEvents(database, events(0, 6)), storeEvents(database, events(6, 12))])
     t.match(await sql('SELECT count(*)::int FROM events'), [{ count: 12 }])
-    const limits = { eventsBefore: new Date(0), lettersBefore: new Date(0) }
+    const limits = { eventsBefore: new Date(0), deadLettersBefore: new Date(0) }
     for (const _ of [1, 2, 3]) await prune({ encryptionKeys: [], databaseUrl: url, ...limits })
     t.strictSame(linesOf(await verified(url)), [])
   },
@@ -47,7 +47,7 @@ for (const mode of ['transaction', 'statement'] as const)
     const database = openDatabase({ encryptionKeys: [], url, connections: 4 })
     t.teardown(() => database.close())
     const { prisma } = database
-    const limits = { eventsBefore: new Date(0), lettersBefore: null }
+    const limits = { eventsBefore: new Date(0), deadLettersBefore: null }
     const calls: Readonly<Record<string, () => Promise<unknown>>> = {
       migrate: () => migrate({ databaseUrl: url }),
       storeEvents: () => storeEvents(database, events(0, 1)),

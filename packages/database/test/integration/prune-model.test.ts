@@ -33,7 +33,7 @@ async function storeBatch(events: readonly AbstractEvent[]): Promise<void> {
 
 async function pruneAll(): Promise<void> {
   const tomorrow = new Date(Date.now() + 86_400_000)
-  await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: tomorrow, lettersBefore: null })
+  await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: tomorrow, deadLettersBefore: null })
 }
 
 /** Stores histories side by side, a few events of each at a time, with something between them; tells what they leave behind. */

@@ -18,7 +18,7 @@ const MARK = 'Marked-Person'
 const at = (ms: number) => new Date(RECEIVED_AT_MS + ms).toISOString()
 const later = new Date(RECEIVED_AT_MS + 1)
 const pruned = async (before = later) =>
-  prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: before, lettersBefore: before })
+  prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: before, deadLettersBefore: before })
 
 function inquiry(status: string, more: Partial<EventParts> = {}): EventParts {
   const data = anObject('inquiry', 'inq_1', {
@@ -49,7 +49,7 @@ t.test('events received before the time lose payload and raw bytes, rows keep ev
   const columns = 'SELECT id, environment, name, created_at, rank, resource_type, resource_id, inquiry_id, status, received_at, processed_at, outcome FROM events ORDER BY id' // prettier-ignore
   const [rowsBefore, columnsBefore] = [await rows(), await sql(columns)]
   t.match(await payload('evt_approved'), MARK)
-  t.match(await countPrunable(url, { eventsBefore: later, lettersBefore: null }), { events: 1, deadLetters: 0 })
+  t.match(await countPrunable(url, { eventsBefore: later, deadLettersBefore: null }), { events: 1, deadLetters: 0 })
   t.match(await payload('evt_approved'), MARK, 'to count changes nothing')
   t.strictSame(await pruned(), { events: 1, deadLetters: 0, unreadableIds: [] })
   t.notMatch(await payload('evt_approved'), MARK)
@@ -73,7 +73,7 @@ t.test('a redelivery of a pruned event is a duplicate and brings nothing back', 
 
 t.test('only dead letters that were resolved before the time go', async (t) => {
   for (const key of ['open', 'old', 'young', 'discarded'])
-    await database.bury({ body: Buffer.from(key), eventId: `evt_${key}` })
+    await database.keepDeadLetter({ body: Buffer.from(key), eventId: `evt_${key}` })
   await sql(`UPDATE dead_letters SET state = CASE event_id WHEN 'evt_discarded' THEN 'discarded' ELSE 'replayed' END,
     resolved_at = CASE event_id WHEN 'evt_young' THEN $1::timestamptz ELSE $2::timestamptz END
     WHERE event_id <> 'evt_open'`, [at(10), at(0)]) // prettier-ignore
@@ -83,13 +83,13 @@ t.test('only dead letters that were resolved before the time go', async (t) => {
 
 t.test('each kind has a limit of its own', async (t) => {
   await store(inquiry('approved'))
-  await database.bury({ body: Buffer.from('x') })
+  await database.keepDeadLetter({ body: Buffer.from('x') })
   await sql(`UPDATE dead_letters SET state = 'discarded', resolved_at = $1::timestamptz`, [at(0)])
-  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: null, lettersBefore: later }), {
+  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: null, deadLettersBefore: later }), {
     events: 0,
     deadLetters: 1,
   })
-  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, lettersBefore: null }), {
+  t.match(await prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, deadLettersBefore: null }), {
     events: 1,
     deadLetters: 0,
   })
@@ -108,7 +108,7 @@ t.test('a redaction after a prune reaches the rows of what was pruned, shared on
 t.test('an erasure by our own word likewise', async (t) => {
   await store(inquiry('approved'))
   await pruned()
-  const targets = { subject: 'inquiry', inquiryIds: ['inq_1'], accountIds: [], others: [], letterIds: [] } as const
+  const targets = { subject: 'inquiry', inquiryIds: ['inq_1'], accountIds: [], others: [], deadLetterIds: [] } as const
   const report = await eraseTargets(database.opened, targets, { isDryRun: false, nowMs: RECEIVED_AT_MS + 50 })
   t.match(report, { inquiryIds: ['inq_1'], verificationIds: ['ver_1'], resourceIds: ['act_1'] })
   t.notMatch(await rows(), MARK)
@@ -189,7 +189,7 @@ t.test('stopped or killed, it goes on with the next call', async (t) => {
     steps.push(done)
     stopping.abort(new Error('stopped'))
   }
-  const stopped = prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, lettersBefore: null, signal: stopping.signal, onProgress }) // prettier-ignore
+  const stopped = prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: later, deadLettersBefore: null, signal: stopping.signal, onProgress }) // prettier-ignore
   await t.rejects(stopped, { message: 'stopped' })
   t.ok(Number(steps[0]) > 0 && Number(steps[0]) <= 250, 'in bounded pieces')
   let killing: Promise<unknown> | undefined
@@ -198,7 +198,7 @@ t.test('stopped or killed, it goes on with the next call', async (t) => {
     encryptionKeys: [],
     databaseUrl: url,
     eventsBefore: later,
-    lettersBefore: null,
+    deadLettersBefore: null,
     onProgress: kill,
   }).catch(() => undefined)
   await killing

@@ -207,7 +207,7 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
   })
 
   t.test('dead letters are listed newest first, by state and reason', async (t) => {
-    const letter = (body: string, reason: string) => ({
+    const deadLetter = (body: string, reason: string) => ({
       eventId: null,
       environment: 'production' as const,
       reason,
@@ -216,9 +216,9 @@ t.test('reads of the projections, the log and the dead letters', async (t) => {
       receivedAtMs: START_MS,
       attempts: 0,
     })
-    await storeDeadLetter(database, letter('one', 'INVALID_JSON'))
-    await storeDeadLetter(database, letter('[]', 'NOT_AN_OBJECT'))
-    await storeDeadLetter(database, letter('three', 'INVALID_JSON'))
+    await storeDeadLetter(database, deadLetter('one', 'INVALID_JSON'))
+    await storeDeadLetter(database, deadLetter('[]', 'NOT_AN_OBJECT'))
+    await storeDeadLetter(database, deadLetter('three', 'INVALID_JSON'))
     await sql("UPDATE dead_letters SET state = 'discarded', resolved_at = now() WHERE body = 'one'::bytea")
 
     const listed = async (filter: object) => await listDeadLetters(database, { limit: 10, ...filter })

@@ -36,14 +36,14 @@ t.test(
     await storeEvents(database, [read({ body: bodyOf(anEvent({ id: 'evt_1', createdAt: at(1), data: inquiry() })) })])
     const selfie = anObject('verification/selfie', 'ver_1', { attributes: { 'country-code': 'JP', checks: [MARK] } })
     await storeEvents(database, [read({ body: bodyOf(anEvent({ id: 'evt_2', createdAt: at(2), data: selfie })) })])
-    const letter = {
+    const deadLetter = {
       environment: 'production',
       reason: 'INVALID_JSON',
       error: 'x',
       receivedAtMs: 1,
       attempts: 0,
     } as const
-    await storeDeadLetter(database, { ...letter, eventId: null, body: Buffer.from(MARK) })
+    await storeDeadLetter(database, { ...deadLetter, eventId: null, body: Buffer.from(MARK) })
     const redacted = anEvent({
       id: 'evt_3',
       name: 'inquiry.redacted',
@@ -53,7 +53,7 @@ t.test(
     await storeEvents(database, [read({ body: bodyOf(redacted) })])
     t.same(await sql('SELECT count(*)::int AS count FROM events'), [{ count: 3 }])
     const tomorrow = new Date(Date.now() + 86_400_000)
-    t.match(await prune({ encryptionKeys: [], databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, lettersBefore: tomorrow }), { events: 3 }) // prettier-ignore
+    t.match(await prune({ encryptionKeys: [], databaseUrl: as('a_worker', 'w'), eventsBefore: tomorrow, deadLettersBefore: tomorrow }), { events: 3 }) // prettier-ignore
     for (const statement of ['DROP TABLE events', 'CREATE TABLE x (id int)', 'ALTER TABLE events ADD COLUMN x int'])
       await t.rejects(prisma.$executeRawUnsafe(statement), /42501/, statement)
     await t.rejects(prisma.$executeRawUnsafe(`UPDATE _prisma_migrations SET checksum = ''`), /42501/)

@@ -21,11 +21,11 @@ const events = Array.from({ length: 60 }, (_, index): EventParts => {
 })
 
 t.test('the statistics of the planner, which outlive what was erased, hold no personal data', async (t) => {
-  const { sql, store, bury } = await aDatabase(t)
+  const { sql, store, keepDeadLetter } = await aDatabase(t)
   await store(...events)
   for (const event of events) {
-    await bury({ body: Buffer.from(`${event.id} {"id":"${MARKS[4]}", "name":"${MARKS[0]}"`) })
-    await bury({ eventId: event.id ?? null, body: bodyOf(anEvent(event)) })
+    await keepDeadLetter({ body: Buffer.from(`${event.id} {"id":"${MARKS[4]}", "name":"${MARKS[0]}"`) })
+    await keepDeadLetter({ eventId: event.id ?? null, body: bodyOf(anEvent(event)) })
   }
   t.strictSame(marksIn(await everyRow(sql), MARKS), MARKS)
   await sql('ANALYZE')

@@ -43,7 +43,7 @@ t.test('exact ties of time: the rank decides, then the id byte by byte', async (
   await store({ id: 'evt_z', name: 'inquiry.created' })
   t.equal((await store({ id: 'evt_b', name: 'inquiry.approved' })).get('evt_b'), 'applied')
   t.equal((await store({ id: 'evt_a', name: 'inquiry.declined' })).get('evt_a'), 'stale')
-  // Capitals come before small letters in bytes, after them in the locale of this database.
+  // Capitals come before small dead letters in bytes, after them in the locale of this database.
   t.equal((await store({ id: 'evt_B', name: 'inquiry.declined' })).get('evt_B'), 'stale')
   t.equal((await store({ id: 'evt_c', name: 'inquiry.declined' })).get('evt_c'), 'applied')
 })

@@ -11,10 +11,10 @@ import {
   findInquiry,
   openDatabase,
   prune,
-  readReplayableLetters,
+  readReplayableDeadLetters,
   replayEvent,
-  SealedDataError,
-  sealStored,
+  DecryptionError,
+  encryptStored,
   storeDeadLetter,
   storeEvents,
 } from '../../src/index.ts'
@@ -65,7 +65,7 @@ const odd = {
       .replace(/\}$/, `,"twice":"${MARK}","twice":1}`),
   ),
 }
-const letter = {
+const deadLetter = {
   eventId: null,
   environment: 'production',
   reason: 'INVALID_JSON',
@@ -77,10 +77,10 @@ const letter = {
 
 async function storeAll(client = withA): Promise<void> {
   await storeEvents(client, [read(approved), read(odd)])
-  await storeDeadLetter(client, letter)
+  await storeDeadLetter(client, deadLetter)
 }
 const marked = async () => marksIn(await everyRow(sql), [MARK])
-const sealing = (...encryptionKeys: readonly string[]) => sealStored({ databaseUrl: url, encryptionKeys })
+const sealing = (...encryptionKeys: readonly string[]) => encryptStored({ databaseUrl: url, encryptionKeys })
 
 t.test('nothing of a person can be read without the key, everything with it', async (t) => {
   await storeAll(withNone)
@@ -99,9 +99,9 @@ t.test('nothing of a person can be read without the key, everything with it', as
     verifications: [{ id: 'ver_1', attributes: { name_first: MARK } }],
   })
   const { id } = await row('SELECT id::text AS id FROM dead_letters')
-  t.match(await findDeadLetter(withA, String(id)), { body_bytes: letter.body.byteLength })
-  t.ok(Buffer.from((await findDeadLetter(withA, String(id)))?.body ?? []).equals(letter.body))
-  const page = await readReplayableLetters(withA, { state: 'open' } as never, { after: '0', nowMs: RECEIVED_AT_MS })
+  t.match(await findDeadLetter(withA, String(id)), { body_bytes: deadLetter.body.byteLength })
+  t.ok(Buffer.from((await findDeadLetter(withA, String(id)))?.body ?? []).equals(deadLetter.body))
+  const page = await readReplayableDeadLetters(withA, { state: 'open' } as never, { after: '0', nowMs: RECEIVED_AT_MS })
   t.match(page, [{ verdict: 'unusable', reason: 'INVALID_JSON' }])
 })
 
@@ -147,7 +147,7 @@ t.test('rotation: both keys open, one call brings all under the new one, then th
   t.strictSame(after.map(({ opened: text }) => text), before.map(({ opened: text }) => text)) // prettier-ignore
   t.notOk((await documentsOf(sql, [b])).some(({ stored }) => stored.startsWith('"a:')))
   const { id } = await row('SELECT id::text AS id FROM dead_letters')
-  t.ok(Buffer.from((await findDeadLetter(withB, String(id)))?.body ?? []).equals(letter.body))
+  t.ok(Buffer.from((await findDeadLetter(withB, String(id)))?.body ?? []).equals(deadLetter.body))
   await t.rejects(sealing(), { message: 'Expected keys to seal with, got none' })
 })
 
@@ -160,13 +160,16 @@ t.test('without the key it is told by place and key: nothing is given up', async
     [withB, async () => replayEvent(withB, 'evt_1')],
     [withB, async () => findEvent(withB, 'evt_1')],
     [withB, async () => sealing(b)],
-    [withB, async () => prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: new Date(), lettersBefore: null })],
+    [
+      withB,
+      async () => prune({ encryptionKeys: [], databaseUrl: url, eventsBefore: new Date(), deadLettersBefore: null }),
+    ],
   ] as const) {
     const error: unknown = await work().then(
       () => null,
       (reason: unknown) => reason,
     )
-    t.type(error, SealedDataError)
+    t.type(error, DecryptionError)
     t.match(failureOf(error), { kind: 'key', description: /payload of evt_1 in events is sealed with the key "a"/ })
     t.match(await findInquiry(withA, 'inq_1'), { inquiry: { attributes: { name_first: MARK } } }, 'all is there still')
     // What reads nothing old goes on.
@@ -192,7 +195,7 @@ t.test('another key under the id of the one that sealed is told likewise: it emp
     )
     t.match(failureOf(error), { kind: 'key', description: /is not what that key has sealed there/ })
   }
-  const limits = { eventsBefore: new Date(), lettersBefore: null }
+  const limits = { eventsBefore: new Date(), deadLettersBefore: null }
   t.match(await prune({ databaseUrl: url, encryptionKeys: [wrong], ...limits }), {
     events: 0,
     unreadableIds: { length: 2 },
@@ -207,7 +210,7 @@ t.test(
     await sql(
       `UPDATE inquiries SET attributes = (SELECT attributes FROM inquiries WHERE id = 'inq_2') WHERE id = 'inq_1'`,
     )
-    await t.rejects(findInquiry(withA, 'inq_1'), { name: 'SealedDataError', isChanged: true })
+    await t.rejects(findInquiry(withA, 'inq_1'), { name: 'DecryptionError', isChanged: true })
     await sql(`UPDATE events SET payload = (SELECT payload FROM events WHERE id = 'evt_odd') WHERE id = 'evt_1'`)
     t.strictSame(linesOf(await verified(url, { encryptionKeys: [a] })), ['events evt_1 different payload'])
   },
@@ -221,15 +224,15 @@ t.test('rebuild compares what is sealed, finds what was changed, and goes on wit
   await rebuilt(url, { encryptionKeys: [a] })
   t.match(await findInquiry(withA, 'inq_1'), { inquiry: { attributes: { name_first: MARK } } })
   t.strictSame(await marked(), [])
-  await t.rejects(verified(url), { name: 'SealedOtherwiseError', message: /give STORAGE_ENCRYPTION_KEYS/ })
-  await t.rejects(verified(url, { encryptionKeys: [b, a] }), { name: 'SealedOtherwiseError', message: /`ops encrypt`/ })
+  await t.rejects(verified(url), { name: 'OtherKeyError', message: /give STORAGE_ENCRYPTION_KEYS/ })
+  await t.rejects(verified(url, { encryptionKeys: [b, a] }), { name: 'OtherKeyError', message: /`ops encrypt`/ })
   await sealing(b, a)
   t.strictSame(linesOf(await verified(url, { encryptionKeys: [b] })), [])
 })
 
 t.test('prune leaves a skeleton that is sealed too', async (t) => {
   await storeAll()
-  t.match(await prune({ databaseUrl: url, encryptionKeys: [a], eventsBefore: new Date(), lettersBefore: null }), { events: 2 }) // prettier-ignore
+  t.match(await prune({ databaseUrl: url, encryptionKeys: [a], eventsBefore: new Date(), deadLettersBefore: null }), { events: 2 }) // prettier-ignore
   t.notOk((await documentsOf(sql, [a])).some(({ place, opened: text }) => place.startsWith('events') && text.includes(MARK))) // prettier-ignore
   t.strictSame(linesOf(await verified(url, { encryptionKeys: [a] })), [])
 })

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { sealStored, openDatabase } from '../../src/index.ts'
+import { encryptStored, openDatabase } from '../../src/index.ts'
 import t from 'tap'
 import { aDatabase } from '../fixtures/a-database.ts'
 import { give } from '../fixtures/give.ts'
@@ -55,13 +55,13 @@ t.test('sealed or not, under keys that change on the way, any history ends in th
           documents.map(({ place, opened }) => `${place} ${opened}`).join('\n')
         if (textOf(found) !== textOf(expected))
           throw new Error(`expected\n${textOf(expected)}\nfound\n${textOf(found)}`)
-        const [columns, sealedColumns] = await Promise.all([openColumns(plain), openColumns(sealed)])
-        if (columns !== sealedColumns) throw new Error(`expected\n${columns}\nfound\n${sealedColumns}`)
+        const [columns, encryptedColumns] = await Promise.all([openColumns(plain), openColumns(sealed)])
+        if (columns !== encryptedColumns) throw new Error(`expected\n${columns}\nfound\n${encryptedColumns}`)
       },
     ),
     { numRuns: RUNS, seed: SEED, endOnFailure: false },
   )
-  await sealStored({ databaseUrl: sealed.url, encryptionKeys: [b, a] })
+  await encryptStored({ databaseUrl: sealed.url, encryptionKeys: [b, a] })
   t.strictSame(linesOf(await verified(sealed.url, { encryptionKeys: [b] })), [], 'and the log says what the rows say')
   t.pass(`${RUNS} histories, seed ${SEED}`)
 })

@@ -1,3 +1,7 @@
+/*
+ * Prisma's schema engine and what it needs from outside, checked on @prisma/schema-engine-wasm and @prisma/adapter-pg
+ * 7.10.0. `test/integration/prisma-quirks.test.ts` shows how Prisma behaves without each change of its inside.
+ */
 import { readFile } from 'node:fs/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import {
@@ -14,9 +18,7 @@ declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: Record<string, unknown>): Promise<{ instance: { exports: EngineExports } }>
 }
 
-let loading: Promise<void> | null = null
-
-/** The engine never clears the 10 s timer of its lock, which would keep every process alive that migrated. */
+/** The engine never clears the 10 s timer of its lock, which keeps the process alive. No upstream issue found. */
 function importsWithoutTimers(): Record<string, unknown> {
   const unrefTimeout = (callback: () => void, ms: number) => setTimeout(callback, ms >>> 0).unref()
   return Object.fromEntries(
@@ -25,32 +27,33 @@ function importsWithoutTimers(): Record<string, unknown> {
 }
 
 /**
- * The package's own entry imports its `.wasm` as a module, which Node.js does only behind a flag; so it is
- * instantiated here by hand.
+ * Instantiates the engine. The entry of its package imports a `.wasm` file, which Node.js 20 and 22 do only behind a flag.
+ * No upstream issue found.
  */
-async function load(): Promise<void> {
+export async function loadEngine(imports: Record<string, unknown>): Promise<void> {
   const file = new URL('schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm'))
   const { instance } = await WebAssembly.instantiate(await readFile(file), {
-    './schema_engine_bg.js': importsWithoutTimers(),
+    './schema_engine_bg.js': imports,
   })
   const { __wbg_set_wasm: setWasm } = engine as unknown as { __wbg_set_wasm: (exports: unknown) => void }
   setWasm(instance.exports)
   instance.exports.__wbindgen_start()
 }
 
-/**
- * A migration may take its time, but not wait for a lock: what comes after it would wait behind it, ingestion too. It is
- * tried again later.
- */
+let loading: Promise<void> | null = null
+
+/** A migration may run long, but not wait for a lock: later statements, those of ingestion too, would wait behind it. */
 const SETTINGS = { statement_timeout: '0', lock_timeout: '5s', idle_session_timeout: '30s', enable_seqscan: 'on' }
 
-/** In the transaction of the migration itself: whatever dies afterwards, what was applied is known to be. */
+/** Runs in the transaction of the migration, so that an applied migration is recorded even where the process dies. */
 const NOTE_FINISHED =
   'UPDATE "_prisma_migrations" SET "finished_at" = now() WHERE "finished_at" IS NULL AND "rolled_back_at" IS NULL'
 
 /**
- * The adapter cuts a script at every semicolon, function bodies and comments included, and runs the pieces on any
- * connection. Sent whole, PostgreSQL runs it in one transaction, as `prisma migrate deploy` does.
+ * Sends a script whole, so that PostgreSQL runs it in one transaction, as `prisma migrate deploy` does. The adapter cuts it
+ * at every semicolon, also within functions and comments, and runs the pieces on any connection.
+ *
+ * @see https://github.com/prisma/orm/pull/27510
  */
 class WholeScriptPrismaPg extends PrismaPg {
   override async connect(): ReturnType<PrismaPg['connect']> {
@@ -61,7 +64,11 @@ class WholeScriptPrismaPg extends PrismaPg {
   }
 }
 
-/** The engine tells of an error of the connection by a number only; what was thrown there says what happened. */
+/**
+ * Finds the error that the driver threw. The engine reports it by a number only.
+ *
+ * @see https://github.com/prisma/orm/pull/26983
+ */
 function thrownByDriver(
   error: unknown,
   { errorRegistry }: ErrorCapturingSqlMigrationAwareDriverAdapterFactory,
@@ -71,16 +78,16 @@ function thrownByDriver(
 }
 
 /**
- * Runs work with Prisma's schema engine in its WebAssembly form: the same engine as `prisma migrate` uses, without a
- * download. `schema` is the text of a Prisma schema where the work needs one.
+ * Runs work with the WebAssembly form of Prisma's schema engine, the engine of `prisma migrate`, without a download.
+ * `schema` is the text of a Prisma schema where the work needs one.
  */
 export async function withSchemaEngine<T>(
   options: { databaseUrl: string; schema?: string },
   work: (engine: engine.SchemaEngine) => Promise<T>,
 ): Promise<T> {
-  loading ??= load()
+  loading ??= loadEngine(importsWithoutTimers())
   await loading
-  // The engine locks the session it happens on and never unlocks: one connection, and its end, make that safe.
+  // The engine locks its session and never unlocks it, so it gets one connection, which ends here.
   const pool = new Pool({ ...sessionOptions(options.databaseUrl, SETTINGS), Client: SessionClient, max: 1 })
   pool.on('error', () => undefined)
   const adapter = bindMigrationAwareSqlAdapterFactory(new WholeScriptPrismaPg(pool))

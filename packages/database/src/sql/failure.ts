@@ -74,8 +74,10 @@ function connectionWords(error: unknown): string | null {
 }
 
 /**
- * A connection that could not be opened. Prisma's driver adapter takes the code away from errors of the network and of
- * TLS that it knows; it leaves this one as it is.
+ * Reports a connection that could not be opened, by a constant message and the code of the cause.
+ *
+ * It does not extend `CodedError`: Prisma's client (7.10.0) replaces an error that has a `code`, and its driver adapter
+ * drops the codes of the network and of TLS. No upstream issue found.
  */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
@@ -93,7 +95,7 @@ export function isOfPostgres(error: unknown): boolean {
   return typeof (error as { readonly severity?: unknown } | null)?.severity === 'string'
 }
 
-/** A connection to PostgreSQL that can't be worked with, however often it is tried. The message is of our own words. */
+/** Reports a connection that no retry makes usable, by a constant message. It has no `code`: see {@link ConnectionError}. */
 export class UnsuitableSessionError extends Error {
   override readonly name = 'UnsuitableSessionError'
 }

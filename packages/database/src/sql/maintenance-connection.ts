@@ -1,6 +1,7 @@
-import { KeyRing } from '@persona-ingest/core'
+import { CodedError, KeyRing } from '@persona-ingest/core'
 import { type SqlExecutor, statementName } from './executor.ts'
 
+import { resultsOf } from './pg-quirks.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './session.ts'
 
 /**
@@ -28,11 +29,12 @@ export interface MaintenanceConnection extends SqlExecutor {
   close(): Promise<void>
 }
 
-/** Another rebuild or prune is under way. */
-export class MaintenanceBusyError extends Error {
+/** Reports that another rebuild, prune or encryption is under way. Code: `MAINTENANCE_BUSY`. */
+export class MaintenanceBusyError extends CodedError<'MAINTENANCE_BUSY'> {
   override readonly name = 'MaintenanceBusyError'
+
   constructor() {
-    super('another rebuild or prune is under way')
+    super('MAINTENANCE_BUSY', 'another rebuild or prune is under way')
   }
 }
 
@@ -45,10 +47,10 @@ async function takeLock(client: SessionClient): Promise<void> {
 }
 
 async function begin(client: SessionClient, isolation: string): Promise<void> {
-  const results = await client.query(`BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_backend_pid() AS pid`)
-  // Two statements give two results. The lock is held by the session that took it, and by no other.
-  const [, asked] = results as unknown as readonly { readonly rows: readonly { readonly pid: number }[] }[]
-  client.expectSameSession(asked?.rows[0]?.pid ?? 0)
+  const sql = `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_backend_pid() AS pid`
+  const [, session] = resultsOf(await client.query<{ pid: number }>(sql))
+  // Only the session that took the lock holds it.
+  client.expectSameSession(session?.rows[0]?.pid ?? 0)
 }
 
 /**

@@ -1,38 +1,65 @@
-import { Client } from 'pg'
+/*
+ * Every use and change of the inside of pg, checked on 8.23.1. `test/integration/pg-quirks.test.ts` shows how pg behaves
+ * without each.
+ */
+import { Client, type QueryResult } from 'pg'
 
-type Callback = (error: unknown, result: unknown) => void
 type AnyQuery = (...parameters: unknown[]) => Promise<unknown> | undefined
 
-/** What pg says, with no code, when `query_timeout` is over. */
-function isUnanswered(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout'
+/**
+ * Closes a connection at once. `end()` waits for the server, and a server that does not answer never closes its side.
+ *
+ * @see https://github.com/brianc/node-postgres/issues/1244
+ */
+export function destroy(client: Client): void {
+  client.connection.stream.destroy()
 }
 
 /**
- * A connection that ends itself when a statement of it was not answered in time.
+ * The process that the server names when it opens a connection. The types of pg lack it.
  *
- * pg leaves it open, and whatever follows on it waits as long again: Prisma's ROLLBACK after a statement, for which an
- * outage under a redaction was told only after twice the time.
+ * @see https://github.com/brianc/node-postgres/issues/2665
  */
-export class AnsweringClient extends Client {
-  #endIfUnanswered(error: unknown): void {
-    if (isUnanswered(error))
-      (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+export function firstProcessOf(client: Client): number | null {
+  return (client as unknown as { readonly processID: number | null }).processID
+}
+
+/**
+ * The results of a text of several statements, which pg gives as a list. The types of pg declare a single result.
+ *
+ * @see https://github.com/brianc/node-postgres/issues/3121
+ */
+export function resultsOf<Row extends object>(result: QueryResult<Row>): readonly QueryResult<Row>[] {
+  return [result].flat()
+}
+
+/**
+ * A connection that closes when a statement of it exceeds `query_timeout`.
+ *
+ * pg keeps it open, and each statement after it waits as long again. Prisma's ROLLBACK did, so that an outage during a
+ * redaction was reported after twice the time.
+ *
+ * @see https://github.com/brianc/node-postgres/issues/3399
+ */
+export class ClientClosedOnTimeout extends Client {
+  #closeOnTimeout(error: unknown): void {
+    // This error of pg has no code.
+    if (error instanceof Error && error.message === 'Query read timeout') destroy(this)
   }
 
-  // pg has eight signatures for it, all with a callback at the end or a promise.
+  // pg declares eight signatures: with a callback as the last parameter, or with a promise.
   override query = ((...parameters: unknown[]) => {
-    const query = Client.prototype.query.bind(this) as unknown as AnyQuery
+    const query: AnyQuery = Client.prototype.query.bind(this)
     const callback = parameters.at(-1)
     if (typeof callback === 'function') {
-      const told: Callback = (error, result) => {
-        this.#endIfUnanswered(error)
-        ;(callback as Callback)(error, result)
+      const onResult = (error: unknown, result: unknown) => {
+        this.#closeOnTimeout(error)
+        ;(callback as (error: unknown, result: unknown) => void)(error, result)
       }
-      return query(...parameters.slice(0, -1), told)
+      return query(...parameters.slice(0, -1), onResult)
     }
     const result = query(...parameters)
-    result?.catch((error: unknown) => this.#endIfUnanswered(error))
+    result?.catch((error: unknown) => this.#closeOnTimeout(error))
     return result
   }) as unknown as Client['query']
 }

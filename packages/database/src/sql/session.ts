@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { callbackify } from 'node:util'
 import { Client, type ClientConfig } from 'pg'
 import { parse } from 'pg-connection-string'
-import { AnsweringClient } from './pg-quirks.ts'
+import { ClientClosedOnTimeout, destroy, firstProcessOf, resultsOf } from './pg-quirks.ts'
 import { ConnectionError, isOfPostgres, UnsuitableSessionError } from './failure.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -80,29 +80,18 @@ SELECT pg_backend_pid() AS pid`
 const TRANSACTION_POOLING =
   'a pooler hands out another session with each transaction; it must pool sessions (docs/poolers.md)'
 
-type RawClient = {
-  readonly processID: number | null
-  readonly connection: { readonly stream: { destroy(): void } }
-}
 type SessionRow = { readonly pid: number; readonly mark: string | null }
-type Answer = { readonly rows: readonly SessionRow[] }
 
-/** All statements of one text; pg gives a list of results where there are several. */
+/** Runs all statements of a text; gives the first row of the last one. */
 async function ask(client: Client, text: string, timeoutMs = CONNECT_TIMEOUT_MS): Promise<SessionRow | undefined> {
   const config = { text, query_timeout: timeoutMs }
-  const results = (await client.query(config)) as unknown as Answer | readonly Answer[]
-  return [results].flat().at(-1)?.rows[0]
+  return resultsOf(await client.query<SessionRow>(config)).at(-1)?.rows[0]
 }
 
 const whoSql = `SELECT pg_backend_pid() AS pid, current_setting(${literal(MARK)}, true) AS mark`
 
 const PROBE_ROUNDS = 3
 const PROBE_TIMEOUT_MS = 2_000
-
-/** Closes a connection at once, without a farewell that a server which does not answer would never take. */
-function destroy(client: Client): void {
-  ;(client as unknown as RawClient).connection.stream.destroy()
-}
 
 /** Statement pooling refuses to begin a transaction at all. PgBouncer has the same code where no session was free in time. */
 function isRefusedTransaction(error: unknown): boolean {
@@ -159,7 +148,7 @@ export type SessionOptions = ClientConfig & {
  * A connection whose settings are ours before anything else is asked, whatever its role, its database, its URL, or the
  * session that a pooler had left over. They are set by statements: a pooler refuses most parameters of the startup message.
  */
-export class SessionClient extends AnsweringClient {
+export class SessionClient extends ClientClosedOnTimeout {
   readonly #options: SessionOptions
   /** The server's process of this session. */
   #pid = 0
@@ -182,7 +171,7 @@ export class SessionClient extends AnsweringClient {
       const row = await ask(this, settingsSql(this.#options.settings ?? {}, mark))
       this.#pid = row?.pid ?? 0
       // PostgreSQL itself names the process that serves a connection when it opens it; a pooler gives a number of its own.
-      if (this.#pid !== (this as unknown as RawClient).processID) await this.#expectOwnSession({ pid: this.#pid, mark })
+      if (this.#pid !== firstProcessOf(this)) await this.#expectOwnSession({ pid: this.#pid, mark })
     } catch (error) {
       destroy(this)
       throw error instanceof UnsuitableSessionError || isOfPostgres(error) ? error : new ConnectionError(error)

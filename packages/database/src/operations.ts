@@ -41,7 +41,7 @@ export async function listOperations(
 
 /** What an operator asked for. No personal data in it: ids, codes and times. */
 export type Operation = {
-  /** Such as `dead-dead deadLetters discard`. */
+  /** Such as `dead-letters discard`. */
   readonly command: string
   readonly arguments: Readonly<Record<string, unknown>>
   /** Who. */

@@ -1,7 +1,7 @@
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
 import { refreshDeadLetters } from '../dead-letters/refresh-digests.ts'
 
-import type { KeyRing } from '@persona-ingest/core'
+import { CodedError, type KeyRing } from '@persona-ingest/core'
 import type { SqlExecutor } from '../sql/executor.ts'
 import {
   bytesPrefix,
@@ -13,6 +13,7 @@ import {
   ENCRYPTED_COLUMNS,
   type EncryptedTable,
   areBytesElsewhere,
+  idForMessage,
 } from '../sql/encrypted-values.ts'
 
 /** A column that is sealed, for statements that go through whole tables. */
@@ -70,9 +71,17 @@ const documents = Object.entries(ENCRYPTED_COLUMNS).flatMap(([table, columns]) =
 /** All but the bodies of dead letters, which have digests besides. */
 export const encryptedColumns: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
 
-/** Rows are compared without a key, so all of them must be sealed with one. */
-export class OtherKeyError extends Error {
+/** Reports a row that the newest key has not encrypted. Code: `OTHER_KEY`. The message holds the place of the row. */
+export class OtherKeyError extends CodedError<'OTHER_KEY'> {
   override readonly name = 'OtherKeyError'
+
+  constructor(place: string, newestId: string | null) {
+    const advice =
+      newestId === null
+        ? 'encrypted: give STORAGE_ENCRYPTION_KEYS'
+        : `not encrypted with the key "${newestId}": run \`ops encrypt\` first`
+    super('OTHER_KEY', `${place} is ${advice}`)
+  }
 }
 
 /**
@@ -88,11 +97,7 @@ export async function expectOneKey(executor: SqlExecutor): Promise<void> {
     const found = await executor.query<{ id: string }>(`SELECT id FROM ${table} WHERE ${condition} LIMIT 1`, [prefix])
     const [row] = found
     if (row === undefined) continue
-    throw new OtherKeyError(
-      newestId === null
-        ? `${column} of ${row.id} in ${table} is encrypted: give STORAGE_ENCRYPTION_KEYS`
-        : `${column} of ${row.id} in ${table} is not encrypted with the key "${newestId}": run \`ops encrypt\` first`,
-    )
+    throw new OtherKeyError(`${column} of ${idForMessage(row.id)} in ${table}`, newestId)
   }
 }
 
@@ -106,12 +111,19 @@ export type EncryptOptions = MaintenanceOptions & {
   readonly onProgress?: ((progress: EncryptProgress) => void) | undefined
 }
 
-/** Bodies of dead letters do not open with the keys at hand; all others are under the newest key. */
-export class UndecryptableDeadLettersError extends Error {
+/**
+ * Reports bodies of dead letters that no key decrypts; all others are under the newest key. Code:
+ * `DEAD_LETTERS_UNDECRYPTABLE`. The message holds ids of rows.
+ */
+export class UndecryptableDeadLettersError extends CodedError<'DEAD_LETTERS_UNDECRYPTABLE'> {
   override readonly name = 'UndecryptableDeadLettersError'
+
   constructor(ids: readonly string[]) {
     const shown = ids.slice(0, 10).join(', ')
-    super(`bodies of ${ids.length} dead deadLetters do not open with the keys at hand, among them ${shown}`)
+    super(
+      'DEAD_LETTERS_UNDECRYPTABLE',
+      `bodies of ${ids.length} dead letters do not open with the keys at hand, among them ${shown}`,
+    )
   }
 }
 

@@ -1,5 +1,5 @@
+import { CodedError } from '@persona-ingest/core'
 import { SessionClient, sessionOptions } from '../sql/session.ts'
-
 import { withSchemaEngine } from './schema-engine.ts'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -54,9 +54,13 @@ async function withMigrateLock<T>(databaseUrl: string, work: (client: SessionCli
   }
 }
 
-/** A database that can't hold what events tell. The message is of our own words. */
-class UnsuitableDatabaseError extends Error {
+/** A database that can't hold every event. Code: `DATABASE_UNSUITABLE`. */
+class UnsuitableDatabaseError extends CodedError<'DATABASE_UNSUITABLE'> {
   override readonly name = 'UnsuitableDatabaseError'
+
+  constructor(message: string) {
+    super('DATABASE_UNSUITABLE', message)
+  }
 }
 
 const OLDEST_VERSION = 150_000

@@ -201,8 +201,8 @@ async function eraseOne(database: Database, work: Work, id: string, options: Era
     const erased = await work.run(executor, { id, nowMs })
     if (options.isDryRun) throw new DryRun(erased)
     const { erasureIds: _, deadLetterIds, ...ids } = reportOf([erased])
-    // The name that stored reports have had from the beginning.
-    const report = { ...ids, deadLetterIds: deadLetterIds }
+    // Stored reports keep the name `letterIds`.
+    const report = { ...ids, letterIds: deadLetterIds }
     const parameters = [id, work.objectId, options.reason ?? null, isoTime(nowMs), JSON.stringify(report)]
     await executor.query(recordSql, parameters)
     return erased

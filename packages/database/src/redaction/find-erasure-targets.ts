@@ -1,3 +1,4 @@
+import { CodedError } from '@persona-ingest/core'
 import {
   attributeText,
   type EventObject,
@@ -77,13 +78,17 @@ export type ErasureTargets = {
   readonly inquiryIds: readonly string[]
   readonly accountIds: readonly string[]
   readonly others: readonly ErasureTarget[]
-  /** Dead dead letters that are no events but hold the reference id: nothing else leads to them. */
+  /** Dead letters that are no events but hold the reference id: nothing else leads to them. */
   readonly deadLetterIds: readonly string[]
 }
 
-/** Thrown where something is an object's id and a reference id as well. */
-export class AmbiguousSubjectError extends Error {
+/** Reports a text that is both the id of an object and a reference id. Code: `ERASURE_SUBJECT_AMBIGUOUS`. */
+export class AmbiguousSubjectError extends CodedError<'ERASURE_SUBJECT_AMBIGUOUS'> {
   override readonly name = 'AmbiguousSubjectError'
+
+  constructor() {
+    super('ERASURE_SUBJECT_AMBIGUOUS', 'Expected an id or a reference id, got what is both')
+  }
 }
 
 type FindOptions = {
@@ -194,6 +199,6 @@ export async function findErasureTargets(
   if (options.as !== undefined) return found
   if (found === null) return findByReference(executor, asked, options)
   const alike = await executor.query('SELECT 1 FROM inquiries WHERE reference_id = $1 LIMIT 1', [asked])
-  if (alike.length > 0) throw new AmbiguousSubjectError('Expected an id or a reference id, got what is both')
+  if (alike.length > 0) throw new AmbiguousSubjectError()
   return found
 }

@@ -111,7 +111,7 @@ async function pruneEvents(
 export type RetentionLimits = {
   /** Events received before this time lose their payload and keep its skeleton. */
   readonly eventsBefore: Date | null
-  /** Dead dead letters that were replayed or discarded before this time go. */
+  /** Dead letters that were replayed or discarded before this time go. */
   readonly deadLettersBefore: Date | null
 }
 

@@ -1,4 +1,4 @@
-import type { KeyRing } from '@persona-ingest/core'
+import { CodedError, type KeyRing } from '@persona-ingest/core'
 import { canonicalText } from '@persona-ingest/persona'
 
 /** The columns whose documents are sealed where there are keys, by table. */
@@ -15,17 +15,26 @@ export type Place = readonly [table: EncryptedTable | 'dead_letters', id: string
 
 const KEY_ID = /^[\w.-]{1,64}$/
 
-/** What is stored can't be opened: sealed with a key that is not here, or changed by hand. Carries the place, no content. */
-export class DecryptionError extends Error {
+/** An id that a message may hold. The provider's ids have this form, but an object's id may be any text. */
+const PLAIN_ID = /^[\w-]{1,255}$/
+export const idForMessage = (id: string): string => (PLAIN_ID.test(id) ? id : 'a row')
+
+/**
+ * Reports a stored value that can't be decrypted: its key is missing, or the value was changed by hand. Code:
+ * `DECRYPTION_FAILED`. The message holds the place of the value and no content.
+ */
+export class DecryptionError extends CodedError<'DECRYPTION_FAILED'> {
   override readonly name = 'DecryptionError'
   readonly isChanged: boolean
   readonly keyId: string
+
   constructor([table, id, column]: Place, storedKeyId: string, keys: KeyRing) {
     const isChanged = keys.has(storedKeyId)
-    // What was changed by hand may hold any text in the place of a key's id.
+    // A value that was changed by hand may hold any text in the place of the key's id.
     const keyId = KEY_ID.test(storedKeyId) ? storedKeyId : 'unreadable'
     const reason = isChanged ? 'but is not what that key has sealed there' : 'which is not here'
-    super(`${column} of ${id} in ${table} is sealed with the key "${keyId}", ${reason}`)
+    const place = `${column} of ${idForMessage(id)} in ${table}`
+    super('DECRYPTION_FAILED', `${place} is sealed with the key "${keyId}", ${reason}`)
     this.isChanged = isChanged
     this.keyId = keyId
   }

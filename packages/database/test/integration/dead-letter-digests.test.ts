@@ -168,7 +168,7 @@ async function storedByOlderWorker(body: Buffer, eventId: string | null, ...keys
 }
 
 for (const keys of [[], [a]]) {
-  t.test(`dead deadLetters of an older version lose their unkeyed digests, ${keys.length} keys`, async (t) => {
+  t.test(`dead letters of an older version lose their unkeyed digests, ${keys.length} keys`, async (t) => {
     const client = keys.length === 0 ? withNone : withA
     const maintenance = { ...older, encryptionKeys: keys }
     await storedByOlderWorker(bytes, null, ...keys)

@@ -50,7 +50,7 @@ t.test('a letter that is written while the statement of its event waits is marke
 })
 
 for (const first of ['letter', 'event']) {
-  t.test(`a dead deadLetter and its event are written at the same time, the ${first} first`, async (t) => {
+  t.test(`a dead letter and its event are written at the same time, the ${first} first`, async (t) => {
     await keepDeadLetter(failed)
     const release = await holding(`SELECT 1 FROM dead_letters WHERE event_id = 'evt_1' FOR UPDATE`)
     const works = [async () => keepDeadLetter(failed), async () => store({ id: 'evt_1' })]
@@ -148,7 +148,7 @@ for (const [end, verdict] of [
   ['COMMIT', 'other-letter'],
   ['ROLLBACK', 'usable'],
 ] as const) {
-  t.test(`two dead deadLetters take one event id at the same time, and the first ends in ${end}`, async (t) => {
+  t.test(`two dead letters take one event id at the same time, and the first ends in ${end}`, async (t) => {
     const [first = '', second = ''] = await twoOfOneEvent()
     const release = await holding(`UPDATE dead_letters SET event_id = 'evt_1' WHERE id = ${first}`)
     const judging = judged([second])

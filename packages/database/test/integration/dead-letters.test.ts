@@ -62,7 +62,7 @@ t.test('an event that fails again after it was discarded is open again', async (
 })
 
 for (const state of ['open', 'discarded']) {
-  t.test(`an ${state} dead deadLetter is marked replayed when its event is stored`, async (t) => {
+  t.test(`an ${state} dead letter is marked replayed when its event is stored`, async (t) => {
     await keepDeadLetter({ ...failed, body })
     await keepDeadLetter({ ...failed, eventId: 'evt_other', body })
     await sql(`UPDATE dead_letters SET state = $1, resolved_at = '2026-01-01'`, [state])
@@ -115,7 +115,7 @@ t.test('a letter of 2 MiB that names thousands of objects', async (t) => {
 
 for (const unit of ['a', '\\\\']) {
   t.test(
-    `a dead deadLetter of 16 MiB whose id is one string of ${unit} is kept, and the objects that it names are found`,
+    `a dead letter of 16 MiB whose id is one string of ${unit} is kept, and the objects that it names are found`,
     async (t) => {
       const long = unit.repeat((16 * 1024 * 1024) / unit.length)
       await keepDeadLetter({ body: Buffer.from(`{"id":"${long}"},"id": "inq_1",`) })

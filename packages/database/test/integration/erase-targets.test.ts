@@ -67,7 +67,7 @@ t.test('an inquiry goes with its objects and its own events, and the report name
   const { report: recorded, ...record } = await row('SELECT id, object_id, reason, erased_at, report FROM erasures')
   t.strictSame(record, { id: report?.erasureIds[0], object_id: 'inq_1', reason: 'ticket 7', erased_at: new Date(NOW_MS) }) // prettier-ignore
   const { deadLetterIds, ...ids } = expected
-  t.strictSame(recorded, { ...ids, deadLetterIds: deadLetterIds }, 'stored under the names of earlier versions')
+  t.strictSame(recorded, { ...ids, letterIds: deadLetterIds }, 'stored under the names of earlier versions')
   t.match(await row(`SELECT status, event_id FROM inquiries WHERE id = 'inq_1'`), {
     status: 'approved',
     event_id: 'evt_1',

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 export type EventuallyOptions = {
   /** Deadline in milliseconds. Default 15,000, for busy machines. */
   readonly deadlineMs?: number
-  /** Pause between two attempts in milliseconds. Default 25. */
+  /** Pause between two attempts in milliseconds. Default: a tenth of the time waited so far, from 25 to 200. */
   readonly everyMs?: number
 }
 
@@ -12,8 +12,9 @@ export type EventuallyOptions = {
  * error of `check`, or an error with the deadline; a `check` that never settles counts as failed.
  */
 export async function eventually<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
-  const { deadlineMs = 15_000, everyMs = 25 } = options
-  const endsAtMs = performance.now() + deadlineMs
+  const { deadlineMs = 15_000 } = options
+  const begunAtMs = performance.now()
+  const endsAtMs = begunAtMs + deadlineMs
   let lastError: unknown = new Error(`the condition did not settle within ${deadlineMs} ms`)
   for (;;) {
     try {
@@ -24,9 +25,16 @@ export async function eventually<T>(check: () => T | Promise<T>, options: Eventu
     } catch (error) {
       lastError = error
     }
-    if (performance.now() + everyMs >= endsAtMs) throw lastError
-    await wait(everyMs)
+    const nowMs = performance.now()
+    const pauseMs = options.everyMs ?? growingPauseMs(nowMs - begunAtMs)
+    if (nowMs + pauseMs >= endsAtMs) throw lastError
+    await wait(pauseMs)
   }
+}
+
+/** A check may open a connection: long waits must not keep a processor busy with checks. */
+function growingPauseMs(waitedMs: number): number {
+  return Math.min(Math.max(waitedMs / 10, 25), 200)
 }
 
 const pastDeadline = Symbol('past the deadline')

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chown, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Client } from 'pg'
 import { temporaryFolder } from './cache-folder.ts'
 import { eventually } from './eventually.ts'
 import { freePort, isPortFree } from './free-port.ts'
@@ -39,16 +40,23 @@ const createMigrationsTable = `CREATE TABLE _prisma_migrations (
 async function applyMigrations(server: PostgresServer): Promise<void> {
   const entries = await readdir(migrationsFolder, { withFileTypes: true })
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
-  await server.sql(createMigrationsTable)
-  for (const name of names.toSorted()) {
-    const script = await readFile(new URL(`${name}/migration.sql`, migrationsFolder), 'utf8')
-    const checksum = createHash('sha256').update(script).digest('hex')
-    await server.sql(script)
-    await server.sql(
-      `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
+  // One connection for all: a login takes as long as a migration.
+  const client = new Client({ connectionString: server.url() })
+  try {
+    await client.connect()
+    await client.query(createMigrationsTable)
+    for (const name of names.toSorted()) {
+      const script = await readFile(new URL(`${name}/migration.sql`, migrationsFolder), 'utf8')
+      const checksum = createHash('sha256').update(script).digest('hex')
+      await client.query(script)
+      await client.query(
+        `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
        VALUES ($1, $2, $3, now(), 1)`,
-      [randomUUID(), checksum, name],
-    )
+        [randomUUID(), checksum, name],
+      )
+    }
+  } finally {
+    await client.end()
   }
 }
 

@@ -23,6 +23,18 @@ t.test('throws the last error past the deadline', async (t) => {
   t.equal((error as Error).message, `try ${tries}`)
 })
 
+t.test('checks less often the longer it waits', async (t) => {
+  let tries = 0
+  await eventually(
+    () => {
+      tries += 1
+      return false
+    },
+    { deadlineMs: 1000 },
+  ).catch(() => {})
+  t.ok(tries > 1 && tries < 30, `${tries} tries in a second`)
+})
+
 t.test('says that the condition was still false', async (t) => {
   await t.rejects(
     eventually(() => false, { deadlineMs: 20, everyMs: 5 }),

@@ -4,9 +4,9 @@ import { createProducer, type Delivery } from '@persona-ingest/queue'
 import { rebuild } from '@persona-ingest/database'
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
-import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
-import { aDelivery } from '../fixtures/an-event.ts'
-import { readMetrics } from '../fixtures/metrics-text.ts'
+import { aWorkerProcess } from '../../fixtures/a-worker-process.ts'
+import { aDelivery } from '../../fixtures/an-event.ts'
+import { readMetrics } from '../../fixtures/metrics-text.ts'
 
 const HEAP_MB = 256
 /** As docs/failure-modes.md says. */

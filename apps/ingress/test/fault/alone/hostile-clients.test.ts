@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
-import { MAX_CONNECTIONS } from '../../src/http/connection-limits.ts'
-import { anEventBody, PRODUCTION_SECRET, signed } from '../fixtures/a-delivery.ts'
-import { aHostileClient, type HostileManner, type HostileResult } from '../fixtures/a-hostile-client.ts'
-import { aLoad } from '../fixtures/a-load.ts'
-import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
+import { MAX_CONNECTIONS } from '../../../src/http/connection-limits.ts'
+import { anEventBody, PRODUCTION_SECRET, signed } from '../../fixtures/a-delivery.ts'
+import { aHostileClient, type HostileManner, type HostileResult } from '../../fixtures/a-hostile-client.ts'
+import { aLoad } from '../../fixtures/a-load.ts'
+import { anIngressProcess } from '../../fixtures/an-ingress-process.ts'
 
 /** The limit of an answer, as the client sees it. @see docs/contract.md#2-http-the-ingress */
 const LIMIT_MS = 4000

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { eventually, halfOpenProxy, throwAwayRedis } from '@persona-ingest/testkit'
-import { anEventBody, PRODUCTION_SECRET, signed } from '../fixtures/a-delivery.ts'
-import { aLoad } from '../fixtures/a-load.ts'
-import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
+import { anEventBody, PRODUCTION_SECRET, signed } from '../../fixtures/a-delivery.ts'
+import { aLoad } from '../../fixtures/a-load.ts'
+import { anIngressProcess } from '../../fixtures/an-ingress-process.ts'
 
 /** The limit of an answer, as the client sees it. @see docs/contract.md#2-http-the-ingress */
 const LIMIT_MS = 4000

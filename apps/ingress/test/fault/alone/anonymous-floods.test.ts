@@ -1,7 +1,7 @@
 import { eventually, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { aFlood, floods, residentMb } from '../fixtures/a-flood.ts'
-import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
+import { aFlood, floods, residentMb } from '../../fixtures/a-flood.ts'
+import { anIngressProcess } from '../../fixtures/an-ingress-process.ts'
 
 /** Of the deliveries that the machine answers in time without an attack. `pnpm bench hostile` has the long form. */
 const SHARE = 0.95

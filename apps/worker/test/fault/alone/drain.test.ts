@@ -2,9 +2,9 @@ import { Deadline } from '@persona-ingest/core'
 import { createProducer } from '@persona-ingest/queue'
 import { eventually, throwAwayDatabase, throwAwayRedis, type RedisServer } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
-import { aProxy } from '../fixtures/a-proxy.ts'
-import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
-import { deliveries } from '../fixtures/an-event.ts'
+import { aProxy } from '../../fixtures/a-proxy.ts'
+import { aWorkerProcess } from '../../fixtures/a-worker-process.ts'
+import { deliveries } from '../../fixtures/an-event.ts'
 
 const OUT = 'database takes no writes, holding deliveries until it does'
 t.jobs = 2

@@ -4,11 +4,11 @@ import { quarantineReasons } from '@persona-ingest/persona'
 import { buildLifecycle, scenarios } from '@persona-ingest/simulator'
 import { eventually, spawnApp, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
-import { anIngressProcess } from '../fixtures/an-ingress-process.ts'
-import { aFuzzClient, type FuzzAnswer } from '../fixtures/fuzz/a-fuzz-client.ts'
-import { mutateBody } from '../fixtures/fuzz/mutate-body.ts'
-import { mutateRequest } from '../fixtures/fuzz/mutate-request.ts'
-import { Random } from '../fixtures/fuzz/random.ts'
+import { anIngressProcess } from '../../fixtures/an-ingress-process.ts'
+import { aFuzzClient, type FuzzAnswer } from '../../fixtures/fuzz/a-fuzz-client.ts'
+import { mutateBody } from '../../fixtures/fuzz/mutate-body.ts'
+import { mutateRequest } from '../../fixtures/fuzz/mutate-request.ts'
+import { Random } from '../../fixtures/fuzz/random.ts'
 
 /** `FUZZ_RUNS=20000 pnpm test:fault` for a long run; `FUZZ_SEED` brings the same requests again. */
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 600)

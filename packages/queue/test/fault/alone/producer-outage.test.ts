@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { eventually, freePort, halfOpenProxy, startRedis, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { createProducer, QueueUnavailableError, type Delivery, type Producer } from '../../src/index.ts'
-import { aDelivery } from '../a-delivery.ts'
-import { waitingEvents } from '../waiting-events.ts'
+import { createProducer, QueueUnavailableError, type Delivery, type Producer } from '../../../src/index.ts'
+import { aDelivery } from '../../a-delivery.ts'
+import { waitingEvents } from '../../waiting-events.ts'
 
 // One lost promise here would end the ingress.
 const unhandled: unknown[] = []

@@ -1,4 +1,11 @@
-import type { ObjectFamily } from '@persona-ingest/persona'
+import {
+  columnKinds,
+  snapshotColumns,
+  type ColumnKind,
+  type ObjectFamily,
+  type SnapshotColumn,
+} from '@persona-ingest/persona'
+import type { EncryptedTable } from './sql/encrypted-values.ts'
 
 /** A column's name and its SQL type, as `jsonb_to_recordset` is told it. */
 export type Column = readonly [name: string, type: string]
@@ -14,16 +21,33 @@ export function clockColumns(prefix: ClockPrefix): readonly Column[] {
   ]
 }
 
+/** SQL facts of each kind of column: its type, and the value without a snapshot as an SQL literal. */
+const SQL_KINDS: Readonly<Record<ColumnKind, { readonly type: string; readonly empty: string }>> = {
+  text: { type: 'text', empty: 'NULL' },
+  time: { type: 'timestamptz', empty: 'NULL' },
+  texts: { type: 'text[]', empty: `'{}'` },
+  object: { type: 'jsonb', empty: `'{}'` },
+  list: { type: 'jsonb', empty: `'[]'` },
+  related: { type: 'text', empty: 'NULL' },
+}
+
 export type ProjectionTable = {
   readonly name: 'inquiries' | 'verifications' | 'resources'
   readonly family: ObjectFamily
   /** Columns that hold a snapshot's values: they change together. */
   readonly snapshotColumns: readonly Column[]
+  /** Columns that are never null, with the SQL literal that a row without a snapshot has. */
+  readonly emptyValues: readonly EmptyValue[]
+  /** Columns that a redaction empties, with the SQL literal that it leaves; `attributes` and `relationships` besides. */
+  readonly redactedValues: readonly EmptyValue[]
+  /** Columns whose documents are encrypted where there are keys. */
+  readonly encryptedColumns: readonly string[]
   /** The column of the inquiry that the newest claim names. */
   readonly claimColumn: string
   /** Whether a row has a `type` of its own. */
   readonly hasType: boolean
 }
+type EmptyValue = readonly [column: string, sql: string]
 
 const documentColumns: readonly Column[] = [
   ['attributes', 'jsonb'],
@@ -31,49 +55,42 @@ const documentColumns: readonly Column[] = [
   ['event_name', 'text'],
 ]
 
-function times(...names: readonly string[]): readonly Column[] {
-  return names.map((name) => [name, 'timestamptz'])
+function projectionTable(
+  family: ObjectFamily,
+  rest: Pick<ProjectionTable, 'name' | 'claimColumn' | 'hasType'>,
+): ProjectionTable {
+  const columns = snapshotColumns[family]
+  const emptyOf = ({ name, kind }: SnapshotColumn): EmptyValue => [name, SQL_KINDS[kind].empty]
+  return {
+    ...rest,
+    family,
+    snapshotColumns: [...columns.map(({ name, kind }): Column => [name, SQL_KINDS[kind].type]), ...documentColumns],
+    emptyValues: columns.filter(({ kind }) => columnKinds[kind].empty !== null).map(emptyOf),
+    redactedValues: columns.filter(({ kind }) => columnKinds[kind].isPersonal).map(emptyOf),
+    encryptedColumns: [
+      'attributes',
+      ...columns.filter(({ isEncrypted }) => isEncrypted === true).map(({ name }) => name),
+    ],
+  }
 }
 
+/** One description per projection, derived from the columns of `packages/persona`. */
 export const projectionTables: Readonly<Record<ObjectFamily, ProjectionTable>> = {
-  inquiry: {
-    name: 'inquiries',
-    family: 'inquiry',
-    // Belongs to no inquiry, but may come to be told as a verification again: a claim outlives a change of type.
-    claimColumn: 'claim_inquiry_id',
-    hasType: false,
-    snapshotColumns: [
-      ['reference_id', 'text'],
-      ['account_id', 'text'],
-      ['template_id', 'text'],
-      ['template_version_id', 'text'],
-      ['tags', 'text[]'],
-      ['fields', 'jsonb'],
-      ...times('created_at', 'updated_at', 'started_at', 'completed_at', 'failed_at', 'marked_for_review_at'),
-      ...times('decisioned_at', 'expired_at', 'redacted_at'),
-      ...documentColumns,
-    ],
-  },
-  verification: {
-    name: 'verifications',
-    family: 'verification',
-    claimColumn: 'inquiry_id',
-    hasType: true,
-    snapshotColumns: [
-      ['country_code', 'text'],
-      ['checks', 'jsonb'],
-      ...times('created_at', 'submitted_at', 'completed_at', 'redacted_at'),
-      ...documentColumns,
-    ],
-  },
-  resource: {
-    name: 'resources',
-    family: 'resource',
-    claimColumn: 'claim_inquiry_id',
-    hasType: true,
-    snapshotColumns: documentColumns,
-  },
+  // An inquiry may be reported as a verification later: a claim outlives a change of type.
+  inquiry: projectionTable('inquiry', { name: 'inquiries', claimColumn: 'claim_inquiry_id', hasType: false }),
+  verification: projectionTable('verification', { name: 'verifications', claimColumn: 'inquiry_id', hasType: true }),
+  resource: projectionTable('resource', { name: 'resources', claimColumn: 'claim_inquiry_id', hasType: true }),
 }
+
+export const families = ['inquiry', 'verification', 'resource'] as const satisfies readonly ObjectFamily[]
+
+/** The columns whose documents are encrypted where there are keys, by table. */
+export const encryptedColumns: readonly (readonly [table: EncryptedTable, column: string])[] = [
+  ['events', 'payload'],
+  ...Object.values(projectionTables).flatMap(({ name, encryptedColumns: columns }) =>
+    columns.map((column) => [name, column] as const),
+  ),
+]
 
 /** All columns that an upsert sends for a table. */
 export function sentColumns(table: ProjectionTable): readonly Column[] {
@@ -93,3 +110,21 @@ export function sentColumns(table: ProjectionTable): readonly Column[] {
 export function claimColumns(claimColumn: string): readonly Column[] {
   return [[claimColumn, 'text'], ['claim_strength', 'smallint'], ...clockColumns('claim')]
 }
+
+/** The columns of a snapshot for a SELECT, its documents as text: JSON of any number is read exactly. */
+export function selectedColumns({ snapshotColumns: columns }: ProjectionTable): string {
+  const [documents, plain] = [columns.filter(isDocument), columns.filter((column) => !isDocument(column))]
+  const names = plain.map(([name]) => name).filter((name) => name !== 'event_name')
+  return [...names, ...documents.map(([name]) => `${name}::text AS ${name}`)].join(', ')
+}
+
+function isDocument([, type]: Column): boolean {
+  return type === 'jsonb'
+}
+
+/** Columns of all projections that hold JSON documents. */
+export const documentColumnNames: readonly string[] = [
+  ...new Set(
+    Object.values(projectionTables).flatMap((table) => table.snapshotColumns.filter(isDocument).map(([name]) => name)),
+  ),
+]

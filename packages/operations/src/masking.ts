@@ -1,10 +1,11 @@
 import {
+  columnKinds,
   copyJson,
-  inquiryTimes,
+  snapshotColumns,
+  timeColumns,
   parseTimestamp,
   setMember,
   snakeCase,
-  verificationTimes,
   type JsonValue,
 } from '@persona-ingest/persona'
 
@@ -37,9 +38,6 @@ const SAFE_COLUMNS: ReadonlySet<string> = new Set([
   'name',
   'outcome',
   'inquiry_id',
-  'account_id',
-  'template_id',
-  'template_version_id',
   'resource_type',
   'resource_id',
   'event_id',
@@ -50,10 +48,11 @@ const SAFE_COLUMNS: ReadonlySet<string> = new Set([
   'processed_at',
   'pruned_at',
   'verifications',
-  ...inquiryTimes,
-  ...verificationTimes,
+  ...Object.values(snapshotColumns).flatMap((columns) =>
+    columns.filter(({ kind }) => !columnKinds[kind].isPersonal).map(({ name }) => name),
+  ),
 ])
-const SAFE_TIMES: ReadonlySet<string> = new Set([...inquiryTimes, ...verificationTimes])
+const SAFE_TIMES: ReadonlySet<string> = new Set([...timeColumns('inquiry'), ...timeColumns('verification')])
 
 /** Replaces a key that is not a name. */
 function shownKey(key: string, index: number): string {

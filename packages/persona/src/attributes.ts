@@ -162,7 +162,7 @@ function readStatus(value: JsonValue | undefined): Reading<string | null> {
   return { value: null, stays: value !== undefined && value !== null }
 }
 
-function readTags(value: JsonValue | undefined): Reading<readonly string[]> {
+function readTexts(value: JsonValue | undefined): Reading<readonly string[]> {
   if (value === undefined || value === null) return { value: [], stays: false }
   if (!Array.isArray(value)) return { value: [], stays: true }
   const readings = value.map(readText)
@@ -208,8 +208,8 @@ export class AttributeColumns {
     return this.#take('status', readStatus)
   }
 
-  tags(): readonly string[] {
-    return this.#take('tags', readTags)
+  texts(key: string): readonly string[] {
+    return this.#take(key, readTexts)
   }
 
   object(key: string, isRightKind: (value: JsonValue) => boolean): JsonValue | null {

@@ -15,7 +15,15 @@ export {
   skeletonOf,
   type RedactionLookup,
 } from './redaction.ts'
-export { foldEvents, readEvent, statesOf, UnusableEventError, type EventObject, type PersonaEvent } from './event.ts'
+export {
+  batchIds,
+  foldEvents,
+  readEvent,
+  statesOf,
+  UnusableEventError,
+  type EventObject,
+  type PersonaEvent,
+} from './event.ts'
 export {
   canonicalText,
   copyJson,
@@ -53,15 +61,14 @@ export {
   verifySignature,
 } from './signature.ts'
 
+export { carriesInquiryId, familyOf, type Reference, type Snapshot } from './snapshot.ts'
 export {
-  carriesInquiryId,
-  familyOf,
-  type InquirySnapshot,
-  inquiryTimes,
+  columnKinds,
+  snapshotColumns,
+  timeColumns,
+  type ColumnKind,
+  type ColumnOf,
+  type ColumnValue,
   type ObjectFamily,
-  type Reference,
-  type ResourceSnapshot,
-  type Snapshot,
-  type VerificationSnapshot,
-  verificationTimes,
-} from './snapshot.ts'
+  type SnapshotColumn,
+} from './columns.ts'

@@ -1,19 +1,11 @@
 import { isLosslessNumber } from 'lossless-json'
 import { countingKeys, parseTimestamp, snakeCase, type Casing } from './attributes.ts'
 import { createdAtKeys } from './envelope.ts'
+import { columnKinds, snapshotColumns, timeColumns, type ColumnValue, type ObjectFamily } from './columns.ts'
 import type { EventObject, PersonaEvent } from './event.ts'
 import { isJsonObject, newObject, own, setMember, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
 import { compareClocks, type Clock } from './object-state.ts'
-import {
-  familyOf,
-  inquiryTimes,
-  readId,
-  readRelationships,
-  readType,
-  verificationTimes,
-  type ObjectFamily,
-  type Snapshot,
-} from './snapshot.ts'
+import { familyOf, readId, readRelationships, readType, type Snapshot } from './snapshot.ts'
 
 /** Returns the clock of the newest redaction of an object or of any inquiry that ever claimed it; null for none. */
 export type RedactionLookup = (objectId: string) => Clock | null
@@ -113,10 +105,11 @@ export function bareRelationships(relationships: JsonObject): JsonObject {
 
 /** Returns a snapshot's skeleton: the part that a redaction leaves. */
 export function skeletonOf(snapshot: Snapshot): Snapshot {
-  const bare = { attributes: {}, relationships: bareRelationships(snapshot.relationships) }
-  if (snapshot.family === 'inquiry') return { ...snapshot, ...bare, referenceId: null, tags: [], fields: {} }
-  if (snapshot.family === 'verification') return { ...snapshot, ...bare, countryCode: null, checks: [] }
-  return { ...snapshot, ...bare }
+  const columns: Record<string, ColumnValue> = { ...snapshot.columns }
+  for (const { name, kind } of snapshotColumns[snapshot.family]) {
+    if (columnKinds[kind].isPersonal) columns[name] = columnKinds[kind].empty
+  }
+  return { ...snapshot, columns, attributes: {}, relationships: bareRelationships(snapshot.relationships) }
 }
 
 /**
@@ -124,9 +117,9 @@ export function skeletonOf(snapshot: Snapshot): Snapshot {
  * a further one would appear in the row's `attributes` when the stored payload is read again.
  */
 const SKELETON_TIMES: Readonly<Record<ObjectFamily, ReadonlySet<string>>> = {
-  inquiry: new Set(inquiryTimes),
-  verification: new Set(verificationTimes),
-  resource: new Set(),
+  inquiry: new Set(timeColumns('inquiry')),
+  verification: new Set(timeColumns('verification')),
+  resource: new Set(timeColumns('resource')),
 }
 
 /** `redacted` removes a `redacted-at` that is not a time; `pruned` keeps it, since it announces a redaction. */

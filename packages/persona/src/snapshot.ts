@@ -1,5 +1,6 @@
 import { isLosslessNumber } from 'lossless-json'
 import { AttributeColumns, type Casing, leafText, recaseKeys, recaseObject } from './attributes.ts'
+import { columnKinds, snapshotColumns, type ColumnValue, type ObjectFamily, type SnapshotColumn } from './columns.ts'
 import { isJsonObject, type JsonObject, type JsonValue, own } from './json.ts'
 
 /** A JSON:API resource identifier: the id and type of an object that a relationship names. */
@@ -51,9 +52,6 @@ export function relatedId(relationships: JsonObject, name: string): string | nul
   return isJsonObject(data) ? readId(own(data, 'id')) : null
 }
 
-/** The table of an object's row. */
-export type ObjectFamily = 'inquiry' | 'verification' | 'resource'
-
 /** Types whose objects belong to an inquiry, also with a sub-type behind a slash. */
 const LINKED_TYPES = new Set(['verification', 'report', 'document', 'selfie'])
 
@@ -77,45 +75,16 @@ export function isRedactable(type: string | null): boolean {
   return type !== null && REDACTABLE_TYPES.has(type)
 }
 
-type SnapshotBase = {
+/** The state of one object as one event reports it, with snake_case keys, split into the columns of its table. */
+export type Snapshot = {
+  readonly family: ObjectFamily
   readonly type: string | null
+  /** The values of {@link snapshotColumns}, by column. */
+  readonly columns: Readonly<Record<string, ColumnValue>>
+  /** The attributes that no column holds. */
   readonly attributes: JsonObject
   readonly relationships: JsonObject
 }
-export type InquirySnapshot = SnapshotBase & {
-  readonly family: 'inquiry'
-  readonly referenceId: string | null
-  readonly accountId: string | null
-  readonly templateId: string | null
-  readonly templateVersionId: string | null
-  readonly tags: readonly string[]
-  readonly fields: JsonObject
-  /** Unix milliseconds by snake_case attribute, for {@link inquiryTimes}. */
-  readonly times: Readonly<Record<(typeof inquiryTimes)[number], number | null>>
-}
-export type VerificationSnapshot = SnapshotBase & {
-  readonly family: 'verification'
-  readonly countryCode: string | null
-  readonly checks: JsonValue
-  readonly times: Readonly<Record<(typeof verificationTimes)[number], number | null>>
-}
-export type ResourceSnapshot = SnapshotBase & { readonly family: 'resource' }
-
-/** The state of one object as one event reports it, with snake_case keys, split into the columns of its table. */
-export type Snapshot = InquirySnapshot | VerificationSnapshot | ResourceSnapshot
-
-export const inquiryTimes = [
-  'created_at',
-  'updated_at',
-  'started_at',
-  'completed_at',
-  'failed_at',
-  'marked_for_review_at',
-  'decisioned_at',
-  'expired_at',
-  'redacted_at',
-] as const
-export const verificationTimes = ['created_at', 'submitted_at', 'completed_at', 'redacted_at'] as const
 
 /** One object of an event: its snapshot, and separately the status and the redaction, which have rules of their own. */
 export type ObjectReading = {
@@ -135,39 +104,35 @@ function readAttributes(value: JsonValue | undefined, casing: Casing): JsonObjec
   return recaseObject(value, casing, (member, name) => (name === 'fields' ? member : recaseKeys(member, casing)))
 }
 
-function readTimes<Name extends string>(columns: AttributeColumns, names: readonly Name[]) {
-  const times = {} as Record<Name, number | null>
-  for (const name of names) times[name] = columns.time(name)
-  return times
-}
-
-/** The part of a snapshot that does not come from attributes. */
-type Origin = Pick<SnapshotBase, 'type' | 'relationships'>
-
-function readInquiry(origin: Origin, columns: AttributeColumns): InquirySnapshot {
-  return {
-    ...origin,
-    family: 'inquiry',
-    referenceId: columns.text('reference_id'),
-    accountId: relatedId(origin.relationships, 'account'),
-    templateId: relatedId(origin.relationships, 'inquiry_template') ?? relatedId(origin.relationships, 'template'),
-    templateVersionId: relatedId(origin.relationships, 'inquiry_template_version'),
-    tags: columns.tags(),
-    fields: (columns.object('fields', isJsonObject) as JsonObject | null) ?? {},
-    times: readTimes(columns, inquiryTimes),
-    attributes: columns.rest(),
+function readColumn(attributes: AttributeColumns, relationships: JsonObject, column: SnapshotColumn): ColumnValue {
+  const { name, kind } = column
+  switch (kind) {
+    case 'text':
+      return attributes.text(name)
+    case 'time':
+      return attributes.time(name)
+    case 'texts':
+      return attributes.texts(name)
+    case 'object':
+      return attributes.object(name, isJsonObject) ?? columnKinds.object.empty
+    case 'list':
+      return attributes.object(name, Array.isArray) ?? columnKinds.list.empty
+    case 'related':
+      for (const relationship of column.relationships ?? []) {
+        const id = relatedId(relationships, relationship)
+        if (id !== null) return id
+      }
+      return null
   }
 }
 
-function readVerification(origin: Origin, columns: AttributeColumns): VerificationSnapshot {
-  return {
-    ...origin,
-    family: 'verification',
-    countryCode: columns.text('country_code'),
-    checks: columns.object('checks', Array.isArray) ?? [],
-    times: readTimes(columns, verificationTimes),
-    attributes: columns.rest(),
+function readSnapshot(type: string | null, attributes: AttributeColumns, relationships: JsonObject): Snapshot {
+  const family = familyOf(type)
+  const columns: Record<string, ColumnValue> = {}
+  for (const column of snapshotColumns[family]) {
+    columns[column.name] = readColumn(attributes, relationships, column)
   }
+  return { family, type, columns, attributes: attributes.rest(), relationships }
 }
 
 /** Returns a type as text: a number or boolean as its JSON text, an empty text or any other kind as null. */
@@ -185,13 +150,6 @@ function announcesRedaction(value: JsonValue | undefined): boolean {
   return value !== undefined && value !== null
 }
 
-function readFamily(origin: Origin, columns: AttributeColumns): Snapshot {
-  const family = familyOf(origin.type)
-  if (family === 'inquiry') return readInquiry(origin, columns)
-  if (family === 'verification') return readVerification(origin, columns)
-  return { ...origin, family, attributes: columns.rest() }
-}
-
 /** Reads one JSON:API object. Returns null where its id cannot be a row's key. */
 export function readObject(value: JsonValue, casing: Casing): ObjectReading | null {
   if (!isJsonObject(value)) return null
@@ -203,7 +161,7 @@ export function readObject(value: JsonValue, casing: Casing): ObjectReading | nu
   const relationships = readRelationships(own(value, 'relationships'), casing)
   const columns = new AttributeColumns(attributes)
   const status = columns.status()
-  const snapshot = readFamily({ type: readType(own(value, 'type')), relationships }, columns)
+  const snapshot = readSnapshot(readType(own(value, 'type')), columns, relationships)
   return { id, snapshot, status, lacksStatus: statusAttribute === null, isRedacted }
 }
 

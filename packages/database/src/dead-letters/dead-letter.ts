@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
+  batchIds,
   compareClocks,
   readEvent,
   reduceEvent,
@@ -8,7 +9,6 @@ import {
   type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import { batchIds } from '../log/stored-event.ts'
 import { raiseClock } from '../log/stored-erasures.ts'
 
 /**

@@ -1,3 +1,4 @@
+import { encryptedColumns } from '../tables.ts'
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
 import { refreshDeadLetters } from '../dead-letters/refresh-digests.ts'
 
@@ -10,7 +11,6 @@ import {
   decryptDocument,
   encryptBytes,
   encryptDocument,
-  ENCRYPTED_COLUMNS,
   type EncryptedTable,
   areBytesElsewhere,
   idForMessage,
@@ -64,12 +64,10 @@ function bytesColumn(table: EncryptedTable, column: string): EncryptedColumn {
   }
 }
 
-const documents = Object.entries(ENCRYPTED_COLUMNS).flatMap(([table, columns]) =>
-  columns.map((column) => documentColumn(table as EncryptedTable, column)),
-)
+const documents = encryptedColumns.map(([table, column]) => documentColumn(table, column))
 
 /** All but the bodies of dead letters, which have digests besides. */
-export const encryptedColumns: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
+const columnsToEncrypt: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
 
 /** Reports a row that the newest key has not encrypted. Code: `OTHER_KEY`. The message holds the place of the row. */
 export class OtherKeyError extends CodedError<'OTHER_KEY'> {
@@ -207,7 +205,7 @@ export async function encryptStored(options: EncryptOptions): Promise<EncryptRep
         options.signal?.throwIfAborted()
       })
     }
-    for (const column of encryptedColumns)
+    for (const column of columnsToEncrypt)
       await seal(column.table, column.column, async (onPage) => encryptColumn(connection, column, onPage))
     await seal('dead_letters', 'body', async (onPage) => {
       const { refreshed, undecryptableIds } = await refreshDeadLetters(connection, 'all', onPage)

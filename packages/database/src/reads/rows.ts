@@ -1,4 +1,4 @@
-import type { Environment, JsonValue } from '@persona-ingest/persona'
+import type { ColumnOf, Environment, JsonValue, ObjectFamily } from '@persona-ingest/persona'
 
 // Rows keep the column names of the tables, so that whatever prints them as JSON says the same.
 // @see docs/contract.md#4-database-postgresql-schema-public
@@ -11,54 +11,32 @@ export type EventColumns = {
   readonly event_rank: number | null
 }
 
-/** A row of `inquiries`. @see docs/contract.md#4-database-postgresql-schema-public */
-export type InquiryRow = EventColumns & {
+type ValueOf = {
+  readonly text: string | null
+  readonly related: string | null
+  readonly time: Date | null
+  readonly texts: readonly string[]
+  readonly object: JsonValue
+  readonly list: JsonValue
+}
+/** The columns that `packages/persona` describes, by name. */
+type SnapshotRow<Family extends ObjectFamily> = {
+  readonly [Column in ColumnOf<Family> as Column['name']]: ValueOf[Column['kind']]
+}
+type ObjectRow = EventColumns & {
   readonly id: string
   readonly environment: Environment
   readonly status: string | null
-  readonly reference_id: string | null
-  readonly account_id: string | null
-  readonly template_id: string | null
-  readonly template_version_id: string | null
-  readonly tags: readonly string[]
-  readonly created_at: Date | null
-  readonly updated_at: Date | null
-  readonly started_at: Date | null
-  readonly completed_at: Date | null
-  readonly failed_at: Date | null
-  readonly marked_for_review_at: Date | null
-  readonly decisioned_at: Date | null
-  readonly expired_at: Date | null
-  readonly redacted_at: Date | null
   readonly attributes: JsonValue
-  readonly fields: JsonValue
   readonly relationships: JsonValue
 }
+type LinkedRow = ObjectRow & { readonly inquiry_id: string | null; readonly type: string | null }
+
+/** A row of `inquiries`. @see docs/contract.md#4-database-postgresql-schema-public */
+export type InquiryRow = ObjectRow & SnapshotRow<'inquiry'>
 
 /** A row of `verifications`. @see docs/contract.md#4-database-postgresql-schema-public */
-export type VerificationRow = EventColumns & {
-  readonly id: string
-  readonly environment: Environment
-  readonly inquiry_id: string | null
-  readonly type: string | null
-  readonly status: string | null
-  readonly country_code: string | null
-  readonly created_at: Date | null
-  readonly submitted_at: Date | null
-  readonly completed_at: Date | null
-  readonly redacted_at: Date | null
-  readonly checks: JsonValue
-  readonly attributes: JsonValue
-  readonly relationships: JsonValue
-}
+export type VerificationRow = LinkedRow & SnapshotRow<'verification'>
 
 /** A row of `resources`. @see docs/contract.md#4-database-postgresql-schema-public */
-export type ResourceRow = EventColumns & {
-  readonly id: string
-  readonly environment: Environment
-  readonly type: string | null
-  readonly status: string | null
-  readonly inquiry_id: string | null
-  readonly attributes: JsonValue
-  readonly relationships: JsonValue
-}
+export type ResourceRow = LinkedRow

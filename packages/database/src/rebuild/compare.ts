@@ -1,7 +1,6 @@
 import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
-import { columnsBeyondSkeleton } from '../redaction/redact-rows.ts'
 import { projectionTables, sentColumns, type ProjectionTable } from '../tables.ts'
 
 const list = (names: readonly string[], source: string): string => names.map((name) => `${source}.${name}`).join(', ')
@@ -84,7 +83,7 @@ function comparedProjection(table: ProjectionTable): ComparedTable {
   return {
     name: table.name,
     columns: sentColumns(table).map(([name]) => name),
-    untoldWhenPruned: columnsBeyondSkeleton(table.family),
+    untoldWhenPruned: ['attributes', 'relationships', ...table.redactedValues.map(([column]) => column)],
     mayStay: 'false',
   }
 }

@@ -1,5 +1,4 @@
-import { reduceEvent, type RedactionLookup, type PersonaEvent } from '@persona-ingest/persona'
-import { batchIds } from '../log/stored-event.ts'
+import { batchIds, reduceEvent, type RedactionLookup, type PersonaEvent } from '@persona-ingest/persona'
 import { readStoredState } from '../store/stored-state.ts'
 import { moveRows } from '../store/move-rows.ts'
 import { projectionTables } from '../tables.ts'

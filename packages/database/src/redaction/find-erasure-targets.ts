@@ -100,7 +100,10 @@ type FindOptions = {
 }
 
 function referenceIdOf({ snapshot }: EventObject): string | null {
-  return snapshot.family === 'inquiry' ? snapshot.referenceId : attributeText(snapshot.attributes['reference_id'])
+  const { family, columns, attributes } = snapshot
+  return family === 'inquiry'
+    ? ((columns['reference_id'] ?? null) as string | null)
+    : attributeText(attributes['reference_id'])
 }
 
 /** Looks at every snapshot ever stored, in the log and in dead letters, in which one of the words stands. */
@@ -131,7 +134,7 @@ async function inquiriesOf(executor: SqlExecutor, accountIds: ReadonlySet<string
   ])
   for (const { id } of rows) found.add(id)
   const visit = ({ id, snapshot }: EventObject): void => {
-    if (snapshot.family === 'inquiry' && accountIds.has(snapshot.accountId ?? '')) found.add(id)
+    if (snapshot.family === 'inquiry' && accountIds.has((snapshot.columns['account_id'] ?? '') as string)) found.add(id)
   }
   await findInLog(executor, [...accountIds], visit, options)
   return found

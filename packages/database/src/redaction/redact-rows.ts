@@ -5,7 +5,7 @@ import {
   type JsonObject,
   type ObjectFamily,
 } from '@persona-ingest/persona'
-import { projectionTables, type ProjectionTable } from '../tables.ts'
+import { families, projectionTables, type ProjectionTable } from '../tables.ts'
 import { encodeRows, isoTime, RawJson, type Row } from '../sql/rows.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 
@@ -20,31 +20,12 @@ export type RowSkeleton = {
 /** A row that held more than its skeleton. */
 export type RedactedRow = { readonly table: ProjectionTable['name']; readonly id: string }
 
-/** What goes of a row besides `attributes`; `relationships` keep types and ids. */
-const EMPTIED: Readonly<Record<ObjectFamily, readonly (readonly [column: string, value: string])[]>> = {
-  inquiry: [
-    ['reference_id', 'NULL'],
-    ['tags', `'{}'`],
-    ['fields', `'{}'`],
-  ],
-  verification: [
-    ['country_code', 'NULL'],
-    ['checks', `'[]'`],
-  ],
-  resource: [],
-}
-
-/** The columns in which a skeleton may say less than the snapshot did. */
-export function columnsBeyondSkeleton(family: ObjectFamily): readonly string[] {
-  return ['attributes', 'relationships', ...EMPTIED[family].map(([column]) => column)]
-}
-
 function redactRowsSql(family: ObjectFamily): string {
-  const { name } = projectionTables[family]
+  const { name, redactedValues } = projectionTables[family]
   const emptied = [
     ['attributes', `'{}'`] as const,
     ['relationships', 'sent.relationships'] as const,
-    ...EMPTIED[family],
+    ...redactedValues,
   ] as const
   return (
     `UPDATE ${name} SET ${emptied.map(([column, value]) => `${column} = ${value}`).join(', ')} ` +
@@ -61,7 +42,7 @@ export async function redactRows(
   skeletons: readonly RowSkeleton[],
 ): Promise<readonly RedactedRow[]> {
   const redactedRows: RedactedRow[] = []
-  for (const family of ['inquiry', 'verification', 'resource'] as const) {
+  for (const family of families) {
     const rows: readonly Row[] = skeletons
       .filter((skeleton) => skeleton.family === family)
       .map(({ id, eventId, relationships }) => ({
@@ -88,7 +69,7 @@ function unloggedRowsSql(family: ObjectFamily): string {
 const allUnloggedRowsSql = `
 WITH raised AS (SELECT * FROM json_to_recordset($1::json)
   AS sent(id text, created_at timestamptz, rank smallint, event_id text))
-${(['inquiry', 'verification', 'resource'] as const).map(unloggedRowsSql).join('\nUNION ALL ')}`
+${families.map(unloggedRowsSql).join('\nUNION ALL ')}`
 
 type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships: string }
 

@@ -1,14 +1,8 @@
 import { CodedError, type KeyRing } from '@persona-ingest/core'
 import { canonicalText } from '@persona-ingest/persona'
 
-/** The columns whose documents are sealed where there are keys, by table. */
-export const ENCRYPTED_COLUMNS = {
-  events: ['payload'],
-  inquiries: ['attributes', 'fields'],
-  verifications: ['attributes'],
-  resources: ['attributes'],
-} as const
-export type EncryptedTable = keyof typeof ENCRYPTED_COLUMNS
+/** Tables that hold encrypted documents. */
+export type EncryptedTable = 'events' | 'inquiries' | 'verifications' | 'resources'
 
 /** Where a document or a body stands: opened anywhere else it is no document. */
 export type Place = readonly [table: EncryptedTable | 'dead_letters', id: string, column: string]

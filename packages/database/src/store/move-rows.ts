@@ -1,18 +1,7 @@
 import type { ObjectFamily } from '@persona-ingest/persona'
-import { clockColumns, projectionTables, type Column } from '../tables.ts'
+import { clockColumns, families, projectionTables, type Column } from '../tables.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import type { FamilyMove } from './plan-write.ts'
-
-const EMPTY_BY_TABLE: Readonly<Record<ObjectFamily, readonly (readonly [column: string, value: string])[]>> = {
-  inquiry: [
-    ['tags', `'{}'`],
-    ['fields', `'{}'`],
-  ],
-  verification: [['checks', `'[]'`]],
-  resource: [],
-}
-
-const FAMILIES = ['inquiry', 'verification', 'resource'] as const
 
 function moveSql(from: ObjectFamily, to: ObjectFamily): string {
   const source = projectionTables[from]
@@ -31,7 +20,7 @@ function moveSql(from: ObjectFamily, to: ObjectFamily): string {
   const pairs = [
     ...kept.map(([name]) => [name, name] as const),
     [target.claimColumn, source.claimColumn] as const,
-    ...EMPTY_BY_TABLE[to],
+    ...target.emptyValues,
     ['attributes', `'{}'`] as const,
     ['relationships', `'{}'`] as const,
   ]
@@ -47,8 +36,8 @@ function moveSql(from: ObjectFamily, to: ObjectFamily): string {
  * snapshot's values follow with the write that caused the move. Only within an exclusive write.
  */
 export async function moveRows(executor: SqlExecutor, moves: readonly FamilyMove[]): Promise<void> {
-  for (const from of FAMILIES) {
-    for (const to of FAMILIES) {
+  for (const from of families) {
+    for (const to of families) {
       const ids = moves.filter((move) => move.from === from && move.to === to).map((move) => move.id)
       if (ids.length === 0) continue
       await executor.query(moveSql(from, to), [ids])

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
+import { batchIds, readEvent, type PersonaEvent } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { batchIds } from '../log/stored-event.ts'
 import { inSharedWrite } from '../sql/write-transactions.ts'
 import { readStoredState } from './stored-state.ts'
 import { planWrite, writeParameters } from './plan-write.ts'

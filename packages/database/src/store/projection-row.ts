@@ -1,13 +1,18 @@
 import {
+  columnKinds,
+  snapshotColumns,
+  stringifyExact,
   type Clock,
+  type ColumnKind,
+  type ColumnValue,
   type JsonValue,
   type ObjectFamily,
   type ObjectState,
   type Snapshot,
-  stringifyExact,
+  type SnapshotColumn,
 } from '@persona-ingest/persona'
 
-import { isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
+import { isoTime, PersonalJson, RawJson, type Row, type RowValue } from '../sql/rows.ts'
 import { clockColumns, projectionTables, type ClockPrefix } from '../tables.ts'
 
 function json(value: JsonValue): RawJson {
@@ -32,52 +37,54 @@ function clockOf(prefix: ClockPrefix, clock: Clock | null): Row {
   return { [time]: isoTime(clock.createdAtMs), [rank]: clock.rank, [eventId]: clock.eventId }
 }
 
-function isoTimes(times: Readonly<Record<string, number | null>>): Row {
-  const row: Record<string, string | null> = {}
-  for (const name of Object.keys(times)) {
-    const time = times[name] ?? null
-    row[name] = time === null ? null : isoTime(time)
+/** How the value of each kind of column is sent. */
+const ENCODERS: Readonly<Record<ColumnKind, (value: ColumnValue) => RowValue>> = {
+  text: (value) => value as string | null,
+  related: (value) => value as string | null,
+  time: (value) => (value === null ? null : isoTime(value as number)),
+  texts: (value) => value as readonly string[],
+  object: (value) => json(value as JsonValue),
+  list: (value) => json(value as JsonValue),
+}
+
+type ColumnEncoder = {
+  readonly name: string
+  readonly isEncrypted: boolean
+  readonly encode: (value: ColumnValue) => RowValue
+  readonly empty: RowValue
+}
+
+function columnEncoder({ name, kind, isEncrypted = false }: SnapshotColumn): ColumnEncoder {
+  const encode = ENCODERS[kind]
+  return { name, isEncrypted, encode, empty: encode(columnKinds[kind].empty) }
+}
+
+const COLUMN_ENCODERS: Readonly<Record<ObjectFamily, readonly ColumnEncoder[]>> = {
+  inquiry: snapshotColumns.inquiry.map(columnEncoder),
+  verification: snapshotColumns.verification.map(columnEncoder),
+  resource: snapshotColumns.resource.map(columnEncoder),
+}
+
+function snapshotValues(id: string, { family, attributes, relationships, columns }: Snapshot): Row {
+  const { name: table } = projectionTables[family]
+  const encrypted = (column: string, value: ColumnValue) =>
+    new PersonalJson(stringifyExact(value as JsonValue), [table, id, column])
+  const row: Record<string, RowValue> = {
+    attributes: encrypted('attributes', attributes),
+    relationships: json(relationships),
+  }
+  for (const { name, isEncrypted, encode } of COLUMN_ENCODERS[family]) {
+    const value = columns[name] ?? null
+    row[name] = isEncrypted ? encrypted(name, value) : encode(value)
   }
   return row
 }
 
-/** What a row holds of an object that is known by reference only. */
-const EMPTY: Readonly<Record<ObjectFamily, Row>> = {
-  inquiry: { tags: [], fields: new RawJson('{}') },
-  verification: { checks: new RawJson('[]') },
-  resource: {},
-}
-const EMPTY_DOCUMENT: Row = { attributes: new RawJson('{}'), relationships: new RawJson('{}') }
-
-function snapshotValues(id: string, snapshot: Snapshot): Row {
-  const { name: table } = projectionTables[snapshot.family]
-  const personal = (column: string, value: JsonValue) => new PersonalJson(stringifyExact(value), [table, id, column])
-  const document = {
-    attributes: personal('attributes', snapshot.attributes),
-    relationships: json(snapshot.relationships),
-  }
-  switch (snapshot.family) {
-    case 'inquiry':
-      return {
-        ...document,
-        reference_id: snapshot.referenceId,
-        account_id: snapshot.accountId,
-        template_id: snapshot.templateId,
-        template_version_id: snapshot.templateVersionId,
-        tags: snapshot.tags,
-        fields: personal('fields', snapshot.fields),
-        ...isoTimes(snapshot.times),
-      }
-    case 'verification':
-      return {
-        ...document,
-        country_code: snapshot.countryCode,
-        checks: json(snapshot.checks),
-        ...isoTimes(snapshot.times),
-      }
-    case 'resource':
-      return document
-  }
+/** The values of an object that is known by reference only. */
+function emptyValues(family: ObjectFamily): Row {
+  const row: Record<string, RowValue> = { attributes: new RawJson('{}'), relationships: new RawJson('{}') }
+  for (const { name, empty } of COLUMN_ENCODERS[family]) row[name] = empty
+  return row
 }
 
 function claimValues(family: ObjectFamily, state: ObjectState): Row {
@@ -102,7 +109,7 @@ export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
     environment: (snapshot ?? reference ?? state.snapshot)?.environment ?? null,
     status: state.status?.value ?? null,
     type: snapshot === null ? (reference?.type ?? null) : snapshot.value.type,
-    ...(snapshot === null ? { ...EMPTY_DOCUMENT, ...EMPTY[family] } : snapshotValues(state.id, snapshot.value)),
+    ...(snapshot === null ? emptyValues(family) : snapshotValues(state.id, snapshot.value)),
     event_name: snapshot?.eventName ?? null,
     ...clockOf('event', snapshot?.clock ?? null),
     ...clockOf('status', state.status?.clock ?? null),

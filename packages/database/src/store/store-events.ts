@@ -1,6 +1,5 @@
-import { reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
+import { batchIds, reduceEvent, type Clock, type PersonaEvent } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { batchIds } from '../log/stored-event.ts'
 import { redactStoredCopies } from '../redaction/redact-stored.ts'
 import { redactDeadLetters } from '../dead-letters/redact.ts'
 import {

@@ -1,5 +1,5 @@
 import { anEvent as eventDocument } from '@persona-ingest/testkit/events'
-import { foldEvents, readEvent, stringifyExact, type PersonaEvent } from '../../src/index.ts'
+import { foldEvents, readEvent, stringifyExact, type PersonaEvent, type Snapshot } from '../../src/index.ts'
 import { type JsonValue } from '../../src/json.ts'
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonMap
@@ -58,11 +58,16 @@ export function plain(value: unknown): unknown {
   return JSON.parse(stringifyExact(value as JsonValue))
 }
 
+/** A snapshot as its row holds it: the columns beside `attributes` and the rest. */
+export function flat({ columns, ...rest }: Snapshot): Record<string, unknown> {
+  return plain({ ...rest, ...columns }) as Record<string, unknown>
+}
+
 /** What the row of an object would hold after this event alone. */
 export function told(event: PersonaEvent, id: string) {
   const state = foldEvents([event]).get(id)
   if (state === undefined) return null
-  const snapshot = state.snapshot === null ? null : (plain(state.snapshot.value) as Record<string, unknown>)
+  const snapshot = state.snapshot === null ? null : flat(state.snapshot.value)
   return {
     type: state.snapshot?.value.type ?? state.reference?.type ?? null,
     status: state.status?.value ?? null,

@@ -56,7 +56,7 @@ t.test('a text column holds a number as jsonb prints it, whatever its spelling',
       number,
     )
   t.strictSame(
-    take('["a",1e2,-0]', (columns) => columns.tags(), 'tags'),
+    take('["a",1e2,-0]', (columns) => columns.texts('tags'), 'tags'),
     { value: ['a', '100', '0'], stays: false },
   )
   t.equal(take('1e999999999', (columns) => columns.text('x')).value, '1e999999999', 'PostgreSQL refuses it anyway')
@@ -80,7 +80,7 @@ t.test('a status is a text that is not empty', async (t) => {
 })
 
 t.test('tags are a list of texts; nulls are left out, and what is no text stays in the attributes', async (t) => {
-  const tags = (json: string) => take(json, (columns) => columns.tags(), 'tags')
+  const tags = (json: string) => take(json, (columns) => columns.texts('tags'), 'tags')
   t.strictSame(tags('["A","",null,"A"]'), { value: ['A', '', 'A'], stays: false })
   t.strictSame(tags('[null]'), { value: [], stays: false })
   t.strictSame(tags('[5,true,1.0,12345678901234567890]'), {
@@ -90,7 +90,7 @@ t.test('tags are a list of texts; nulls are left out, and what is no text stays 
   t.strictSame(tags('null'), { value: [], stays: false })
   t.strictSame(tags('["A",{"name":"B"},["C"]]'), { value: ['A'], stays: true })
   for (const wrong of ['"A"', '{}', '5', 'true', '1.0']) t.strictSame(tags(wrong), { value: [], stays: true }, wrong)
-  t.strictSame(new AttributeColumns({}).tags(), [])
+  t.strictSame(new AttributeColumns({}).texts('tags'), [])
 })
 
 t.test('a document column holds the right kind only', async (t) => {

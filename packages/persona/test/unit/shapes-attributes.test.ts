@@ -9,7 +9,7 @@ function inquiry(attributes: Json, name = 'inquiry.approved') {
 }
 
 t.test('empty attributes leave the status to the name', async (t) => {
-  t.match(inquiry({}), { status: 'approved', attributes: {}, snapshot: { tags: [], fields: {}, referenceId: null } })
+  t.match(inquiry({}), { status: 'approved', attributes: {}, snapshot: { tags: [], fields: {}, reference_id: null } })
   t.match(inquiry({}, 'inquiry.transitioned'), { status: null })
 })
 
@@ -36,7 +36,7 @@ t.test('numbers of seconds beside times stay attributes', async (t) => {
   )
   t.match(told(event, 'v'), {
     attributes: { created_at_ts: 1_770_112_921, submitted_at_ts: null, completed_at_ts: 1_770_112_922 },
-    snapshot: { times: { created_at: 1_770_112_921_000, submitted_at: null, completed_at: null, redacted_at: null } },
+    snapshot: { created_at: 1_770_112_921_000, submitted_at: null, completed_at: null, redacted_at: null },
   })
 })
 
@@ -92,7 +92,7 @@ t.test('an empty text where a date is expected is no date, and stays', async (t)
   )
   t.match(told(event, 'inq_1'), {
     attributes: { completed_at: '', failed_at: 'not yet' },
-    snapshot: { times: { completed_at: null, failed_at: null } },
+    snapshot: { completed_at: null, failed_at: null },
   })
   t.match(told(event, 'v'), { attributes: { expiration_date: '', submitted_at: '' } })
 })
@@ -145,10 +145,10 @@ t.test('a redacted inquiry keeps its status, and its nulls overwrite', async (t)
     status: 'approved',
     attributes: { name_first: null, note: null },
     snapshot: {
-      referenceId: null,
+      reference_id: null,
       tags: [],
       fields: { name_first: { type: 'string', value: null } },
-      times: { redacted_at: Date.parse('2026-02-03T10:06:20Z') },
+      redacted_at: Date.parse('2026-02-03T10:06:20Z'),
     },
   })
 })

@@ -15,12 +15,14 @@ t.test('an approved inquiry with its verifications is told whole', async (t) => 
   const inquiry = told(event, INQUIRY)
   t.match(inquiry, { type: 'inquiry', status: 'approved' })
   t.match(inquiry?.snapshot, {
-    referenceId: 'tenant-7::user-42',
-    accountId: 'act_Test0001',
-    templateId: 'itmpl_Test0001',
-    templateVersionId: null,
+    reference_id: 'tenant-7::user-42',
+    account_id: 'act_Test0001',
+    template_id: 'itmpl_Test0001',
+    template_version_id: null,
     tags: ['CAMPAIGN'],
-    times: { decisioned_at: Date.parse('2026-02-03T10:06:21Z'), failed_at: null, redacted_at: null },
+    decisioned_at: Date.parse('2026-02-03T10:06:21Z'),
+    failed_at: null,
+    redacted_at: null,
     fields: { 'contactWays-2': { type: 'multi_choices', value: ['email'] } },
   })
   t.strictSame(inquiry?.attributes, {
@@ -36,9 +38,9 @@ t.test('an approved inquiry with its verifications is told whole', async (t) => 
   t.match(told(event, 'ver_Test0001'), {
     status: 'passed',
     inquiryId: INQUIRY,
-    snapshot: { countryCode: 'JP', checks: [{ name: 'id_expired_detection' }] },
+    snapshot: { country_code: 'JP', checks: [{ name: 'id_expired_detection' }] },
   })
-  t.match(told(event, 'ver_Test0002'), { status: 'failed', inquiryId: INQUIRY, snapshot: { countryCode: null } })
+  t.match(told(event, 'ver_Test0002'), { status: 'failed', inquiryId: INQUIRY, snapshot: { country_code: null } })
   for (const id of ['act_Test0001', 'itmpl_Test0001', 'wfr_Test0001'])
     t.match(told(event, id), { isReferenceOnly: true, inquiryId: null }, id)
   t.equal(told(event, 'doc_Test0001'), null, 'what stands below fields is no reference')

@@ -3,7 +3,7 @@ import { anEvent, anObject, read, relation, told } from '../model/event-document
 
 /** Shapes of `relationships` and `included` seen in public bodies, each with what the rows would be told. */
 
-const NO_RELATIONS = { accountId: null, templateId: null, templateVersionId: null, relationships: {} }
+const NO_RELATIONS = { account_id: null, template_id: null, template_version_id: null, relationships: {} }
 
 t.test('relationships that are missing, null or empty tell none', async (t) => {
   for (const relationships of [undefined, null, {}]) {
@@ -23,7 +23,7 @@ t.test('a relation without data, with empty data or with null names nothing', as
     inquiry_template: null,
     reports: [],
   })
-  t.match(told(event, 'inq_1')?.snapshot, { accountId: null, templateId: null })
+  t.match(told(event, 'inq_1')?.snapshot, { account_id: null, template_id: null })
   t.strictSame(event.references, [])
 })
 
@@ -111,12 +111,12 @@ t.test('relations under the plural name of a verification are kept by their own 
 t.test('a legacy template is the template, of whatever prefix', async (t) => {
   const legacy = { template: relation(['template', 'blu_1']), 'inquiry-template': { data: null } }
   t.match(told(read(anEvent({ data: anObject('inquiry', 'inq_1', {}, legacy) })), 'inq_1')?.snapshot, {
-    templateId: 'blu_1',
-    templateVersionId: null,
+    template_id: 'blu_1',
+    template_version_id: null,
   })
   const both = { ...legacy, 'inquiry-template': relation(['inquiry-template', 'itmpl_1']) }
   const event = read(anEvent({ data: anObject('inquiry', 'inq_1', {}, both) }))
-  t.match(told(event, 'inq_1')?.snapshot, { templateId: 'itmpl_1' })
+  t.match(told(event, 'inq_1')?.snapshot, { template_id: 'itmpl_1' })
   t.match(told(event, 'blu_1'), { type: 'template', isReferenceOnly: true })
 })
 

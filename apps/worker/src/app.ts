@@ -5,13 +5,6 @@ import {
   failureOf,
   openDatabase,
   readDatabaseIdentity,
-  readErasureEpoch,
-  redactDelivery,
-  replayEvent,
-  storeDeadLetter,
-  storeEvents,
-  tryStoring,
-  tryWriting,
   type Database,
   type DatabaseOptions,
 } from '@persona-ingest/database'
@@ -21,8 +14,8 @@ import { BATCHES_IN_FLIGHT, createCommit, memoryBounds } from './commit.ts'
 import type { WorkerEnv } from './env.ts'
 import { createMetrics, registerGauges } from './metrics.ts'
 import { Outage } from './outage.ts'
-import { InFlightDeliveries, processDelivery, processTraced, type ProcessContext } from './process-delivery.ts'
-import type { EventStore } from './store-batch.ts'
+import { deliveryHandler, InFlightDeliveries, processDelivery, type ProcessContext } from './process-delivery.ts'
+import { eventStore, type EventStore } from './store-batch.ts'
 import { reduceResting, repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
 import { announceDatabase, createWatchdog, queueListeners } from './watchdog.ts'
 
@@ -66,19 +59,6 @@ function openEventDatabase(env: WorkerEnv, sessionSettings: DatabaseOptions['ses
     connections: BATCHES_IN_FLIGHT + 2,
     sessionSettings,
   })
-}
-
-function eventStore(database: Database): EventStore {
-  return {
-    storeEvents: (events) => storeEvents(database, events),
-    storeDeadLetter: (deadLetter) => storeDeadLetter(database, deadLetter),
-    erasureEpoch: () => readErasureEpoch(database),
-    redactDelivery: (delivery) => redactDelivery(database, delivery),
-    replayEvent: (eventId, options) => replayEvent(database, eventId, options),
-    tryWriting: () => tryWriting(database),
-    tryStoring: () => tryStoring(database),
-    failureOf,
-  }
 }
 
 /** A scrape must not wait for a database that does not answer. */
@@ -158,7 +138,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     maxInFlightBytes,
     maxAttempts: env.MAX_ATTEMPTS,
     isTraced,
-    handle: (delivery) => inFlight.track(processTraced(context, delivery)),
+    handle: deliveryHandler(context, inFlight),
     ...queueListeners({ logger, metrics, end }),
   })
   const readiness = new Readiness({ checks: { redis: () => consumer.probe(), database: () => store.tryWriting() } })

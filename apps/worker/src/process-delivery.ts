@@ -21,7 +21,7 @@ const REQUEUE_NOW: DeliveryOutcome = { action: 'requeue', delayMs: 0 }
 const REDUCE_DEADLINE_MS = 2_000
 
 /** Processes a delivery in a span that continues the trace of the request that brought it. */
-export async function processTraced(context: ProcessContext, delivery: InFlightDelivery): Promise<DeliveryOutcome> {
+async function processTraced(context: ProcessContext, delivery: InFlightDelivery): Promise<DeliveryOutcome> {
   const traceParent = delivery.kind === 'replay' ? undefined : delivery.traceParent
   const { kind, eventId, attemptsMade } = delivery
   const attributes = { kind, attemptsMade, ...(eventId === null ? {} : { eventId }) }
@@ -218,4 +218,9 @@ export class InFlightDeliveries {
   requeueAll(): void {
     for (const resolve of this.#resolvers) resolve(REQUEUE_NOW)
   }
+}
+
+/** Returns the consumer's handler. It processes a delivery, unless {@link InFlightDeliveries.requeueAll} comes first. */
+export function deliveryHandler(context: ProcessContext, inFlight: InFlightDeliveries) {
+  return async (delivery: InFlightDelivery) => inFlight.track(processTraced(context, delivery))
 }

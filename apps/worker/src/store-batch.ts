@@ -1,5 +1,14 @@
 import {
+  failureOf,
+  readErasureEpoch,
   readsAsOutage,
+  redactDelivery,
+  replayEvent,
+  storeDeadLetter,
+  storeEvents,
+  tryStoring,
+  tryWriting,
+  type Database,
   type DeadLetter,
   type Failure,
   type ReplayOptions,
@@ -24,6 +33,20 @@ export interface EventStore {
   /** Resolves only where the database takes the write of an event. The write is rolled back. */
   tryStoring(): Promise<void>
   failureOf(error: unknown): Failure
+}
+
+/** Returns the worker's part of an open database. */
+export function eventStore(database: Database): EventStore {
+  return {
+    storeEvents: (events) => storeEvents(database, events),
+    storeDeadLetter: (deadLetter) => storeDeadLetter(database, deadLetter),
+    erasureEpoch: () => readErasureEpoch(database),
+    redactDelivery: (delivery) => redactDelivery(database, delivery),
+    replayEvent: (eventId, options) => replayEvent(database, eventId, options),
+    tryWriting: () => tryWriting(database),
+    tryStoring: () => tryStoring(database),
+    failureOf,
+  }
 }
 
 /** The outcome of an event that was given to the database. */

@@ -1,9 +1,18 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { RepeatedLine } from '@persona-ingest/service'
-import { admitRequests, isReceiving, stopParsing } from './node-http-quirks.ts'
+import { AddressSet, RepeatedLine, type Logger } from '@persona-ingest/service'
+import { answerClientError, unroutableAnswerer, type Refusals } from './answers.ts'
+import { admitRequests, BoundedRequest, isReceiving, stopParsing } from './node-http-quirks.ts'
 
 /**
  * Open connections. The provider and a proxy hold some dozens. A silent connection takes about 10 KB, so that this many
@@ -194,3 +203,61 @@ async function registerConnectionLimits(app: FastifyInstance): Promise<void> {
 
 /** Limits what one client, or many, take of the connections: the deliveries of all others are answered in time. */
 export const connectionLimits = fastifyPlugin(registerConnectionLimits, { name: 'connection-limits', fastify: '5.x' })
+
+/** Twice the time that the provider waits for an answer. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+export type ServerSettings = {
+  /** Whether forwarded addresses count: for no peer, each peer, a number of hops, or peers of addresses and ranges. */
+  readonly trustProxy: boolean | number | readonly string[]
+  /** Longest body of a request, in bytes. */
+  readonly bodyLimitBytes: number
+}
+
+/**
+ * A number is the number of trusted hops, counted from the socket. Fastify 5.12 reads a number as "trust nobody".
+ *
+ * Lists are evaluated here too: Fastify throws a TypeError for ranges such as 0.0.0.0/0, and does not recognize the address
+ * of a proxy with a port.
+ */
+function trustedProxies(trustProxy: ServerSettings['trustProxy']): NonNullable<FastifyServerOptions['trustProxy']> {
+  if (typeof trustProxy === 'boolean') return trustProxy
+  if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy
+  const proxies = new AddressSet(trustProxy)
+  return (address) => proxies.has(address)
+}
+
+/** Every limit is set on purpose, with its reason. */
+export function serverOptions(settings: ServerSettings, logger: Logger, refusals: Refusals) {
+  return {
+    loggerInstance: logger as FastifyBaseLogger,
+    // Fastify's lines contain URLs and client addresses (personal data); `deliveryLog` writes one line per delivery.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    // Unique across processes: the log lines of the worker contain it too.
+    genReqId: () => randomUUID(),
+    trustProxy: trustedProxies(settings.trustProxy),
+    bodyLimit: settings.bodyLimitBytes,
+    // During the shutdown the routes answer requests on kept connections, with the error DRAINING.
+    return503OnClosing: false,
+    // For the whole request, a slow body included.
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Silence in either direction, also of a client that does not read its answer. Above the longest honest silence: 4 s
+    // between the last byte and the answer.
+    connectionTimeout: 15_000,
+    // Above the idle time of usual load balancers (60 s): they would reuse a connection that the server has just closed.
+    keepAliveTimeout: 75_000,
+    // No maxRequestsPerSocket: the provider has few and long connections.
+    http: {
+      // Node.js checks every 30 s by default: the timeout of 10 s would be one of 40 s.
+      connectionsCheckingInterval: 1000,
+      headersTimeout: 5000,
+      // The default of Node.js: signatures of a rotation take 200 bytes, proxies and OAuth tokens add a few KiB.
+      maxHeaderSize: 16_384,
+      IncomingMessage: BoundedRequest,
+      // A missing Host is harmless, and Node.js would refuse it with an empty answer.
+      requireHostHeader: false,
+    },
+    frameworkErrors: unroutableAnswerer(refusals),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, refusals),
+  } satisfies FastifyServerOptions & { http: object }
+}

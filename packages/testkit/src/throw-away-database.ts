@@ -13,8 +13,8 @@ import { killWithOwner } from './process-owner.ts'
 import type { TestScope } from './test-scope.ts'
 
 export type ThrowAwayDatabaseOptions = Omit<PostgresOptions, 'dir'> & {
-  /** Whether the tables of the project exist. Default: true. */
-  readonly migrate?: boolean
+  /** Whether the tables of the project exist, or the names of the migrations that are applied. Default: true. */
+  readonly migrate?: boolean | readonly string[]
 }
 
 /** A database for one test. */
@@ -33,19 +33,25 @@ const createMigrationsTable = `CREATE TABLE _prisma_migrations (
   migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ,
   started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT NULL DEFAULT 0)`
 
+async function allMigrations(): Promise<readonly string[]> {
+  const entries = await readdir(migrationsFolder, { withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .toSorted()
+}
+
 /**
- * Applies `prisma/migrations`, and records them, as `prisma migrate deploy` does. Tests of packages/database need this
+ * Applies migrations, and records them, as `prisma migrate deploy` does. Tests of packages/database need this
  * package, so that this package cannot use the migrations of packages/database.
  */
-async function applyMigrations(server: PostgresServer): Promise<void> {
-  const entries = await readdir(migrationsFolder, { withFileTypes: true })
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+async function applyMigrations(server: PostgresServer, names: readonly string[]): Promise<void> {
   // One connection for all: a login takes as long as a migration.
   const client = new Client({ connectionString: server.url() })
   try {
     await client.connect()
     await client.query(createMigrationsTable)
-    for (const name of names.toSorted()) {
+    for (const name of names) {
       const script = await readFile(new URL(`${name}/migration.sql`, migrationsFolder), 'utf8')
       const checksum = createHash('sha256').update(script).digest('hex')
       await client.query(script)
@@ -68,7 +74,7 @@ export async function throwAwayDatabase(
   const { migrate = true, ...serverOptions } = options
   const server = await startPostgres(serverOptions)
   t.teardown(() => server.stop())
-  if (migrate) await applyMigrations(server)
+  if (migrate !== false) await applyMigrations(server, migrate === true ? await allMigrations() : migrate)
   return { url: server.url(), server, sql: (text, params) => server.sql(text, params) }
 }
 

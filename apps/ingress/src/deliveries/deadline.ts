@@ -2,6 +2,8 @@
 const ACKNOWLEDGEMENT_MS = 4000
 /** For delays that cannot be measured: a connection waits to be accepted, lateness rises, the answer waits for its socket. */
 const RESERVE_MS = 1500
+/** Longest enqueue, on an idle machine too: a Redis that takes longer is in trouble, and the provider sends again. */
+const MAX_ENQUEUE_MS = 2000
 /** Longest deduction for the reading of a body: it may have waited in the socket. A longer time is the client's. */
 const MAX_READING_MS = 1000
 /** Replaces the remaining time while Redis does not answer: a longer wait only adds deliveries in flight. */
@@ -54,7 +56,7 @@ export class LoopLateness {
  * | reading of the body, from the headers on     | as measured, 1000 at most                               |
  * | verification of the signature                | as measured                                             |
  * | lateness of the event loop, before and after | twice the worst, as measured                            |
- * | enqueue                                      | the rest: 2500 at most, 500 while Redis does not answer |
+ * | enqueue                                      | the rest: 2000 at most, 500 while Redis does not answer |
  *
  * Bytes wait in the socket while the event loop is busy, and the timer of the deadline is late by as much. With a fixed
  * deadline of 3 s, a frozen Redis and 2 busy cores, answers took 5.1 s (1,000 connections) and 5.8 s (50 bodies of 1.9 MB).
@@ -83,7 +85,7 @@ export class AcknowledgementDeadline {
    */
   enqueueDeadlineMs(readingMs: number, verifyingMs: number): number {
     const spentMs = Math.min(readingMs, MAX_READING_MS) + verifyingMs + 2 * this.#loopLateness.worstMs()
-    const remainingMs = Math.max(0, ACKNOWLEDGEMENT_MS - RESERVE_MS - spentMs)
-    return this.#isRedisUnresponsive ? Math.min(remainingMs, UNRESPONSIVE_REDIS_DEADLINE_MS) : remainingMs
+    const longestMs = this.#isRedisUnresponsive ? UNRESPONSIVE_REDIS_DEADLINE_MS : MAX_ENQUEUE_MS
+    return Math.max(0, Math.min(ACKNOWLEDGEMENT_MS - RESERVE_MS - spentMs, longestMs))
   }
 }

@@ -29,7 +29,7 @@ function json(t: Test, { code, stdout, stderr }: Result): any {
 async function inAllForms(t: Test, ...args: string[]): Promise<{ human: string; document: any }> {
   const [human, document, revealed, revealedDocument] = await Promise.all([
     ops(...args),
-    ops(...args, '--json'),
+    here(...args, '--json'),
     here(...args, '--reveal'),
     here(...args, '--reveal', '--json'),
   ])

@@ -5,6 +5,7 @@ import { aCollector, type CollectedSpan } from '../fixtures/a-collector.ts'
 import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
 import { eventBody } from '../fixtures/an-event.ts'
 
+t.jobs = 3
 const SECRET = 'wbhsec_test-of-tracing'
 const MARK = 'Marked-Person-Zoe'
 
@@ -37,50 +38,56 @@ function pathOf(span: CollectedSpan | undefined, spans: readonly CollectedSpan[]
   return [...pathOf(parent, spans), `${span.service}: ${span.name}`]
 }
 
-t.test('one trace from the delivery through the job to the commit, for each of many at once', async (t) => {
-  const collector = await aCollector(t)
-  const { ingress, worker, send, stored } = await aTracedSystem(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
-  const ids = Array.from({ length: 40 }, (_, index) => `evt_${index}`)
-  await send('evt_alone', `?person=${MARK}`)
-  await Promise.all(ids.map((id) => send(id)))
-  await stored(41)
-  const commits = () => collector.spans().filter(({ name }) => name === 'commit batch')
-  // Both processes send what they have from time to time.
-  await eventually(() => {
-    const doors = commits().map((commit) => pathOf(commit, collector.spans())[0])
-    return doors.length >= 41 && doors.every((door) => door !== undefined && door.startsWith('persona-ingest-ingress'))
-  })
+t.test(
+  'one trace from the delivery through the job to the commit, for each of many at once',
+  { buffered: true },
+  async (t) => {
+    const collector = await aCollector(t)
+    const { ingress, worker, send, stored } = await aTracedSystem(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
+    const ids = Array.from({ length: 40 }, (_, index) => `evt_${index}`)
+    await send('evt_alone', `?person=${MARK}`)
+    await Promise.all(ids.map((id) => send(id)))
+    await stored(41)
+    const commits = () => collector.spans().filter(({ name }) => name === 'commit batch')
+    // Both processes send what they have from time to time.
+    await eventually(() => {
+      const doors = commits().map((commit) => pathOf(commit, collector.spans())[0])
+      return (
+        doors.length >= 41 && doors.every((door) => door !== undefined && door.startsWith('persona-ingest-ingress'))
+      )
+    })
 
-  const spans = collector.spans()
-  t.equal(new Set(commits().map(({ traceId }) => traceId)).size, 41, 'each in a trace of its own')
-  for (const commit of commits()) {
-    const [door, ...rest] = pathOf(commit, spans)
-    t.match(door, /^persona-ingest-ingress: /, 'begins at the door')
-    t.strictSame(rest.slice(-2), ['persona-ingest-worker: settle delivery', 'persona-ingest-worker: commit batch'])
-  }
-  t.ok(
-    commits().some(({ attributes }) => Number(attributes['batchSize']) > 1),
-    'some shared a batch',
-  )
-  const jobs = spans.filter(({ name }) => name.includes('persona-events'))
-  t.ok(
-    jobs.some(({ service }) => service === 'persona-ingest-ingress'),
-    'BullMQ tells of jobs added',
-  )
-  t.ok(
-    jobs.some(({ service }) => service === 'persona-ingest-worker'),
-    'and of jobs processed',
-  )
+    const spans = collector.spans()
+    t.equal(new Set(commits().map(({ traceId }) => traceId)).size, 41, 'each in a trace of its own')
+    for (const commit of commits()) {
+      const [door, ...rest] = pathOf(commit, spans)
+      t.match(door, /^persona-ingest-ingress: /, 'begins at the door')
+      t.strictSame(rest.slice(-2), ['persona-ingest-worker: settle delivery', 'persona-ingest-worker: commit batch'])
+    }
+    t.ok(
+      commits().some(({ attributes }) => Number(attributes['batchSize']) > 1),
+      'some shared a batch',
+    )
+    const jobs = spans.filter(({ name }) => name.includes('persona-events'))
+    t.ok(
+      jobs.some(({ service }) => service === 'persona-ingest-ingress'),
+      'BullMQ tells of jobs added',
+    )
+    t.ok(
+      jobs.some(({ service }) => service === 'persona-ingest-worker'),
+      'and of jobs processed',
+    )
 
-  for (const app of [ingress, worker]) {
-    app.signal('SIGTERM')
-    t.match(await app.exit, { code: 0 })
-  }
-  t.notMatch(collector.text(), /marked|person-zoe/i)
-  t.notMatch(collector.text(), SECRET)
-})
+    for (const app of [ingress, worker]) {
+      app.signal('SIGTERM')
+      t.match(await app.exit, { code: 0 })
+    }
+    t.notMatch(collector.text(), /marked|person-zoe/i)
+    t.notMatch(collector.text(), SECRET)
+  },
+)
 
-t.test('a collector that is away costs a line in the log and nothing else', async (t) => {
+t.test('a collector that is away costs a line in the log and nothing else', { buffered: true }, async (t) => {
   const endpoint = `http://127.0.0.1:${await freePort()}`
   const { ingress, send, stored } = await aTracedSystem(t, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
   t.match(await send('evt_1'), { isAcknowledged: true })
@@ -89,15 +96,19 @@ t.test('a collector that is away costs a line in the log and nothing else', asyn
   t.match(await ingress.exit, { code: 0 })
 })
 
-t.test('without those variables, or with a no, nothing is traced and no job carries a trace', async (t) => {
-  const collector = await aCollector(t)
-  const otel = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SDK_DISABLED: 'true' }
-  const { ingress, worker, send, stored } = await aTracedSystem(t, otel)
-  await send('evt_1')
-  await stored(1)
-  for (const app of [ingress, worker]) {
-    app.signal('SIGTERM')
-    await app.exit
-  }
-  t.equal(collector.text(), '')
-})
+t.test(
+  'without those variables, or with a no, nothing is traced and no job carries a trace',
+  { buffered: true },
+  async (t) => {
+    const collector = await aCollector(t)
+    const otel = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SDK_DISABLED: 'true' }
+    const { ingress, worker, send, stored } = await aTracedSystem(t, otel)
+    await send('evt_1')
+    await stored(1)
+    for (const app of [ingress, worker]) {
+      app.signal('SIGTERM')
+      await app.exit
+    }
+    t.equal(collector.text(), '')
+  },
+)

@@ -5,7 +5,7 @@ import { buildLifecycle, scenarios, sendDelivery, type SimulatedEvent } from '@p
 import { eventually, freePort, spawnApp, startRedis, throwAwayDatabase, type SpawnedApp } from '@persona-ingest/testkit'
 
 /** `FAULT_KILLS=1000 FAULT_SEED=7 pnpm test:fault` for a long run, or to see one again (moments differ, choices do not). */
-const KILLS = Number(process.env['FAULT_KILLS'] ?? 60)
+const KILLS = Number(process.env['FAULT_KILLS'] ?? 40)
 const SEED = Number(process.env['FAULT_SEED'] ?? Date.now() % 100_000)
 const SENDERS = 8
 const SECRET = 'wbhsec_process-kills'

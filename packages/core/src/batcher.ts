@@ -6,19 +6,16 @@ export type BatchLimit<Item> = { readonly sizeOf: (item: Item) => number; readon
 export type BatcherOptions<Item, Result> = {
   /** Items that have the same key stand once in a batch; each caller gets the result. */
   readonly keyOf: (item: Item) => string
-  /**
-   * Processes a batch and reports the result of each key, as soon as it is known. A rejection rejects what is not reported
-   * yet.
-   */
+  /** Processes a batch and reports the result of each key as soon as it is known. A rejection rejects all other keys. */
   readonly process: (items: readonly Item[], report: (key: string, result: Result) => void) => Promise<void>
   /** Batches in flight at once. */
   readonly maxInFlight: number
   readonly maxItems: number
-  /** An item that exceeds one of them by itself forms a batch of its own. */
+  /** An item that alone exceeds a limit forms a batch of its own. */
   readonly limits: readonly BatchLimit<Item>[]
-  /** What the second and later callers of one key get; default: the same result. */
+  /** The result of the second and later callers of a key. Default: the same result. */
   readonly repeatedResult?: (result: Result) => Result
-  /** Pause before the place of a batch is free again, given how long it took; both in milliseconds. Default: none. */
+  /** Pause in milliseconds before the next batch may follow one that took `tookMs`. Default: none. */
   readonly restMs?: ((tookMs: number) => number) | undefined
 }
 
@@ -55,8 +52,8 @@ export class Batcher<Item, Result> {
   }
 
   /**
-   * Resolves with the result of the item. Where `deadline` is exceeded while the item waits for its batch, the item is taken
-   * out and never processed; the promise then rejects with a `DeadlineExceededError`.
+   * Resolves with the result of the item. Rejects with a `DeadlineExceededError` where `deadline` is exceeded while the item
+   * waits for its batch; the item is then never processed.
    */
   add(item: Item, deadline?: Deadline): Promise<Result> {
     if (deadline?.isExceeded === true) return Promise.reject(new DeadlineExceededError())
@@ -78,7 +75,7 @@ export class Batcher<Item, Result> {
   #schedule(): void {
     if (this.#isScheduled || this.#inFlight >= this.#options.maxInFlight) return
     this.#isScheduled = true
-    // Items arrive several in one pass of the event loop: the pass ends before the batch is cut.
+    // Several items arrive in one pass of the event loop, so the batch is cut after the pass.
     setImmediate(() => {
       this.#isScheduled = false
       while (this.#waiting.length > 0 && this.#inFlight < this.#options.maxInFlight) void this.#process(this.#cut())

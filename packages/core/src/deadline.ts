@@ -1,6 +1,6 @@
 import { CodedError } from './errors.ts'
 
-/** How long an operation may still take. */
+/** The time that an operation may still take. */
 export class Deadline {
   readonly #endsAtMs: number
   #abortController: AbortController | undefined
@@ -29,9 +29,8 @@ export class Deadline {
   }
 
   /**
-   * Calls `listener` when the deadline is exceeded; at once where it is already.
-   *
-   * For paths that every event takes: a listener of `signal` costs 4 us and more, mostly for the signal.
+   * Calls `listener` when the deadline is exceeded; at once where it already is. For paths that every event takes: the
+   * `signal` costs 4 us and more.
    */
   onExceeded(listener: () => void): void {
     if (this.#isExceeded) listener()
@@ -39,7 +38,7 @@ export class Deadline {
     else this.#listeners.push(listener)
   }
 
-  /** Called by {@link withDeadline} when the time is over. */
+  /** For {@link withDeadline}. */
   exceed(): void {
     this.#isExceeded = true
     this.#abortController?.abort()
@@ -47,7 +46,7 @@ export class Deadline {
   }
 }
 
-/** Tells that work was given up because its caller has stopped waiting. */
+/** Reports work that did not begin, since its caller has stopped waiting. Code: `DEADLINE_EXCEEDED`. */
 export class DeadlineExceededError extends CodedError<'DEADLINE_EXCEEDED'> {
   override readonly name = 'DeadlineExceededError'
 
@@ -59,8 +58,8 @@ export class DeadlineExceededError extends CodedError<'DEADLINE_EXCEEDED'> {
 /**
  * Runs an operation and waits for it at most `deadlineMs` milliseconds.
  *
- * Past the deadline the `signal` of the operation's {@link Deadline} is aborted, and the result is what `onExceeded` returns
- * or throws. The outcome that the operation has later, a rejection too, is ignored.
+ * Past the deadline the operation's `signal` is aborted, and `onExceeded` gives the result or throws. A later outcome of
+ * the operation, a rejection too, is ignored.
  */
 export async function withDeadline<T, L>(
   deadlineMs: number,

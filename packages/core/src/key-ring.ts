@@ -5,7 +5,7 @@ const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** Bytes that only a holder of the key can read. */
+/** Encrypted bytes and the id of their key. */
 export type Encrypted = { readonly keyId: string; readonly bytes: Buffer }
 
 /** A keyed digest. `keyId` names the key of the ring; it is null for the fallback key. */
@@ -13,7 +13,7 @@ export type KeyedDigest = { readonly keyId: string | null; readonly bytes: Buffe
 
 type Key = { readonly id: string; readonly cipher: Buffer; readonly nonces: Buffer }
 
-/** HMAC-SHA256 under a key that is derived for this purpose: digests for two purposes can't be compared. */
+/** HMAC-SHA256 under a key that is derived for the purpose, so that digests for two purposes can't be compared. */
 function digestUnder(key: Uint8Array, purpose: string, bytes: Uint8Array): Buffer {
   if (key.byteLength < KEY_BYTES) throw new RangeError('Expected a key of at least 32 bytes for a digest')
   const purposeKey = Buffer.from(hkdfSync('sha256', key, '', `digests ${purpose}`, KEY_BYTES))
@@ -26,13 +26,13 @@ function readKey(entry: string): Key {
   if (id === '' || rest.length > 0 || cipher.length !== KEY_BYTES) {
     throw new RangeError('Expected keys as <id>:<base64 of 32 bytes>')
   }
-  // A key of its own for each use.
+  // Nonces get a key of their own.
   return { id, cipher, nonces: Buffer.from(hkdfSync('sha256', cipher, '', 'nonces', KEY_BYTES)) }
 }
 
 /**
- * The keys that personal data is sealed with at rest (AES-256-GCM): the first seals, every one opens, so that keys change
- * while everything runs. Without keys nothing is sealed.
+ * The keys of personal data at rest (AES-256-GCM). The first key encrypts and every key decrypts, so that keys can be
+ * rotated at run time. Without keys nothing is encrypted.
  */
 export class KeyRing {
   readonly #keys: ReadonlyMap<string, Key>
@@ -46,7 +46,7 @@ export class KeyRing {
     this.#newest = keys[0]
   }
 
-  /** The id of the key that seals; null without keys. */
+  /** The id of the key that encrypts; null without keys. */
   get newestId(): string | null {
     return this.#newest?.id ?? null
   }
@@ -55,22 +55,25 @@ export class KeyRing {
     return this.#keys.has(keyId)
   }
 
-  /** `boundTo` must be the same when it is opened: what is sealed can't be put into another's place. */
+  /**
+   * Encrypts with the newest key; null without keys. Only the same `boundTo` decrypts, so that a ciphertext is of no use in
+   * another place.
+   */
   encrypt(bytes: Uint8Array, boundTo: string): Encrypted | null {
-    return this.#seal(bytes, boundTo, () => randomBytes(NONCE_BYTES))
+    return this.#encrypt(bytes, boundTo, () => randomBytes(NONCE_BYTES))
   }
 
   /**
-   * Seals so that the same bytes in the same place under the same key give the same again: what a database compares
-   * without a key. The nonce is a keyed hash of place and bytes, so two texts never share one but by chance.
+   * Gives the same ciphertext for the same bytes, place and key, so that a database can compare values without a key. The
+   * nonce is a keyed hash of place and bytes: different bytes share one only by chance.
    */
   encryptDeterministically(bytes: Uint8Array, boundTo: string): Encrypted | null {
     const ofBytes = ({ nonces }: Key) =>
       createHmac('sha256', nonces).update(boundTo).update('\0').update(bytes).digest().subarray(0, NONCE_BYTES)
-    return this.#seal(bytes, boundTo, ofBytes)
+    return this.#encrypt(bytes, boundTo, ofBytes)
   }
 
-  /** Null where no key of the ring opens it, or it is not what was sealed. */
+  /** Null where the key is not in the ring, or the bytes or their place were changed. */
   decrypt({ keyId, bytes }: Encrypted, boundTo: string): Buffer | null {
     const key = this.#keys.get(keyId)
     if (key === undefined || bytes.length < NONCE_BYTES + TAG_BYTES) return null
@@ -85,10 +88,10 @@ export class KeyRing {
   }
 
   /**
-   * Gives the keyed digest (32 bytes) under the newest key, for bytes that a reader of the store must not guess.
+   * Gives the digest (32 bytes) under the newest key, for bytes that a reader of the database must not guess.
    *
-   * `fallbackKey`: a random key of the installation, of at least 32 bytes; used only where the ring is empty. Throws a
-   * `RangeError` without any key: an unkeyed digest tells the rest of a body to a reader who knows most of it.
+   * `fallbackKey`: a random key of the installation, of at least 32 bytes, for an empty ring. Throws a `RangeError` without
+   * any key, since an unkeyed digest reveals the rest of a body that is mostly known.
    */
   digest(purpose: string, bytes: Uint8Array, fallbackKey: Uint8Array | null): KeyedDigest {
     const newest = this.#newest
@@ -98,8 +101,8 @@ export class KeyRing {
   }
 
   /**
-   * Gives the digests under every key, the newest first, and then under the fallback key where one is given. A look-up
-   * needs all of them while keys are rotated, and after the first key was set. Empty without any key.
+   * Gives the digests under every key, the newest first, and then under the fallback key where one is given. Look-ups need
+   * all of them while keys are rotated, and after the first key was set. Empty without any key.
    */
   digests(purpose: string, bytes: Uint8Array, fallbackKey: Uint8Array | null): readonly KeyedDigest[] {
     const keys: { id: string | null; cipher: Uint8Array }[] = [...this.#keys.values()]
@@ -107,7 +110,7 @@ export class KeyRing {
     return keys.map(({ id, cipher }) => ({ keyId: id, bytes: digestUnder(cipher, purpose, bytes) }))
   }
 
-  #seal(bytes: Uint8Array, boundTo: string, nonceOf: (key: Key) => Buffer): Encrypted | null {
+  #encrypt(bytes: Uint8Array, boundTo: string, nonceOf: (key: Key) => Buffer): Encrypted | null {
     const key = this.#newest
     if (key === undefined) return null
     const nonce = nonceOf(key)

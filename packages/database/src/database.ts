@@ -2,7 +2,6 @@ import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
 import { PrismaClient } from './generated/client.ts'
-
 import { sqlOf, statementName, type Sql } from './sql/executor.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './sql/session.ts'
 
@@ -13,13 +12,13 @@ export type DatabaseOptions = {
   readonly encryptionKeys: readonly string[]
   /** Connections at most; a worker needs one per batch in flight and one to spare. Default 5. */
   readonly connections?: number
-  /** For tests: settings of PostgreSQL on top of those that every session of ours has. */
+  /** For tests: settings of PostgreSQL on top of those of every session. */
   readonly sessionSettings?: SessionSettings | undefined
-  /** Told of connections that break while idle; the next query opens another. */
+  /** Gets errors of connections that break while idle; the next query opens another connection. */
   readonly onConnectionError?: (error: Error) => void
 }
 
-/** PostgreSQL ends a statement itself first; the client's own timeout catches a server that does not answer at all. */
+/** Longer than PostgreSQL's own timeout of a statement, for a server that does not answer at all. */
 const ANSWER_TIMEOUT_MS = 25_000
 
 /**

@@ -8,7 +8,7 @@ export type OperationRow = {
   readonly operator: string
   readonly reason: string | null
   readonly started_at: Date
-  /** Null while it is under way, and where its process died. */
+  /** Null while the operation runs, and where its process died. */
   readonly ended_at: Date | null
   readonly outcome: 'done' | 'failed' | null
   readonly counts: Readonly<Record<string, number>>
@@ -25,7 +25,7 @@ SELECT id::text AS id, command, arguments, operator, reason, started_at, ended_a
 FROM operations WHERE ($1::text IS NULL OR operations.id < $1::text::bigint)
 ORDER BY operations.id DESC LIMIT $2::int`
 
-/** Lists what operators did, the newest first, a page at a time. */
+/** Lists operations, the newest first, a page at a time. */
 export async function listOperations(
   database: Database,
   filter: { readonly before?: string | undefined; readonly limit: number },
@@ -39,18 +39,16 @@ export async function listOperations(
   return { operations: page, next: rows.length > filter.limit ? (page.at(-1)?.id ?? null) : null }
 }
 
-/** What an operator asked for. No personal data in it: ids, codes and times. */
+/** An operation at its beginning. It holds ids, codes and times, no personal data. */
 export type Operation = {
   /** Such as `dead-letters discard`. */
   readonly command: string
   readonly arguments: Readonly<Record<string, unknown>>
-  /** Who. */
   readonly operator: string
-  /** Why, in the operator's own words. */
   readonly reason: string | null
 }
 
-/** What an operation did so far, by words of its own; it is kept however the operation ends. */
+/** Counts of an operation by name; they are stored also where the operation fails. */
 export type OperationCounts = Record<string, number>
 
 const beginSql = `
@@ -60,14 +58,14 @@ VALUES ($1, $2::text::jsonb, $3, $4, clock_timestamp(), '{}') RETURNING id::text
 const endSql = `
 UPDATE operations SET ended_at = clock_timestamp(), outcome = $2, counts = $3::text::jsonb WHERE id = $1::text::bigint`
 
-/** Such as NUL and lone surrogates: what PostgreSQL can't hold must not keep an operator from acting. */
+/** Replaces NUL and lone surrogates, which PostgreSQL can't hold. */
 function storable(text: string): string {
   return text.replaceAll('\u0000', '\ufffd').toWellFormed()
 }
 
 /**
- * Does what an operator asked for, with a row in `operations`: written before the act, completed after it. `act` is given
- * the counts to fill in. A row without an end tells of a process that died. Rejects as `act` does.
+ * Runs an operation with a row in `operations`, which is written before `act` and completed after it. `act` fills in the
+ * counts. A row without an end shows a process that died. Rejects as `act` does.
  */
 export async function recordOperation<Result>(
   database: Database,
@@ -89,7 +87,7 @@ export async function recordOperation<Result>(
   try {
     result = await act(counts)
   } catch (error) {
-    // The act's own failure is what the operator must hear of.
+    // The error of the operation itself must reach the operator.
     await end('failed').catch(() => undefined)
     throw error
   }

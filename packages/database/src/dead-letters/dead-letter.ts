@@ -12,8 +12,8 @@ import {
 import { raiseClock } from '../log/stored-erasures.ts'
 
 /**
- * Why the worker gave an event up; quarantined bodies have reasons of their own (packages/persona). Stable codes, listed
- * in docs/errors.md.
+ * Reasons of dead letters that the worker writes; quarantined bodies have those of packages/persona. Stable codes of
+ * docs/errors.md.
  *
  * - `VALUE_REFUSED`: PostgreSQL refuses a value of the event (SQLSTATE class 22, 23 or 54); no retry changes that.
  * - `NUMBERS_TOO_LONG`: its numbers take more than 4,000,000 characters once their exponents are spelt out.
@@ -25,14 +25,14 @@ export type DeadLetterReason = (typeof deadLetterReasons)[number]
 export const deadLetterStates = ['open', 'replayed', 'discarded'] as const
 export type DeadLetterState = (typeof deadLetterStates)[number]
 
-/** What is kept of a delivery that will not be tried again by itself. */
+/** A delivery that is not retried by itself. */
 export type DeadLetter = {
-  /** Null where the id is unreadable: the bytes themselves then tell one dead letter from another. */
+  /** Null where the id is unreadable; dead letters are then told apart by their bytes. */
   readonly eventId: string | null
   readonly environment: Environment
   /** A stable code; see docs/errors.md. */
   readonly reason: string
-  /** What to know of the failure, in words of our own. */
+  /** Describes the failure, without data of the event. */
   readonly error: string
   readonly body: Uint8Array
   readonly receivedAtMs: number
@@ -40,7 +40,7 @@ export type DeadLetter = {
   readonly attempts: number
 }
 
-/** Reads a dead letter's body as an event, or null where it is none. */
+/** Reads a dead letter's body as an event; null where it is none. */
 export function readDeadLetter(deadLetter: DeadLetterBytes): PersonaEvent | null {
   try {
     return readEvent(deadLetter)
@@ -56,8 +56,8 @@ const MAX_ID_UNITS = 510
 const MAX_SPELT = 6 * MAX_ID_UNITS
 
 /**
- * Finds `"id": "..."` in what may be no JSON at all; each id as JSON spells it. Its length is limited: the stack of a
- * regular expression grows with each repetition, and a string of 8 MB exceeds it.
+ * Finds `"id": "..."` in bytes that may be no JSON. The length is limited, since a string of 8 MB exceeds the stack of a
+ * regular expression.
  */
 const NAMED_ID = new RegExp(String.raw`"id"\s*:\s*("(?:[^"\\]|\\.){1,${MAX_SPELT}}")`, 'g')
 
@@ -70,7 +70,7 @@ function namedIds(body: Uint8Array): Set<string> {
   return ids
 }
 
-/** As events spell it: PostgreSQL holds neither NUL nor lone surrogates. */
+/** Replaces NUL and lone surrogates, as in events, since PostgreSQL can't hold them. */
 function unspell(json: string): string | null {
   try {
     return (JSON.parse(json) as string).replaceAll('\u0000', '\ufffd').toWellFormed()
@@ -79,7 +79,7 @@ function unspell(json: string): string | null {
   }
 }
 
-/** Every object that a dead letter names, in whatever place: what a redaction finds it by. */
+/** The ids of all objects that a dead letter names. A redaction finds it by them. */
 export function objectIdsOf(deadLetter: DeadLetterBytes): readonly string[] {
   const event = readDeadLetter(deadLetter)
   if (event === null) return [...namedIds(deadLetter.body)]
@@ -87,7 +87,7 @@ export function objectIdsOf(deadLetter: DeadLetterBytes): readonly string[] {
   return [...new Set([...objectIds, ...inquiryIds])]
 }
 
-/** A dead letter's claims are stored nowhere, since its event is not; for its own copies they count all the same. */
+/** Claims of a dead letter are not stored, but count for the objects in its own body. */
 function withOwnClaims({ claims }: PersonaEvent, erasedAt: RedactionLookup): RedactionLookup {
   const claimed = new Map<string, Clock>()
   for (const { objectId, inquiryId } of claims) {
@@ -101,22 +101,22 @@ function withOwnClaims({ claims }: PersonaEvent, erasedAt: RedactionLookup): Red
 }
 
 /**
- * What erasure leaves of bytes that are no readable event. Random, so that it differs from others and tells nothing: older
- * versions left the SHA-256 of the bytes, from which a reader who knows most of them gets the rest.
+ * The body that an erasure leaves of bytes that are no event. It is random: the SHA-256 that older versions left reveals the
+ * rest of bytes that are mostly known.
  */
 export function emptiedBody(): Uint8Array {
   return Buffer.from(JSON.stringify({ erased: randomUUID() }))
 }
 const EMPTIED = /^\{"(?:erased":"[0-9a-f-]{36}|sha256":"[0-9a-f]{64})"\}$/
 
-/** Tells whether a stored body is what an erasure leaves of bytes that are no readable event. */
+/** Whether an erasure has emptied a body, in this version or an older one. */
 export function isEmptied(body: Uint8Array): boolean {
   return body.byteLength < 100 && EMPTIED.test(Buffer.from(body).toString('latin1'))
 }
 
 /**
- * The body as erasure leaves it, null where it stays as it is. What is no readable event but names an erased object keeps
- * nothing: it has no clock that could tell its copies from newer ones.
+ * Redacts the body of a dead letter; null where nothing changes. Bytes that are no event have no clock, so they are emptied
+ * where they name an erased object.
  */
 export function redactDeadLetterBody(deadLetter: DeadLetterBytes, erasedAt: RedactionLookup): Uint8Array | null {
   const event = readDeadLetter(deadLetter)

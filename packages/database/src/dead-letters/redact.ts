@@ -1,11 +1,11 @@
+import { createHash } from 'node:crypto'
 import type { Clock, Environment } from '@persona-ingest/persona'
-import { inPages, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
+import type { Database } from '../database.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { decryptBytes } from '../sql/encrypted-values.ts'
+import { inPages, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 import { emptiedBody, type DeadLetterBytes, objectIdsOf, redactDeadLetterBody } from './dead-letter.ts'
 import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
-import { createHash } from 'node:crypto'
-import type { Database } from '../database.ts'
 
 type StoredDeadLetter = {
   readonly id: string
@@ -14,7 +14,7 @@ type StoredDeadLetter = {
   readonly body_sha256: Uint8Array
   readonly received_at: Date
 }
-type OpenedDeadLetter = DeadLetterBytes & { readonly id: string }
+type DecryptedDeadLetter = DeadLetterBytes & { readonly id: string }
 
 const PAGE_SIZE = 50
 
@@ -27,10 +27,13 @@ const readDeadLettersSql = pageOfBodiesSql(
 const redactDeadLetterSql = `
 UPDATE dead_letters SET object_ids = $2::text[], ${bodyAssignments(3)} WHERE id = $1::text::bigint`
 
-function decryptDeadLetters(executor: SqlExecutor, stored: readonly StoredDeadLetter[]): readonly OpenedDeadLetter[] {
+function decryptDeadLetters(
+  executor: SqlExecutor,
+  stored: readonly StoredDeadLetter[],
+): readonly DecryptedDeadLetter[] {
   return stored.flatMap(({ received_at: receivedAt, body_sha256: name, ...deadLetter }) => {
-    const open = () => decryptBytes(deadLetter.body, placeOfBody(name), executor.keys)
-    const body = decryptOrReport(executor, { table: 'dead_letters', id: deadLetter.id }, open)
+    const decrypt = () => decryptBytes(deadLetter.body, placeOfBody(name), executor.keys)
+    const body = decryptOrReport(executor, { table: 'dead_letters', id: deadLetter.id }, decrypt)
     return body === null ? [] : [{ ...deadLetter, body, receivedAtMs: receivedAt.getTime() }]
   })
 }
@@ -39,7 +42,7 @@ function decryptDeadLetters(executor: SqlExecutor, stored: readonly StoredDeadLe
 export async function* readDeadLetters(
   executor: SqlExecutor,
   ids: readonly string[],
-): AsyncGenerator<readonly OpenedDeadLetter[]> {
+): AsyncGenerator<readonly DecryptedDeadLetter[]> {
   for (const page of inPages(ids, PAGE_SIZE)) {
     for (let left = page; left.length > 0;) {
       const stored = await executor.query<StoredDeadLetter>(readDeadLettersSql, [left])
@@ -51,11 +54,11 @@ export async function* readDeadLetters(
   }
 }
 
-/** Reads the dead letters in which one of the objects is named, a page at a time. */
+/** Reads dead letters that name one of the objects, a page at a time. */
 export async function* deadLettersOf(
   executor: SqlExecutor,
   objectIds: readonly string[],
-): AsyncGenerator<readonly OpenedDeadLetter[]> {
+): AsyncGenerator<readonly DecryptedDeadLetter[]> {
   const found = await executor.query<{ id: string }>(findDeadLettersSql, [objectIds])
   yield* readDeadLetters(
     executor,
@@ -63,20 +66,20 @@ export async function* deadLettersOf(
   )
 }
 
-/** Replaces the body of a dead letter by what erasure leaves of it; its digest goes. */
+/** Writes the redacted body of a dead letter and removes its digest. */
 async function writeRedactedDeadLetter(
   executor: SqlExecutor,
-  deadLetter: OpenedDeadLetter,
+  deadLetter: DecryptedDeadLetter,
   body: Uint8Array,
 ): Promise<void> {
-  // Bytes that are no event may name anything as an id: what is gone from the body goes from the ids as well.
+  // An id in bytes that are no event may be any text, so ids that the body has lost are removed too.
   const objectIds = objectIdsOf({ ...deadLetter, body })
   await executor.query(redactDeadLetterSql, [deadLetter.id, objectIds, ...bodyParameters(body, executor.keys, null)])
 }
 
 /**
- * Reduces the bodies of dead letters in which newly erased objects stand. Only within an exclusive write. Returns the ids
- * of the dead letters that held more.
+ * Redacts the bodies of dead letters that contain newly erased objects. Only within an exclusive write. Returns the ids of
+ * changed dead letters.
  */
 export async function redactDeadLetters(
   executor: SqlExecutor,
@@ -96,7 +99,7 @@ export async function redactDeadLetters(
   return redactedDeadLetterIds
 }
 
-/** Leaves nothing of the dead letters named but what they failed for; returns their ids. Only within an exclusive write. */
+/** Empties the bodies of dead letters and returns their ids. Only within an exclusive write. */
 export async function emptyDeadLetters(executor: SqlExecutor, ids: readonly string[]): Promise<readonly string[]> {
   const emptiedIds: string[] = []
   for await (const deadLetters of readDeadLetters(executor, ids)) {
@@ -109,8 +112,8 @@ export async function emptyDeadLetters(executor: SqlExecutor, ids: readonly stri
 }
 
 /**
- * Tells the database that is connected from every other, also of the same server or restored from the same backup: 16
- * hexadecimal digits. Another follows a restart and a fail-over, so it must be read again each time.
+ * Reads an identity of the connected database, 16 hexadecimal digits, which differs between databases of one server and of
+ * one backup. A restart and a fail-over change it, so it must be read again each time.
  */
 export async function readDatabaseIdentity(database: Database): Promise<string> {
   const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
@@ -122,7 +125,7 @@ export async function readDatabaseIdentity(database: Database): Promise<string> 
     .slice(0, 16)
 }
 
-/** Counts the writes that ran alone, which every redaction and erasure does: where it stands still, none has come. */
+/** Reads the epoch, which every redaction and erasure raises. */
 export async function readErasureEpoch(database: Database): Promise<string> {
   const [row] = await database.prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
     'SELECT epoch::text AS epoch FROM ingest_state',
@@ -131,8 +134,7 @@ export async function readErasureEpoch(database: Database): Promise<string> {
 }
 
 /**
- * The body of a delivery that is not stored yet, as the erasures known at this moment leave it; null where they leave it
- * as it is. What is to be kept anywhere else meanwhile, such as in the queue, is kept so.
+ * Redacts the body of a delivery that is not stored yet, such as one in the queue. Null where no stored erasure changes it.
  */
 export async function redactDelivery(database: Database, delivery: DeadLetterBytes): Promise<Uint8Array | null> {
   const erasedAt = await storedErasureLookup(database.sql, objectIdsOf(delivery), new Map())

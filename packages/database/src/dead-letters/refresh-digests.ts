@@ -1,11 +1,11 @@
+import type { Database } from '../database.ts'
+import { areBytesElsewhere, bytesPrefix, decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
 import {
   MaintenanceBusyError,
   openMaintenance,
   type MaintenanceConnection,
   type MaintenanceOptions,
 } from '../sql/maintenance-connection.ts'
-import type { Database } from '../database.ts'
-import { areBytesElsewhere, bytesPrefix, decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
 import { emptiedBody, isEmptied } from './dead-letter.ts'
 import {
   bodyAssignments,
@@ -21,7 +21,7 @@ import {
   type StoredBodyRow,
 } from './stored-body.ts'
 
-/** `older`: rows that a version before keyed digests has written. `all`: besides, what another key encrypts or digests. */
+/** `older`: rows of versions before keyed digests. `all`: also rows that another key encrypts or digests. */
 export type RefreshedDeadLetters = 'older' | 'all'
 
 type StoredRow = StoredBodyRow & { readonly id: string; readonly isOfBytes: boolean }
@@ -40,12 +40,12 @@ const allSql = pageSql(`(${isOlderRowSql}
 
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
 
-/** Only what is still what was read: an erasure or a later failure that came between has written something better. */
+/** Writes only a body that is unchanged: an erasure or a later failure may have written a newer one. */
 const updateSql = `
 UPDATE dead_letters SET ${bodyAssignments(4)}
 WHERE id = $1::text::bigint AND body = $2::bytea AND body_sha256 = $3::bytea RETURNING id`
 
-/** Two rows of the same bytes, which workers of two versions wrote, or workers without a common key: one stays. */
+/** Merges two rows of the same bytes, from workers of two versions or without a common key. */
 const mergeSql = `
 WITH twin AS (
   SELECT min(id) AS id FROM dead_letters
@@ -60,7 +60,7 @@ WITH twin AS (
 )
 SELECT twin_id FROM gone`
 
-/** Rows that were written anew, and the ids of those whose body does not open with the keys at hand. */
+/** The number of rewritten rows, and the ids of rows whose body no key decrypts. */
 export type RefreshReport = { readonly refreshed: number; readonly undecryptableIds: readonly string[] }
 
 async function refreshOne(connection: MaintenanceConnection, row: StoredRow, digestKey: Uint8Array): Promise<number> {
@@ -82,8 +82,8 @@ async function refreshOne(connection: MaintenanceConnection, row: StoredRow, dig
 }
 
 /**
- * Writes bodies of dead letters anew: encrypted with the newest key, under a random name, with a keyed digest under the
- * newest key. A row at a time: it may be stopped, killed and repeated at any time.
+ * Rewrites bodies of dead letters: encrypted with the newest key, under a random name, with a digest under the newest key.
+ * It commits row by row and may be interrupted and repeated at any time.
  */
 export async function refreshDeadLetters(
   connection: MaintenanceConnection,
@@ -114,9 +114,8 @@ export async function refreshDeadLetters(
 }
 
 /**
- * Removes the unkeyed digests that versions before keyed digests have left in dead letters, where there are any. Null
- * where another maintenance command runs. A worker calls it now and then: while workers are replaced, older ones go on
- * writing such rows.
+ * Removes unkeyed digests of older versions from dead letters; null while other maintenance runs. Workers call it
+ * repeatedly, since older workers write such rows until all are replaced.
  */
 export async function removeUnkeyedDigests(
   database: Database,

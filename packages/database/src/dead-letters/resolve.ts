@@ -1,14 +1,14 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import type { DeadLetterState } from './dead-letter.ts'
 import { decryptBytes } from '../sql/encrypted-values.ts'
+import type { DeadLetterState } from './dead-letter.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'
 
-/** Which dead letters: these ids in whatever state, or all open ones, of one reason where it is given. */
+/** Dead letters by ids, in any state, or all open ones, of one reason where it is given. */
 export type DeadLetterSelection = { readonly ids: readonly string[] } | { readonly reason: string | null }
 
-/** The condition that selects dead letters, by the two parameters of {@link selectionParameters} at `$1` and `$2`. */
+/** SQL: a condition with the two parameters of {@link selectionParameters} at `$1` and `$2`. */
 const selectedDeadLettersSql = `(
   CASE WHEN $1::text[] IS NOT NULL THEN dead_letters.id = ANY($1::text[]::bigint[])
   ELSE dead_letters.state = 'open' AND ($2::text IS NULL OR dead_letters.reason = $2::text) END)`
@@ -17,9 +17,9 @@ function selectionParameters(selection: DeadLetterSelection): readonly [string[]
   return 'ids' in selection ? [selection.ids.map((id) => String(BigInt(id))), null] : [null, selection.reason]
 }
 
-/** What to do with a dead letter that is to be replayed. */
+/** The verdict about the replay of a dead letter. */
 export type DeadLetterVerdict =
-  /** Its bytes are a usable event: what is to be enqueued, as a delivery. */
+  /** Its bytes are a usable event, to be enqueued as a delivery. */
   | {
       readonly verdict: 'usable'
       readonly eventId: string
@@ -27,13 +27,13 @@ export type DeadLetterVerdict =
       readonly receivedAtMs: number
       readonly body: Uint8Array
     }
-  /** Still no usable event; it stays as it is. */
+  /** Still no usable event. */
   | { readonly verdict: 'unusable'; readonly reason: QuarantineReason }
-  /** A redaction has taken its bytes, and what is left is no event. */
+  /** A redaction has emptied it. */
   | { readonly verdict: 'erased' }
-  /** Its event is in the log already. */
+  /** Its event is already stored. */
   | { readonly verdict: 'replayed' }
-  /** Another dead letter, whose id this is, bears the event's id. */
+  /** Another dead letter has the event's id. */
   | { readonly verdict: 'other-letter'; readonly deadLetterId: string }
 
 export type ReplayableDeadLetter = { readonly id: string; readonly failedAt: Date } & DeadLetterVerdict
@@ -54,7 +54,7 @@ const pageSql = pageOfBodiesSql(
   PAGE,
 )
 
-/** A quarantined dead letter has no event id where it was unreadable; storing the event resolves the dead letter by it. */
+/** Gives a quarantined dead letter the event id that is readable now, so that the stored event resolves it. */
 const adoptSql = `
 UPDATE dead_letters SET event_id = $2 WHERE id = $1::text::bigint AND event_id IS NULL
   AND NOT EXISTS (SELECT FROM dead_letters other WHERE other.event_id = $2)`
@@ -63,14 +63,14 @@ const otherSql = 'SELECT id::text AS id FROM dead_letters WHERE event_id = $1 AN
 function judge(deadLetter: StoredDeadLetterRow, nowMs: number): DeadLetterVerdict {
   if (deadLetter.state === 'replayed') return { verdict: 'replayed' }
   const { environment, body } = deadLetter
-  // What came from a clock that was ahead may be usable by now.
+  // An event from the future may be usable by now.
   for (const receivedAtMs of [deadLetter.received_at.getTime(), nowMs]) {
     const envelope = readEnvelope(body, receivedAtMs)
     if (envelope.ok) return { verdict: 'usable', eventId: envelope.eventId, environment, receivedAtMs, body }
     if (receivedAtMs !== nowMs) continue
     return isAsReceived(deadLetter, body) ? { verdict: 'unusable', reason: envelope.reason } : { verdict: 'erased' }
   }
-  throw new Error('Expected a letter to be judged by the second time at the latest')
+  throw new Error('Expected a verdict about the dead letter by the second time at the latest')
 }
 
 async function withEventId(
@@ -79,7 +79,7 @@ async function withEventId(
   verdict: DeadLetterVerdict,
 ): Promise<DeadLetterVerdict> {
   if (verdict.verdict !== 'usable' || row.event_id !== null) return verdict
-  // Neither of two statements at the same time sees the other's event id.
+  // Two simultaneous statements do not see each other's event id.
   const adopted = await untilNoConflict(async () =>
     database.prisma.$executeRawUnsafe(adoptSql, row.id, verdict.eventId),
   )
@@ -93,8 +93,8 @@ async function withEventId(
 }
 
 /**
- * Judges the selected dead letters for a replay, oldest first, up to 20 at a time from behind the id `after` on (`'0'`: from
- * the start); an empty page is the end. A quarantined body is read again: what this program finds usable is an event.
+ * Reads selected dead letters with their verdicts, oldest first, up to 20 behind the id `after` (`'0'`: from the start). An
+ * empty page is the end. A quarantined body is read again, since a newer program may find it usable.
  */
 export async function readReplayableDeadLetters(
   database: Database,
@@ -116,7 +116,7 @@ export async function readReplayableDeadLetters(
   return deadLetters
 }
 
-/** What became of a dead letter that was enqueued: stored, failed again, or neither yet. */
+/** The state of a dead letter after its replay was enqueued. */
 export type DeadLetterProgress = 'replayed' | 'failed-again' | 'under-way'
 
 const progressSql = `
@@ -125,7 +125,7 @@ SELECT dead_letters.id::text AS id,
     AS progress
 FROM unnest($1::text[], $2::text[]::timestamptz[]) AS sent(id, failed_at) JOIN dead_letters ON dead_letters.id = sent.id::bigint`
 
-/** Tells what became of replayed dead letters, each given with the `failed_at` that it had before. */
+/** Reads the progress of replayed dead letters, each given with its earlier `failed_at`. */
 export async function readReplayProgress(
   database: Database,
   deadLetters: readonly { readonly id: string; readonly failedAt: Date }[],
@@ -142,9 +142,9 @@ export async function readReplayProgress(
 
 export type DiscardResult = {
   readonly discarded: number
-  /** Selected by id, and not open: discarded or replayed before. */
+  /** Selected by id, and discarded or replayed before. */
   readonly notOpen: readonly string[]
-  /** Selected by id, and not there. */
+  /** Selected by id, and not stored. */
   readonly missing: readonly string[]
 }
 
@@ -156,8 +156,8 @@ RETURNING id::text AS id`
 const knownSql = `SELECT id::text AS id FROM dead_letters WHERE dead_letters.id = ANY($1::text[]::bigint[])`
 
 /**
- * Marks open dead letters as discarded: nobody means to process them any more. Their bytes stay until they are pruned,
- * and a redelivery or a replay is still a new chance. Safe to repeat.
+ * Marks open dead letters as discarded. Their bytes stay until a prune, and a redelivery or a replay still processes them.
+ * Safe to repeat.
  */
 export async function discardDeadLetters(database: Database, selection: DeadLetterSelection): Promise<DiscardResult> {
   const discarded = new Set<string>()

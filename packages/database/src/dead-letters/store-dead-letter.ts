@@ -1,12 +1,12 @@
 import { readEnvelope, type Environment } from '@persona-ingest/persona'
-import { isUniqueViolation, sqlStateOf } from '../sql/failure.ts'
-import type { Database } from '../database.ts'
-import { inSharedWrite } from '../sql/write-transactions.ts'
-import { isoTime } from '../sql/rows.ts'
-import type { SqlExecutor } from '../sql/executor.ts'
-import { storedErasureLookup } from '../log/stored-erasures.ts'
 import pLimit from 'p-limit'
+import type { Database } from '../database.ts'
+import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { isUniqueViolation, sqlStateOf } from '../sql/failure.ts'
+import { isoTime } from '../sql/rows.ts'
+import { inSharedWrite } from '../sql/write-transactions.ts'
 import { isEmptied, objectIdsOf, redactDeadLetterBody, type DeadLetter } from './dead-letter.ts'
 import {
   bodyAssignments,
@@ -24,12 +24,12 @@ import {
 /** A conflict passes when the write is tried again. */
 const MAX_TRIES = 5
 
-/** A worker of an older version takes none of our locks, and PostgreSQL may end one of two transactions in conflict. */
+/** Workers of older versions take no lock, and PostgreSQL may end one of two transactions in conflict. */
 function isPassing(error: unknown): boolean {
   return isUniqueViolation(error, 'dead_letters') || ['40001', '40P01'].includes(sqlStateOf(error) ?? '')
 }
 
-/** Repeats a write of dead letters that meets another one. */
+/** Repeats a write of dead letters that conflicts with another one. */
 export async function untilNoConflict<T>(write: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -58,8 +58,8 @@ SELECT id::text AS id FROM dead_letters WHERE event_id IS NULL AND (
 ORDER BY dead_letters.id LIMIT 1 FOR UPDATE`
 
 /**
- * A reduced body has no digest: the same delivery, which a worker repeats, is found by its receipt and by what is left of
- * it. A row of an older version has no digest either, and its body may be whole.
+ * A reduced body has no digest, so a repeated delivery is found by its time of receipt and its reduced body. A row of an
+ * older version has no digest either, and its body may be whole.
  */
 const findReducedSql = `
 SELECT id::text AS id, ${storedBodyColumns} FROM dead_letters
@@ -67,7 +67,7 @@ WHERE event_id IS NULL AND body_digest IS NULL AND digest_of = body_sha256 AND r
   AND reason = $2 AND environment = $3 AND object_ids = $4::text[]
 ORDER BY dead_letters.id FOR UPDATE`
 
-/** A failed event that another worker stored meanwhile is no failure any more; its row is locked until we are done. */
+/** Whether another worker has stored the failed event meanwhile; it is then replayed. */
 const isStoredSql = `(SELECT $5::int > 0 AND EXISTS (SELECT FROM events WHERE id = $6) AS is_stored) AS known`
 
 const updateSql = `
@@ -84,7 +84,7 @@ SELECT $11::text, $1::text, $2::text, $3::text, $4::text[], $5::int, $12::timest
   $7::bytea, $8::bytea, $8::bytea, $9::bytea, $10::text
 FROM ${isStoredSql}`
 
-/** Where a row without an event id has the same bytes already, that row stays; it is open where one of the two was. */
+/** Merges into a row without an event id that has the same bytes; it is open where one of the two was. */
 const dropTwinSql = `
 WITH gone AS (
   DELETE FROM dead_letters twin WHERE twin.id = $1::text::bigint AND EXISTS (
@@ -97,13 +97,13 @@ WHERE gone.state = 'open' AND other.event_id IS NULL
   AND (other.body_digest = gone.body_digest OR other.body_sha256 = gone.body_sha256)`
 const detachSql = 'UPDATE dead_letters SET event_id = NULL WHERE dead_letters.id = $1::text::bigint'
 
-/** Which row a dead letter is written to. */
+/** The row that a dead letter is written to. */
 type Target = { readonly rowId: string } | { readonly rowId: null; readonly eventId: string | null }
 
 type Writing = {
   readonly executor: SqlExecutor
   readonly deadLetter: DeadLetter
-  /** The body as it is to be stored. */
+  /** The body to store. */
   readonly body: Uint8Array
   readonly isReduced: boolean
   readonly digestKey: Uint8Array
@@ -115,8 +115,8 @@ function createdAtMs(deadLetter: Pick<DeadLetter, 'body' | 'receivedAtMs'>): num
   return envelope.ok ? envelope.createdAtMs : null
 }
 
-/** Null where the stored body can't be opened: then nothing is known of it, and it must stay. */
-function opened(row: StoredBodyRow, executor: SqlExecutor): Uint8Array | null {
+/** Null where no key decrypts the stored body, which must then stay. */
+function decrypted(row: StoredBodyRow, executor: SqlExecutor): Uint8Array | null {
   try {
     return decryptBytes(row.body, placeOfBody(row.body_sha256), executor.keys)
   } catch (error) {
@@ -126,14 +126,14 @@ function opened(row: StoredBodyRow, executor: SqlExecutor): Uint8Array | null {
 }
 
 /**
- * Tells whether the row may take the dead letter, so that nothing is lost: it holds the same bytes, a copy of the same event
- * (by id and `created-at`), or nothing any more.
+ * Whether the dead letter may replace the row without loss: the row has the same bytes, a copy of the same event (by id and
+ * `created-at`), or an emptied body.
  */
 function mayReplace(row: StoredRow, { executor, deadLetter, digests }: Writing): boolean {
   const isSameEnvironment = row.environment === deadLetter.environment
   if (row.body_digest !== null && digests.includes(Buffer.from(row.body_digest).toString('hex')))
     return isSameEnvironment
-  const body = opened(row, executor)
+  const body = decrypted(row, executor)
   if (body === null) return false
   if (isEmptied(body)) return true
   if (!isSameEnvironment) return false
@@ -145,13 +145,13 @@ function mayReplace(row: StoredRow, { executor, deadLetter, digests }: Writing):
 
 type Found = { readonly id: string }
 
-/** Of all emptied bodies the same is left, which is nothing. */
+/** Emptied bodies differ, but count as equal. */
 async function findReduced({ executor, deadLetter, body }: Writing): Promise<Found | undefined> {
   const { receivedAtMs, reason, environment } = deadLetter
   const parameters = [isoTime(receivedAtMs), reason, environment, objectIdsOf({ ...deadLetter, body })]
   const rows = await executor.query<Found & StoredBodyRow>(findReducedSql, parameters)
   return rows.find((row) => {
-    const kept = opened(row, executor)
+    const kept = decrypted(row, executor)
     return kept !== null && (Buffer.compare(kept, body) === 0 || (isEmptied(kept) && isEmptied(body)))
   })
 }
@@ -165,9 +165,8 @@ async function targetOfBytes(writing: Writing): Promise<Target> {
 }
 
 /**
- * One row per event id, or per distinct bytes where the id is unreadable. Several bodies may bear one event id. The row of
- * the event then belongs to the first of them, but an accepted event takes it from a quarantined body. Each other body
- * is kept as bytes whose id is unreadable, so that no body is the price of another.
+ * One row per event id, or per distinct bytes without a readable id. Of several bodies with one event id the first has the
+ * row, but an accepted event takes it from a quarantined body. Other bodies are stored by their bytes, so that none is lost.
  */
 async function targetOf(writing: Writing): Promise<Target> {
   const { executor, deadLetter } = writing
@@ -190,7 +189,7 @@ async function writeDeadLetter(executor: SqlExecutor, deadLetter: DeadLetter): P
   const isReduced = reduced !== null && Buffer.compare(reduced, deadLetter.body) !== 0
   const digestKey = await readDigestKey(executor)
   const digests = possibleDigests(deadLetter.body, executor.keys, digestKey)
-  // In this order everywhere: the event, then the bytes.
+  // All writers lock in this order: the event, then the bytes.
   if (eventId !== null) await executor.query('SELECT lock_dead_letter($1)::text', [eventId])
   await lockBytes(executor, digests)
   const target = await targetOf({ executor, deadLetter, body, isReduced, digestKey, digests })
@@ -207,10 +206,10 @@ async function writeDeadLetter(executor: SqlExecutor, deadLetter: DeadLetter): P
   else await executor.query(insertSql, [...values, target.eventId, isoTime(deadLetter.receivedAtMs)])
 }
 
-/** Letters that a process writes at a time. */
+/** Dead letters that a process writes at a time. */
 const inTurn = pLimit(2)
 
-/** Keeps a delivery as a dead letter; its body reduced where a redaction reaches it. Safe to repeat. */
+/** Stores a delivery as a dead letter, with a redacted body where a redaction reaches it. Safe to repeat. */
 export async function storeDeadLetter(database: Database, deadLetter: DeadLetter): Promise<void> {
   await untilNoConflict(() =>
     inTurn(() => inSharedWrite(database.sql, (executor) => writeDeadLetter(executor, deadLetter))),

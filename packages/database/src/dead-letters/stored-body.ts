@@ -1,18 +1,16 @@
-import type { KeyRing } from '@persona-ingest/core'
 import { createHash, randomBytes } from 'node:crypto'
-import type { SqlExecutor } from '../sql/executor.ts'
+import type { KeyRing } from '@persona-ingest/core'
 import { encryptBytes, type Place } from '../sql/encrypted-values.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
 
-/** Digests of bodies can't be compared with digests that were made for anything else. */
 const PURPOSE = 'dead letter body'
 const NAME_BYTES = 32
 
-/** What an encrypted body is bound to: the name in its row, which is random and tells nothing of the body. */
+/** The place that an encrypted body is bound to, by the random name in its row. */
 export function placeOfBody(name: Uint8Array): Place {
   return ['dead_letters', Buffer.from(name).toString('hex'), 'body']
 }
 
-/** The columns of a row that tell how its body is stored. */
 export const storedBodyColumns = 'body, body_sha256, body_digest, digest_of'
 export type StoredBodyRow = {
   readonly body: Uint8Array
@@ -22,12 +20,12 @@ export type StoredBodyRow = {
   readonly digest_of: Uint8Array | null
 }
 
-/** As stored, per page. */
+/** Per page, as stored. */
 const BYTES_PER_PAGE = 4_000_000
 
 /**
- * SQL that selects the first rows, by id, that fulfil a condition: `rows` at most, one at least, and fewer where their
- * bodies are large. A body may have 2 MiB, and every process that reads a page holds all of it.
+ * SQL: the first rows by id that fulfil a condition, `rows` at most, and fewer where their bodies are large. A body may have
+ * 2 MiB, and a page is held in memory.
  */
 export function pageOfBodiesSql(columns: string, condition: string, rows: number): string {
   return `
@@ -38,21 +36,21 @@ WITH measured AS (
 SELECT ${columns} FROM measured WHERE before < ${BYTES_PER_PAGE} ORDER BY measured.id`
 }
 
-/** SQL: tells the rows that a version before keyed digests has written. */
+/** SQL: whether a version before keyed digests has written the row. */
 export const isOlderRowSql = 'digest_of IS DISTINCT FROM body_sha256'
 
-/** Used to recognise rows of older versions; never stored, since it tells a body to a reader who knows most of it. */
+/** Recognises rows of older versions. Never stored, since it reveals the rest of a body that is mostly known. */
 export function plainDigest(body: Uint8Array): Buffer {
   return createHash('sha256').update(body).digest()
 }
 
-/** Tells whether a row still holds the bytes that were received: an erasure leaves others. */
-export function isAsReceived(row: StoredBodyRow, opened: Uint8Array): boolean {
+/** Whether a row still holds the bytes as received; an erasure leaves others. */
+export function isAsReceived(row: StoredBodyRow, decrypted: Uint8Array): boolean {
   const isOlder = row.digest_of === null || Buffer.compare(row.digest_of, row.body_sha256) !== 0
-  return isOlder ? plainDigest(opened).equals(row.body_sha256) : row.body_digest !== null
+  return isOlder ? plainDigest(decrypted).equals(row.body_sha256) : row.body_digest !== null
 }
 
-/** Reads the key that digests are made with where no encryption key is set. */
+/** Reads the installation's key, for digests without an encryption key. */
 export async function readDigestKey(executor: SqlExecutor): Promise<Uint8Array> {
   const [row] = await executor.query<{ key: Uint8Array }>('SELECT digest_key AS key FROM ingest_state WHERE id = 1', [])
   if (row === undefined) throw new Error('Expected a migrated database: ingest_state is empty')
@@ -69,8 +67,8 @@ export function bodyAssignments(first: number): string {
 }
 
 /**
- * The parameters that store a body: encrypted where there are keys, under a new name. `digestKey`: null for a body that
- * an erasure has reduced. Such a body has no digest, since a digest would tell what the erasure has removed.
+ * The parameters that store a body, encrypted where there are keys, under a new name. `digestKey` is null for a reduced body,
+ * since a digest would reveal the rest of it.
  */
 export function bodyParameters(body: Uint8Array, keys: KeyRing, digestKey: Uint8Array | null): readonly unknown[] {
   const name = randomBytes(NAME_BYTES)
@@ -84,16 +82,15 @@ export function bodyParameters(body: Uint8Array, keys: KeyRing, digestKey: Uint8
 }
 
 /**
- * Only one transaction at a time looks for the same bytes and writes them. The unique index does not suffice: while keys
- * are rotated, two workers store the digests of equal bytes under different keys. The last digest is made with the
- * installation's key, which all workers have.
+ * Lets one transaction at a time write the same bytes. The unique index does not suffice while keys are rotated, since two
+ * workers then use different keys. The last digest is under the installation's key, which all workers have.
  */
 export async function lockBytes(executor: SqlExecutor, digests: readonly string[]): Promise<void> {
   const lock = Buffer.from(digests.at(-1) ?? '', 'hex').readInt32BE()
   await executor.query('SELECT pg_advisory_xact_lock(723114605, $1::int)::text', [lock])
 }
 
-/** The digests, as hex, under which equal bytes may be stored: under each key, and under the installation's own. */
+/** The digests, as hex, under which equal bytes may be stored: of each key, and last of the installation's key. */
 export function possibleDigests(body: Uint8Array, keys: KeyRing, digestKey: Uint8Array): readonly string[] {
   return keys.digests(PURPOSE, body, digestKey).map(({ bytes }) => bytes.toString('hex'))
 }

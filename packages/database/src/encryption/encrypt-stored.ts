@@ -16,16 +16,16 @@ import {
   idForMessage,
 } from '../sql/encrypted-values.ts'
 
-/** A column that is sealed, for statements that go through whole tables. */
+/** An encrypted column, for statements over whole tables. */
 type EncryptedColumn = {
   readonly table: EncryptedTable
   readonly column: string
   readonly type: 'jsonb' | 'bytea'
   /** SQL: the value as text. */
   readonly text: string
-  /** Begins every value that a key has sealed. */
+  /** The beginning of every value under a key. */
   readonly prefixOf: (keyId: string) => string
-  /** SQL: whether a value is plain, or sealed with another key than the one whose prefix the parameter holds. */
+  /** SQL: whether a value is plain, or its key is not the one whose prefix the parameter holds. */
   readonly isElsewhere: (parameter: string) => string
   /** A value's text as JSON that PostgreSQL casts to the column's type. */
   readonly json: (text: string) => string
@@ -66,7 +66,7 @@ function bytesColumn(table: EncryptedTable, column: string): EncryptedColumn {
 
 const documents = encryptedColumns.map(([table, column]) => documentColumn(table, column))
 
-/** All but the bodies of dead letters, which have digests besides. */
+/** All but the bodies of dead letters, which also have digests. */
 const columnsToEncrypt: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
 
 /** Reports a row that the newest key has not encrypted. Code: `OTHER_KEY`. The message holds the place of the row. */
@@ -83,8 +83,8 @@ export class OtherKeyError extends CodedError<'OTHER_KEY'> {
 }
 
 /**
- * Makes sure that the rows of the projections are sealed with the newest key here, or plain where there is none. Throws a
- * {@link OtherKeyError}.
+ * Rejects with an {@link OtherKeyError} unless all rows of the projections are under the newest key, or plain without keys.
+ * Rows are compared without a key.
  */
 export async function expectOneKey(executor: SqlExecutor): Promise<void> {
   const { newestId } = executor.keys
@@ -99,12 +99,12 @@ export async function expectOneKey(executor: SqlExecutor): Promise<void> {
   }
 }
 
-/** Rows that were sealed anew, by table and column. */
+/** Encrypted rows, by table and column. */
 export type EncryptReport = Readonly<Record<string, number>>
 export type EncryptProgress = { readonly column: string; readonly done: number; readonly total: number }
 
 export type EncryptOptions = MaintenanceOptions & {
-  /** Stops between two pages; the next call goes on. */
+  /** Stops between two pages; the next call continues. */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: EncryptProgress) => void) | undefined
 }
@@ -137,12 +137,12 @@ SELECT id, CASE WHEN ${isElsewhere('$2')} THEN ${text} END AS old FROM page ORDE
 }
 
 /**
- * As every writer does: an erasure locks rows in an order of its own, so that the two could wait for each other. Ordinary
- * writers lock rows in the order of their ids, and so does {@link updateSql}.
+ * An erasure locks rows in another order and so runs alone. Other writers, {@link updateSql} too, lock rows in the order of
+ * their ids.
  */
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
 
-/** Only what is still what was read: a worker, an erasure or a prune that came between has written something better. */
+/** Writes only values that are unchanged: a worker, an erasure or a prune may have written newer ones. */
 function updateSql({ table, column, type }: EncryptedColumn): string {
   return `
 WITH sent AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::jsonb) AS sent(id text, old ${type}, new ${type})
@@ -167,7 +167,7 @@ async function encryptColumn(
 ): Promise<number> {
   const { keys } = connection
   const prefix = column.prefixOf(keys.newestId ?? '')
-  let sealed = 0
+  let encrypted = 0
   for (let after: string | undefined = ''; after !== undefined;) {
     const page: readonly StoredRow[] = await connection.query<StoredRow>(pageSql(column), [after, prefix])
     const rows = page.flatMap(({ id, old }) =>
@@ -175,19 +175,19 @@ async function encryptColumn(
     )
     // Documents are JSON already.
     const text = rows.map((row) => `{"id":${JSON.stringify(row.id)},"old":${row.old},"new":${row.new}}`).join(',')
-    if (rows.length > 0) sealed += await updatePage(connection, column, `[${text}]`)
+    if (rows.length > 0) encrypted += await updatePage(connection, column, `[${text}]`)
     onPage(page.length)
     after = page.at(-1)?.id
   }
-  return sealed
+  return encrypted
 }
 
 /**
- * Brings everything personal that is stored under the newest key: what is plain is sealed, what an older key seals is
- * sealed anew. Ingestion goes on meanwhile; it may be stopped, killed and repeated at any time.
+ * Encrypts all stored personal data with the newest key, plain values and values under older keys, while ingestion goes on.
+ * It may be interrupted and repeated at any time.
  *
- * Rejects with a `RangeError` without keys, a `DecryptionError` where a key is missing, a `MaintenanceBusyError` where a
- * rebuild, a prune or another one is under way, and with the database's errors.
+ * Rejects with a `RangeError` without keys, `DECRYPTION_FAILED`, `DEAD_LETTERS_UNDECRYPTABLE`, `MAINTENANCE_BUSY`, the reason
+ * of the signal, or the database's error.
  */
 export async function encryptStored(options: EncryptOptions): Promise<EncryptReport> {
   const { onProgress = () => undefined } = options
@@ -195,7 +195,7 @@ export async function encryptStored(options: EncryptOptions): Promise<EncryptRep
   try {
     if (connection.keys.newestId === null) throw new RangeError('Expected keys to seal with, got none')
     const report: Record<string, number> = {}
-    const seal = async (table: string, column: string, run: (onPage: (rows: number) => void) => Promise<number>) => {
+    const encrypt = async (table: string, column: string, run: (onPage: (rows: number) => void) => Promise<number>) => {
       const name = `${table}.${column}`
       const [counted] = await connection.query<{ count: number }>(`SELECT count(*)::float8 AS count FROM ${table}`, [])
       let done = 0
@@ -206,8 +206,8 @@ export async function encryptStored(options: EncryptOptions): Promise<EncryptRep
       })
     }
     for (const column of columnsToEncrypt)
-      await seal(column.table, column.column, async (onPage) => encryptColumn(connection, column, onPage))
-    await seal('dead_letters', 'body', async (onPage) => {
+      await encrypt(column.table, column.column, async (onPage) => encryptColumn(connection, column, onPage))
+    await encrypt('dead_letters', 'body', async (onPage) => {
       const { refreshed, undecryptableIds } = await refreshDeadLetters(connection, 'all', onPage)
       if (undecryptableIds.length === 0) return refreshed
       throw new UndecryptableDeadLettersError(undecryptableIds)

@@ -1,13 +1,13 @@
 import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 
-/** An event of the log and its size in bytes: as it is stored, which is compressed, or of its text. */
+/** An event of the log and its size in bytes: compressed as it is stored, or of its text. */
 export type EventSize = { readonly id: string; readonly bytes: number }
 
 /** Small enough that a chunk's transaction takes a fraction of a second. */
 const MAX_EVENTS = 250
 const MAX_BYTES = 1_000_000
 
-/** Cuts events into chunks by their size, however large the single ones are. */
+/** Cuts events into chunks by their size. An event that is larger than a chunk forms its own. */
 export function* eventChunks(events: readonly EventSize[], maxBytes = MAX_BYTES): Generator<readonly string[]> {
   let chunk: string[] = []
   let bytes = 0
@@ -23,12 +23,12 @@ export function* eventChunks(events: readonly EventSize[], maxBytes = MAX_BYTES)
   if (chunk.length > 0) yield chunk
 }
 
-/** Of payload text read at once: one event of the largest size, or some hundreds of usual ones. */
+/** Payload text of one read: one event of the largest size, or some hundreds of usual ones. */
 const MAX_TEXT_BYTES = 2_100_000
 
 /**
- * Selects events by id for {@link readInPortions}, the text of each payload once. Its size is known only then: what is
- * stored is compressed, many like objects to a tenth and less.
+ * Gives the statement of {@link readInPortions}, which selects events by id. Only the text shows the size of a payload,
+ * since stored payloads are compressed, similar objects to a tenth and less.
  */
 export function portionSql(columns: string, condition = 'true'): string {
   return keepPrepared(`
@@ -43,8 +43,8 @@ FROM (
 type PortionRow = EventSize & { readonly payload: string | null }
 
 /**
- * Reads events in portions whose payloads fit into memory once they are parsed: some 35 times their text where it is made
- * of small objects. What does not fit comes with its size alone, and is read by that.
+ * Reads events in portions whose parsed payloads fit into memory; small objects take some 35 times their text. A payload
+ * that does not fit comes as a size alone, and a later portion reads it.
  */
 export async function* readInPortions<Row extends { readonly payload: string }>(
   executor: SqlExecutor,

@@ -1,9 +1,9 @@
 import type { Database } from '../database.ts'
 
-/** Which events of the log; what is left out does not narrow. */
+/** Conditions on events of the log; all must hold, and a missing one always does. */
 export type EventSelection = {
   readonly ids?: readonly string[] | undefined
-  /** Those of an inquiry and of its objects, as `inquiry_timeline` finds them. */
+  /** Events of an inquiry and of its objects, as in `inquiry_timeline`. */
   readonly inquiryId?: string | undefined
   /** Received at this time or later. */
   readonly since?: Date | undefined
@@ -16,7 +16,6 @@ export type EventPlace = { readonly id: string; readonly receivedAt: string }
 
 const PAGE = 5_000
 
-/** Each narrows only where it is given; the planner sees constants, and `since` moves on with the pages. */
 function conditions(selection: EventSelection, after: EventPlace | null): { sql: string; parameters: unknown[] } {
   const parameters: unknown[] = []
   const bind = (value: unknown): string => `$${parameters.push(value)}`
@@ -32,7 +31,7 @@ function conditions(selection: EventSelection, after: EventPlace | null): { sql:
     parts.push(`received_at < ${bind(selection.until.toISOString())}::text::timestamptz`)
   }
   if (after !== null) {
-    // The first part alone is what the index on received_at can use.
+    // The index on received_at serves only the first comparison.
     const receivedAt = `${bind(after.receivedAt)}::text::timestamptz`
     parts.push(`received_at >= ${receivedAt} AND (received_at, id) > (${receivedAt}, ${bind(after.id)}::text)`)
   }

@@ -1,7 +1,7 @@
 import { compareClocks, type Clock, type RedactionLookup } from '@persona-ingest/persona'
 import type { SqlExecutor } from '../sql/executor.ts'
 
-/** Keeps the newest clock per key. */
+/** Keeps the newest clock per key; whether the given one is newer. */
 export function raiseClock(clocks: Map<string, Clock>, key: string, clock: Clock): boolean {
   const known = clocks.get(key)
   if (known !== undefined && compareClocks(known, clock) >= 0) return false
@@ -15,7 +15,7 @@ const storedErasuresSql = `
 SELECT id, erased_event_id AS "eventId", erased_created_at AS "createdAt", erased_rank AS rank
 FROM objects WHERE id = ANY($1::text[]) AND erased_event_id IS NOT NULL`
 
-/** Looks erasures up in what is raised and, for the objects named, in what is stored. */
+/** Gives a look-up in `raised` and, for the given objects, in the stored erasures. */
 export async function storedErasureLookup(
   executor: SqlExecutor,
   objectIds: Iterable<string>,

@@ -1,10 +1,10 @@
-import { CodedError } from '@persona-ingest/core'
-import { SessionClient, sessionOptions } from '../sql/session.ts'
-import { withSchemaEngine } from './schema-engine.ts'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CodedError } from '@persona-ingest/core'
 import type { MigrationDirectory, MigrationList } from '@prisma/schema-engine-wasm'
+import { SessionClient, sessionOptions } from '../sql/session.ts'
+import { withSchemaEngine } from './schema-engine.ts'
 
 /** The repository's `prisma` folder, as seen from `src/migration` and from `dist/migration` alike. */
 export const prismaFolder = fileURLToPath(new URL('../../../../prisma/', import.meta.url))
@@ -27,25 +27,25 @@ export async function readMigrations(baseDir = join(prismaFolder, 'migrations'))
   }
 }
 
-/** Ours alone; the schema engine takes a lock of its own, but gives up on it after 10 s. */
+/** Needed besides the lock of the schema engine, which waits for 10 s only. */
 const MIGRATE_LOCK = 723_114_600
 
-/** The one of `prisma migrate`, so that a migration of its that is under way is not taken for a dead one. */
+/** The lock of `prisma migrate`: a running migration of it must not be taken for an unfinished one. */
 const PRISMA_LOCK = 72_707_369
 
-/** A migration that is suspended or cut off must not keep the others waiting for ever: its session ends, and its lock. */
+/** The session of a process that is suspended or cut off ends, and so does its lock. */
 const IDLE_TIMEOUT = '30s'
 const STILL_HERE_EVERY_MS = 10_000
 
 async function withMigrateLock<T>(databaseUrl: string, work: (client: SessionClient) => Promise<T>): Promise<T> {
-  // Others may migrate for hours: their turn is waited for.
+  // Another process may migrate for hours.
   const settings = { statement_timeout: '0', idle_session_timeout: IDLE_TIMEOUT }
   const client = new SessionClient(sessionOptions(databaseUrl, settings))
   let stillHere: NodeJS.Timeout | undefined
   try {
     await client.connect()
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATE_LOCK])
-    // A connection that is lost ends the lock, and the work below fails by itself.
+    // After a lost connection the work below fails by itself.
     stillHere = setInterval(() => void client.query('SELECT 1').catch(() => undefined), STILL_HERE_EVERY_MS)
     return await work(client)
   } finally {
@@ -65,9 +65,7 @@ class UnsuitableDatabaseError extends CodedError<'DATABASE_UNSUITABLE'> {
 
 const OLDEST_VERSION = 150_000
 
-/**
- * Found here and not by the first name that the database can't hold: its event would become a dead letter.
- */
+/** Checked before the first event that the database can't hold becomes a dead letter. */
 async function expectSuitable(client: SessionClient): Promise<void> {
   const { rows } = await client.query<{ encoding: string; version: number; name: string }>(
     `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version_num')::int AS version,
@@ -83,8 +81,8 @@ async function expectSuitable(client: SessionClient): Promise<void> {
 }
 
 /**
- * A migration is one transaction: one that was begun and not finished (an outage, a killed process, an error) has left
- * nothing behind but its record, over which the engine would refuse every further attempt.
+ * A migration is one transaction, so an unfinished one (outage, killed process, error) has left only its record. The engine
+ * would refuse every further attempt because of that record.
  */
 async function forgetUnfinished(client: SessionClient): Promise<void> {
   const { rows } = await client.query(`SELECT to_regclass('public._prisma_migrations') IS NOT NULL AS is_there`)
@@ -97,11 +95,11 @@ async function forgetUnfinished(client: SessionClient): Promise<void> {
 }
 
 /**
- * Applies the migrations that a database lacks and returns their names, an empty list where it is up to date.
+ * Applies the migrations that a database lacks and returns their names; an empty list where it is up to date.
  *
- * Keeps the standard `_prisma_migrations`, so `prisma migrate deploy` can be used in its place at any time. Several
- * at once wait for each other. Rejects where the database is away, and where a migration failed; it is then as if that
- * migration had not begun, and may be tried again.
+ * Keeps the standard `_prisma_migrations`, so that `prisma migrate deploy` can replace it at any time. Several calls wait
+ * for each other. Rejects where the database is away (`ConnectionError`), is unsuitable (`DATABASE_UNSUITABLE`), or a
+ * migration fails; a failed migration leaves nothing behind and may be tried again.
  */
 export async function migrate(options: { databaseUrl: string }): Promise<{ applied: readonly string[] }> {
   const migrationsList = await readMigrations()

@@ -8,9 +8,9 @@ import {
   bindMigrationAwareSqlAdapterFactory,
   type ErrorCapturingSqlMigrationAwareDriverAdapterFactory,
 } from '@prisma/driver-adapter-utils'
+import * as engine from '@prisma/schema-engine-wasm/schema_engine_bg'
 import { Pool } from 'pg'
 import { SessionClient, sessionOptions } from '../sql/session.ts'
-import * as engine from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 type EngineExports = { readonly __wbindgen_start: () => void }
 /** TypeScript declares this global for browsers only. */

@@ -1,10 +1,10 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
-import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
 import type { Database } from '../database.ts'
+import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
 import { decryptBytes } from '../sql/encrypted-values.ts'
 
-/** How many dead letters are open, by reason; reasons without any are left out. */
+/** Counts open dead letters by reason; reasons without any are left out. */
 export async function countOpenDeadLetters(
   database: Database,
 ): Promise<readonly { readonly reason: string; readonly count: number }[]> {
@@ -14,15 +14,15 @@ export async function countOpenDeadLetters(
 
 /** A row of `dead_letters` without its body. */
 export type DeadLetterListItem = {
-  /** A whole number, as text: it may grow beyond what JavaScript counts exactly. */
+  /** A bigint as text. */
   readonly id: string
-  /** Null where it could not be read. */
+  /** Null where the body has no readable id. */
   readonly event_id: string | null
   readonly environment: Environment
   /** A stable code; see docs/errors.md. */
   readonly reason: string
   readonly error: string
-  /** 0 for quarantined ones. */
+  /** 0 for quarantined bodies. */
   readonly attempts: number
   readonly received_at: Date
   readonly failed_at: Date
@@ -34,11 +34,11 @@ export type DeadLetterListItem = {
 /** A row of `dead_letters`. */
 export type DeadLetterRow = DeadLetterListItem & {
   readonly body: Uint8Array
-  /** Of the body as it is kept, in hex. */
+  /** Of the stored body, in hex. */
   readonly body_sha256: string
 }
 
-/** As it is stored: encrypted, perhaps, and with the name that the body is bound to. */
+/** With the body as stored, which may be encrypted, and the name that it is bound to. */
 type StoredRow = Omit<DeadLetterRow, 'body_sha256'> & { readonly body_sha256: Uint8Array }
 
 export type DeadLetterFilter = {
@@ -82,7 +82,7 @@ export async function listDeadLetters(database: Database, filter: DeadLetterFilt
   return { deadLetters: page, next: rows.length > filter.limit ? (page.at(-1)?.id ?? null) : null }
 }
 
-/** Reads a dead letter by its id, a whole number that a bigint can hold; null where there is none. */
+/** Reads a dead letter by its id, a bigint as text; null where there is none. */
 export async function findDeadLetter(database: Database, id: string): Promise<DeadLetterRow | null> {
   const [row] = await database.prisma.$queryRawUnsafe<readonly StoredRow[]>(findSql, id)
   if (row === undefined) return null
@@ -90,10 +90,7 @@ export async function findDeadLetter(database: Database, id: string): Promise<De
   return { ...row, body, body_bytes: body.byteLength, body_sha256: plainDigest(body).toString('hex') }
 }
 
-/**
- * Parses the body of a dead letter, every number digit by digit; null where it is no JSON.
- * Wrapped, since a body may be JSON's own `null`.
- */
+/** Parses the body of a dead letter with exact numbers; null where it is no JSON. A body may be JSON's own `null`. */
 export function readDeadLetterDocument(body: Uint8Array): { readonly document: JsonValue } | null {
   try {
     return {

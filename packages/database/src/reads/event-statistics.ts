@@ -4,7 +4,7 @@ const behindSql = `
 SELECT id FROM events e WHERE id = ANY($1::text[])
   AND NOT (${['inquiries', 'verifications', 'resources'].map(newerThanRow).join(' OR ')}) ORDER BY id`
 
-/** Which of these events tell more than the row of their object holds: it is missing, or older. */
+/** Finds events whose object has no row or an older one. */
 export async function findBehindEvents(database: Database, eventIds: readonly string[]): Promise<readonly string[]> {
   const rows = await database.prisma.$queryRawUnsafe<readonly { readonly id: string }[]>(behindSql, [...eventIds])
   return rows.map(({ id }) => id)
@@ -17,22 +17,22 @@ export function newerThanRow(table: string): string {
     AND (r.event_created_at, r.event_rank, r.event_id) >= (e.created_at, e.rank, e.id))`
 }
 
-/** What is that young is never pruned; said so that the index of those is used. Each event's object must have a row, in one of the projections, whose clock is the event's or newer. */
+/** Events of 15 minutes are never pruned; the condition makes PostgreSQL use the index of events that are not pruned. */
 const driftedEventsSql = `
 SELECT count(*)::int AS count
 FROM (SELECT * FROM events WHERE pruned_at IS NULL AND received_at > now() - interval '15 minutes' LIMIT ${EVENTS_LOOKED_AT}) e
 WHERE NOT (${['inquiries', 'verifications', 'resources'].map(newerThanRow).join(' OR ')})`
 
 /**
- * Counts, among up to 1,000 events of the last 15 minutes, those whose object has no row or an older one. It is 0 unless
- * rows were changed by hand or by a fault of ours.
+ * Counts, among up to 1,000 events of the last 15 minutes, events whose object has no row or an older one. It is 0 unless
+ * rows were changed by hand or by a fault of the program.
  */
 export async function countDriftedEvents(database: Database): Promise<number> {
   const [row] = await database.prisma.$queryRawUnsafe<readonly { readonly count: number }[]>(driftedEventsSql)
   return row?.count ?? 0
 }
 
-/** How long the newest events took from receipt to the commit that stored them, in ms. */
+/** Time from the receipt of the newest events to the commit that stored them, in ms. */
 export type StoreLag = {
   readonly events: number
   readonly p50Ms: number
@@ -47,15 +47,14 @@ export type EventStatistics = {
   /** Events received within the last hour. */
   readonly lastHour: number
   readonly newestReceivedAt: Date | null
-  /** Over the newest 1,000 that are not pruned; null where there are none. */
+  /** Of the newest 1,000 events that are not pruned; null without any. */
   readonly lag: StoreLag | null
 }
 
-/** Up to this size of its storage the log's events are counted one by one, which takes a few ms; beyond, estimated. */
+/** Up to this size of the log's storage, an exact count takes a few ms. */
 const COUNTED_BLOCKS = 2_000
 
-// The newest are found through the index of what is not pruned yet: a prune moves old rows to the end of the storage, and
-// lets new ones take their places.
+// The newest events are found through the index of events that are not pruned, since a prune moves old rows to the end.
 const statisticsSql = `
 WITH log AS (
   SELECT reltuples, relpages, pg_relation_size(oid) / current_setting('block_size')::int AS blocks
@@ -92,7 +91,7 @@ function lagOf({ events, p50, p99, max }: StatisticsRow): StoreLag | null {
   return { events, p50Ms: p50, p99Ms: p99, maxMs: max }
 }
 
-/** Reads how much the event log holds and how far behind it was lately; quick whatever its size. */
+/** Reads the size of the event log and its recent lag, within milliseconds at any size. */
 export async function readEventStatistics(database: Database): Promise<EventStatistics> {
   const [row] = await database.prisma.$queryRawUnsafe<readonly StatisticsRow[]>(statisticsSql)
   if (row === undefined) throw new Error('Expected one row of statistics, got none')

@@ -14,7 +14,7 @@ export type EventRow = {
   readonly received_at: Date
   readonly processed_at: Date
   readonly outcome: 'applied' | 'stale'
-  /** When `prune` left the skeleton of its payload; null while it is whole. */
+  /** When `prune` reduced the payload to its skeleton; null before. */
   readonly pruned_at: Date | null
   readonly payload: JsonValue
 }
@@ -22,9 +22,9 @@ export type EventRow = {
 /** An event's document as bytes. */
 export type EventBody = {
   readonly bytes: Uint8Array
-  /** False where only jsonb's text of the document is there: the same in meaning, not byte for byte. */
+  /** False for jsonb's text of the document, which has the same meaning and other bytes. */
   readonly isAsDelivered: boolean
-  /** Whether `prune` left the skeleton of it only. */
+  /** Whether `prune` reduced the document to its skeleton. */
   readonly isPruned: boolean
 }
 
@@ -46,7 +46,7 @@ export async function findEvent(database: Database, id: string): Promise<EventRo
   return { ...row, payload: parseExact(decryptDocument(row.payload, ['events', id, 'payload'], database.keys)) }
 }
 
-/** Reads an event's bytes as delivered, or its document's text where that says all they said; null without an event. */
+/** Reads an event's bytes as delivered, or the text of its document where they are not stored; null without an event. */
 export async function findEventBody(database: Database, id: string): Promise<EventBody | null> {
   const [row] = await database.prisma.$queryRawUnsafe<
     readonly {

@@ -30,7 +30,7 @@ const resourcesSql = `
 SELECT id, environment, type, status, inquiry_id, ${selectedColumns(resource)}, ${EVENT_COLUMNS}
 FROM resources WHERE inquiry_id = $1 ORDER BY type NULLS LAST, id`
 
-/** A row whose documents are JSON text still. */
+/** A row whose documents are JSON texts. */
 type RawRow = Readonly<Record<string, unknown>>
 
 function withDocuments(raw: RawRow, table: EncryptedTable, keys: KeyRing): RawRow {

@@ -1,18 +1,17 @@
 import type { Environment } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-
 import type { InquiryRow } from './rows.ts'
 
 /** A place in the list of inquiries, whose order is (event_created_at, event_rank, event_id, id), newest first. */
 export type InquiryCursor = {
-  /** Null for inquiries that are known by reference only: they come last. */
+  /** Null for inquiries that are known by reference only, which come last. */
   readonly eventCreatedAt: Date | null
   readonly eventRank: number | null
   readonly eventId: string | null
   readonly id: string
 }
 
-/** Writes a cursor as an opaque word, fit for a command line and a URL. */
+/** Formats a cursor as an opaque word for command lines and URLs. */
 function formatInquiryCursor({ eventCreatedAt, eventRank, eventId, id }: InquiryCursor): string {
   return Buffer.from(JSON.stringify([eventCreatedAt?.getTime() ?? null, eventRank, eventId, id])).toString('base64url')
 }
@@ -25,16 +24,16 @@ function parseValues(text: string): unknown {
   }
 }
 
-/** The last millisecond of the year 9999, beyond which PostgreSQL reads no ISO 8601. */
+/** The last millisecond of the year 9999. PostgreSQL reads no later time in ISO 8601. */
 const MAX_TIME_MS = 253_402_300_799_999
 const MAX_RANK = 32_767
 
-// A cursor comes from outside: whatever PostgreSQL would refuse is refused here.
+// A cursor comes from outside, so values that PostgreSQL would refuse are refused here.
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0')
 const isCount = (value: unknown, max: number): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= max
 
-/** Reads what {@link formatInquiryCursor} wrote; null for anything else. */
+/** Parses a cursor of an inquiry page; null for any other text. */
 export function parseInquiryCursor(text: string): InquiryCursor | null {
   const values = parseValues(text)
   if (!Array.isArray(values) || values.length !== 4) return null
@@ -46,18 +45,18 @@ export function parseInquiryCursor(text: string): InquiryCursor | null {
   return { eventCreatedAt: new Date(createdAtMs), eventRank, eventId, id }
 }
 
-/** Which inquiries to list; what is left out does not narrow. */
+/** Conditions on inquiries; all must hold, and a missing one always does. */
 export type InquiryFilter = {
   readonly status?: string | undefined
   readonly environment?: Environment | undefined
   readonly referenceId?: string | undefined
   readonly accountId?: string | undefined
-  /** Only what comes after this place in the list. */
+  /** Only inquiries behind this place in the list. */
   readonly before?: InquiryCursor | undefined
   readonly limit: number
 }
 
-/** How many verifications an inquiry has, in all and by status (`unknown`: none told yet). */
+/** The verifications of an inquiry, counted in all and by status (`unknown`: no status yet). */
 export type VerificationSummary = { readonly count: number; readonly statuses: Readonly<Record<string, number>> }
 
 export type InquiryListItem = Pick<
@@ -71,7 +70,7 @@ export type InquiryPage = {
   readonly next: string | null
 }
 
-/** Those known by reference only have no clock and come last; ids compare byte by byte, as the clock does. */
+/** Inquiries without a clock come last; ids compare byte by byte, as in the clock. */
 const SORT_KEYS = [
   `COALESCE(event_created_at, '-infinity')`,
   'COALESCE(event_rank, -1)',
@@ -127,7 +126,7 @@ export async function listInquiries(database: Database, filter: InquiryFilter): 
     before?.eventCreatedAt?.toISOString() ?? null,
     before?.eventRank ?? null,
     before?.eventId ?? null,
-    // One more than asked for tells whether there is a next page.
+    // One more row shows whether there is a next page.
     limit + 1,
   )
   const page = rows.slice(0, limit)

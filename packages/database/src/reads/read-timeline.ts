@@ -7,13 +7,13 @@ export type TimelineRow = {
   readonly event_name: string
   readonly event_created_at: Date
   readonly received_at: Date
-  /** The inquiry's, as this event tells it; null for events about other objects. */
+  /** The inquiry's status in this event; null for events about other objects. */
   readonly status: string | null
-  /** Whether an event newer by the clock was received strictly before this one. */
+  /** Whether an event with a newer clock was received strictly before this one. */
   readonly out_of_order: boolean
 }
 
-// The view has no rank, and without it two events of one millisecond could stand in the wrong order.
+// The view has no rank, which orders events of one millisecond.
 const timelineSql = `
 SELECT timeline.inquiry_id, timeline.event_id, timeline.event_name, timeline.event_created_at, timeline.received_at,
   timeline.status, timeline.out_of_order

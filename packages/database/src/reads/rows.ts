@@ -1,6 +1,6 @@
 import type { ColumnOf, Environment, JsonValue, ObjectFamily } from '@persona-ingest/persona'
 
-// Rows keep the column names of the tables, so that whatever prints them as JSON says the same.
+// Rows keep the column names of the tables, so that JSON output has them too.
 // @see docs/contract.md#4-database-postgresql-schema-public
 
 /** The event whose snapshot a row holds; all null where the object is known by reference only. */

@@ -1,12 +1,12 @@
 import type { KeyRing } from '@persona-ingest/core'
 import type { PersonaEvent } from '@persona-ingest/persona'
-import { encodeRows } from '../sql/rows.ts'
-import type { SqlExecutor } from '../sql/executor.ts'
 import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../log/stored-event.ts'
+import type { SqlExecutor } from '../sql/executor.ts'
+import { encodeRows } from '../sql/rows.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
-/** What {@link readLogRow} needs of a row of `events` beside its payload. */
+/** Columns for {@link readLogRow} besides the payload. */
 export const logRowFields =
   `${storedEventFields}, name, resource_type AS "resourceType", resource_id AS "resourceId", ` +
   '(extract(epoch FROM created_at) * 1000)::float8 AS "createdAtMs"'
@@ -20,7 +20,7 @@ export type LogRow = StoredEventRow & {
 
 export type FaultyEvent = { readonly id: string; readonly columns: readonly string[] }
 
-/** Facts that a payload states as they stand in the row: how they are read has never changed. */
+/** Compares facts that all versions of the program read alike. */
 function contradictions(row: LogRow, event: PersonaEvent): readonly string[] {
   const { clock, primary } = event
   if (event.id !== row.id) return ['payload']
@@ -30,10 +30,10 @@ function contradictions(row: LogRow, event: PersonaEvent): readonly string[] {
     ['resource_type', primary.snapshot.type === row.resourceType],
     ['resource_id', primary.id === row.resourceId],
   ] as const
-  return pairs.flatMap(([column, isTold]) => (isTold ? [] : [column]))
+  return pairs.flatMap(([column, isEqual]) => (isEqual ? [] : [column]))
 }
 
-/** Reads a row of the log; what was changed by hand so that it is no event, or not this one, is told as faulty. */
+/** Reads a row of the log. It is faulty where it was changed by hand and is no event, or another one. */
 export function readLogRow(
   row: LogRow,
   keys: KeyRing,
@@ -55,7 +55,7 @@ WITH noted AS (
 )
 INSERT INTO ${SHADOW_SCHEMA}.projected SELECT event_id FROM noted ON CONFLICT DO NOTHING`
 
-/** Notes them, and that they are done with: nothing of them can be projected. */
+/** Notes faulty events, also as projected, since they can't be projected. */
 export async function noteFaulty(executor: SqlExecutor, faulty: readonly FaultyEvent[]): Promise<void> {
   if (faulty.length === 0) return
   await executor.query(noteSql, [
@@ -67,19 +67,13 @@ export async function noteFaulty(executor: SqlExecutor, faulty: readonly FaultyE
 }
 
 const OF_FAULTY = `IN (SELECT event_id FROM ${SHADOW_SCHEMA}.faulty)`
-const CLOCKS = {
-  inquiries: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
-  verifications: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
-  resources: ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id'],
-}
-const rowsOfFaulty = Object.entries(CLOCKS)
-  .map(
-    ([table, columns]) =>
-      `SELECT id FROM public.${table} WHERE ${columns.map((name) => `${name} ${OF_FAULTY}`).join(' OR ')}`,
-  ) // prettier-ignore
+const CLOCK_COLUMNS = ['event_id', 'status_event_id', 'reference_event_id', 'claim_event_id']
+const isOfFaulty = CLOCK_COLUMNS.map((name) => `${name} ${OF_FAULTY}`).join(' OR ')
+const rowsOfFaulty = ['inquiries', 'verifications', 'resources']
+  .map((table) => `SELECT id FROM public.${table} WHERE ${isOfFaulty}`)
   .join('\n  UNION ')
 
-/** Every object that such an event tells of, as far as anything still says so. */
+/** Objects of faulty events, by the event's row, its links, and the clocks of the projections. */
 const untoldSql = `
 INSERT INTO ${SHADOW_SCHEMA}.untold (
   SELECT resource_id FROM public.events WHERE id ${OF_FAULTY}
@@ -90,8 +84,8 @@ INSERT INTO ${SHADOW_SCHEMA}.untold (
 const faultySql = `SELECT event_id AS id, columns FROM ${SHADOW_SCHEMA}.faulty ORDER BY event_id`
 
 /**
- * Finds the objects whose rows are left alone, since events that tell of them can't be read; `known` of them were found
- * earlier. It reads whole tables, so only where there is something to find. Returns how many events are faulty.
+ * Finds objects of faulty events, whose rows stay as they are. It reads whole tables, so it runs only where more than
+ * `known` events are faulty. Returns the number of faulty events.
  */
 export async function findUntold(executor: SqlExecutor, known: number): Promise<number> {
   const faulty = await executor.query<FaultyEvent>(faultySql, [])
@@ -99,7 +93,7 @@ export async function findUntold(executor: SqlExecutor, known: number): Promise<
   return faulty.length
 }
 
-export async function tellFaulty(
+export async function reportFaulty(
   executor: SqlExecutor,
   onDifference: (difference: RowDifference) => void,
 ): Promise<number> {

@@ -8,12 +8,11 @@ import {
   pairsSql,
   toldSql,
 } from './compare.ts'
-
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 
 /**
- * A row that is not what the event log says. `missing`: it should be there; `unexpected`: it should not;
- * `different`: in `columns`. In `events`: what the log itself can't have been told, which nothing mends.
+ * A row that differs from the projection of the event log. `missing`: only the projection has it; `unexpected`: only the
+ * table has it; `different`: in `columns`. In `events`: an event that was changed by hand, which a rebuild can't repair.
  */
 export type RowDifference = {
   readonly table: ComparedTable['name'] | 'events'
@@ -34,7 +33,7 @@ SELECT '${table.name}' AS "table", COALESCE(live.id, told.id) AS id,
 FROM ${pairsSql(table, ofPage)} WHERE ${differsSql(table)} ORDER BY 2`
 }
 
-/** The rows stay where they are: views, grants, indexes, replication and prepared statements notice nothing. */
+/** Rows are changed in place, so that views, grants, indexes, replication and prepared statements stay valid. */
 function removeSql({ name, mayStay }: ComparedTable): string {
   return (
     `DELETE FROM public.${name} AS live WHERE ${ofPage} AND NOT (${mayStay}) AND NOT ${isUntoldSql('live.id')} ` +
@@ -61,10 +60,10 @@ async function mendPage(executor: SqlExecutor, ids: readonly string[]): Promise<
 }
 
 /**
- * Tells every difference among the suspects and, with `isMending`, ends it. Within a transaction in which neither side
- * changes by others' hands.
+ * Reports every difference among the suspects and repairs it with `isMending`. Within a transaction in which no other one
+ * changes either side.
  */
-export async function settleSuspects(
+export async function resolveSuspects(
   executor: SqlExecutor,
   options: { readonly isMending: boolean; readonly onDifference: (difference: RowDifference) => void },
 ): Promise<void> {

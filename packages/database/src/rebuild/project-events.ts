@@ -26,8 +26,8 @@ type StoredErasure = {
 }
 
 /**
- * Ingestion's upserts, into the shadow tables. The erasures that an object was first read under are noted with it, so
- * that a later one is seen; in one snapshot with the payloads, so that none comes between.
+ * The upserts of ingestion, into the shadow tables. Each object is noted with its erasure, in one snapshot with the payloads,
+ * so that a later erasure is found.
  */
 const projectSql = keepPrepared(`
 WITH gate AS (SELECT 1), inquiries_written AS (
@@ -63,8 +63,8 @@ async function readPortion(executor: SqlExecutor, rows: readonly LogRow[]): Prom
 }
 
 /**
- * Reads events of the log as they stand now, each reduced to what the erasures known now leave of it, in portions that fit
- * into memory. What was changed by hand is noted and left out.
+ * Reads events of the log, reduced by the stored erasures, in portions that fit into memory. Faulty events are noted and
+ * left out.
  */
 export async function* readLogEvents(
   executor: SqlExecutor,
@@ -74,8 +74,8 @@ export async function* readLogEvents(
 }
 
 /**
- * Projects events of the log into the shadow tables, with the plan and the statements of ingestion. Safe to repeat.
- * Within a transaction that sees one snapshot.
+ * Projects events into the shadow tables, with the plan and the statements of ingestion. Safe to repeat. Within a transaction
+ * that sees one snapshot.
  */
 export async function projectEvents(executor: SqlExecutor, events: readonly PersonaEvent[]): Promise<void> {
   const { objectIds } = batchIds(events)
@@ -94,12 +94,12 @@ export async function projectEvents(executor: SqlExecutor, events: readonly Pers
 /** 8 MB of the log's main storage; some thousands of events. */
 const WINDOW_BLOCKS = 1024
 
-/** In the order of storage: fast, and an inquiry's events come about together, so that they share a chunk. */
+/** In the order of storage, which is fast and puts events of an inquiry into one chunk. */
 const windowSql = `
 SELECT id, pg_column_size(payload) AS bytes FROM public.events
 WHERE ctid >= format('(%s,0)', $1::int8)::tid AND ctid < format('(%s,0)', $2::int8)::tid`
 
-/** Projects events, a chunk at a time, each in one transaction that sees one snapshot. */
+/** Projects events in chunks, each in one transaction that sees one snapshot. */
 export async function projectInChunks(
   connection: MaintenanceConnection,
   events: readonly EventSize[],
@@ -114,8 +114,8 @@ export async function projectInChunks(
 }
 
 /**
- * The first pass: projects what stood in the log's storage when the rebuild began, window by window, and notes how far
- * it is. An event that is stored or moved meanwhile may be missed: {@link projectMissed} finds it.
+ * The first pass: projects the storage that the log had at the start, window by window, and notes its progress. It may miss
+ * events that are stored or moved meanwhile, which `projectMissed` finds.
  */
 export async function readLog(
   connection: MaintenanceConnection,

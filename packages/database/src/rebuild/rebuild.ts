@@ -1,39 +1,38 @@
-import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
-import { eraseLate, settleProjectedSql, sweepMissed } from './catch-up.ts'
-import { findSuspects } from './compare.ts'
-import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
-import { settleSuspects, type RowDifference } from './mend.ts'
-
-import { findUntold, tellFaulty } from './faulty-events.ts'
-import { projectEvents, projectInChunks, readLog, readLogEvents } from './project-events.ts'
-
 import { expectOneKey } from '../encryption/encrypt-stored.ts'
+import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
+import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
+import { eraseLate, projectMissed, vacuumProjectedSql } from './catch-up.ts'
+import { findSuspects } from './compare.ts'
+import { findUntold, reportFaulty } from './faulty-events.ts'
+import { resolveSuspects, type RowDifference } from './mend.ts'
+import { projectEvents, projectInChunks, readLog, readLogEvents } from './project-events.ts'
 import { dropShadow, prepareShadow, SHADOW_SCHEMA, SHADOW_SEARCH_PATH } from './shadow-tables.ts'
 
-/** How far a rebuild is: events read, then rows compared. `total` is what was there at the start. */
+/** Progress of a rebuild: events read, then rows compared. `total` is the number at the start. */
 export type RebuildProgress = { readonly phase: 'events' | 'rows'; readonly done: number; readonly total: number }
 
 export type RebuildOptions = MaintenanceOptions & {
-  /** Compares only: nothing but the shadow tables is written. */
+  /** Compares only; writes nothing but the shadow tables. */
   readonly isVerifying: boolean
-  /** Begins anew where an earlier rebuild did not come to its end. Default: goes on with it. */
+  /** Begins anew where an earlier rebuild was interrupted. Default: continues it. */
   readonly restart?: boolean | undefined
-  /** Stops between two chunks; the next rebuild goes on from there. */
+  /** Stops between two chunks; the next rebuild continues there. */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: RebuildProgress) => void) | undefined
   readonly onDifference: (difference: RowDifference) => void
-  /** For tests: awaited when all is done but the transaction that ends it. */
+  /** For tests: awaited before the last transaction. */
   readonly beforeEnd?: (() => Promise<void>) | undefined
 }
 
 export type RebuildReport = {
   readonly isResumed: boolean
-  /** Events of the log, and rows by table, that were compared. */
+  /** Events of the log. */
   readonly events: number
+  /** Compared rows, by table. */
   readonly rows: Readonly<Record<string, number>>
-  /** Events of the log that were changed by hand: the rows of their objects are left alone. */
+  /** Events that were changed by hand; the rows of their objects stay as they are. */
   readonly faultyEvents: number
-  /** How long ingestion was held off, in ms; 0 where only compared. */
+  /** Time that ingestion had to wait, in ms; 0 for a comparison. */
   readonly heldOffMs: number
 }
 
@@ -51,30 +50,30 @@ async function countOf(connection: MaintenanceConnection, sql: string): Promise<
   return rows.reduce((sum, { count }) => sum + count, 0)
 }
 
-/** Projects what the shadow tables lack, until what is left takes a moment only. */
+/** Projects missed events until few are left. */
 async function catchUp(connection: MaintenanceConnection, onChunk: (events: number) => void): Promise<void> {
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep += 1) {
     const project = (events: readonly EventSize[]) => projectInChunks(connection, events, onChunk)
-    if ((await sweepMissed(connection, project)) < ENOUGH_CAUGHT_UP) break
+    if ((await projectMissed(connection, project)) < ENOUGH_CAUGHT_UP) break
   }
   await eraseLate(connection, (work) => connection.transaction('snapshot', work))
 }
 
-/** The last events, within the transaction that ends the rebuild: nothing is stored meanwhile, or nothing of it is seen. */
+/** Projects the last events and resolves differences, within the last transaction, which sees no later event. */
 async function finish(
   connection: MaintenanceConnection,
   options: RebuildOptions,
   knownFaulty: number,
 ): Promise<number> {
-  await sweepMissed(connection, async (events) => {
+  await projectMissed(connection, async (events) => {
     for (const ids of eventChunks(events)) {
       for await (const portion of readLogEvents(connection, ids)) await projectEvents(connection, portion)
     }
   })
   await eraseLate(connection, (work) => work())
   await findUntold(connection, knownFaulty)
-  const faultyEvents = await tellFaulty(connection, options.onDifference)
-  await settleSuspects(connection, { isMending: !options.isVerifying, onDifference: options.onDifference })
+  const faultyEvents = await reportFaulty(connection, options.onDifference)
+  await resolveSuspects(connection, { isMending: !options.isVerifying, onDifference: options.onDifference })
   return faultyEvents
 }
 
@@ -98,17 +97,17 @@ async function run(connection: MaintenanceConnection, options: RebuildOptions): 
     signal?.throwIfAborted()
   })
   await catchUp(connection, onChunk)
-  await connection.query(settleProjectedSql, [])
+  await connection.query(vacuumProjectedSql, [])
   await options.beforeEnd?.()
   let heldOffMs = 0
   let faultyEvents = 0
   if (options.isVerifying) {
-    // One snapshot holds the log and the rows as one moment left them: nobody need wait.
+    // One snapshot of log and rows: ingestion need not wait.
     faultyEvents = await connection.transaction('snapshot', () => finish(connection, options, knownFaulty))
   } else {
     const begunAtMs = performance.now()
     faultyEvents = await connection.transaction('latest', async () => {
-      // What others decided on before is read again: the rows, and with them their clocks, may change.
+      // Writes that were planned before must be planned again, since clocks of rows may change.
       await connection.query('SELECT begin_exclusive_write()', [])
       return finish(connection, options, knownFaulty)
     })
@@ -120,13 +119,12 @@ async function run(connection: MaintenanceConnection, options: RebuildOptions): 
 }
 
 /**
- * Projects the whole event log anew, beside the tables and while ingestion goes on, and compares row by row; then makes
- * the tables equal to it in one transaction, or only tells each difference.
+ * Projects the whole event log into shadow tables while ingestion goes on, and compares row by row. It repairs the tables
+ * in one transaction, or only reports each difference.
  *
- * Inputs that are no projection stay as they are: redactions and what they reach, claims, and the links between events
- * and objects. Memory is bounded by a chunk of events. Killed at any moment, the next call goes on; rejects with the
- * signal's reason where it was aborted, a `MaintenanceBusyError` where another runs, a `OtherKeyError` where rows are not all under the newest key, and the
- * database's errors.
+ * Redactions, claims, and links between events and objects are inputs and stay. An interrupted rebuild is continued by the
+ * next call. Rejects with the reason of the signal, `MAINTENANCE_BUSY`, `OTHER_KEY` (rows are not all under the newest key),
+ * or the database's error.
  *
  * @see docs/adr/0006-rebuild-beside-the-tables.md
  */

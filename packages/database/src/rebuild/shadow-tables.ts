@@ -1,20 +1,20 @@
 import type { SqlExecutor } from '../sql/executor.ts'
 
 /**
- * Where the tables are projected anew. Ingestion's own statements name no schema: with this one first in the search
- * path they read and write the shadow tables, and find everything that has no shadow (the log, functions) in `public`.
+ * The schema of the shadow tables. Statements of ingestion name no schema: with this one first in the search path they use
+ * the shadow tables, and find the log and functions in `public`.
  */
 export const SHADOW_SCHEMA = 'persona_rebuild'
 export const SHADOW_SEARCH_PATH = `${SHADOW_SCHEMA}, public`
 
 const SHADOWED = ['inquiries', 'verifications', 'resources', 'objects'] as const
 
-/** Grows when events come to be read in another way, so that a rebuild begun by an older program starts over. */
+/** Raised when events are read in another way, so that a rebuild of an older program begins anew. */
 const PROJECTION_VERSION = 4
 
 /**
- * Unlogged: a crash of PostgreSQL empties all of them together, progress included, and no replica or backup gets a copy.
- * Room for updates in place, since an object's row is written once per chunk of events that tell of it.
+ * Unlogged: a crash empties all of them together, progress included, and no replica or backup gets a copy. The fill factor
+ * leaves room for updates, since each chunk may write an object's row again.
  */
 function createTableSql(name: string): string {
   return (
@@ -26,11 +26,11 @@ function createTableSql(name: string): string {
 const createSql = [
   `CREATE SCHEMA ${SHADOW_SCHEMA}`,
   ...SHADOWED.map(createTableSql),
-  // Every event that is in the shadow tables: what is not here was missed, however it came to be where it is.
+  // Events that are in the shadow tables.
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.projected (event_id text COLLATE "C" PRIMARY KEY, row_version text)`,
   // Objects whose live and shadow rows may differ.
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.suspects (id text COLLATE "C" PRIMARY KEY)`,
-  // Events of the log that were changed by hand, and the objects of which nothing can be told for that.
+  // Events that were changed by hand, and their objects, whose rows can't be compared.
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.faulty (event_id text COLLATE "C" PRIMARY KEY, columns text[] NOT NULL)`,
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.untold (id text COLLATE "C" PRIMARY KEY)`,
   `CREATE UNLOGGED TABLE ${SHADOW_SCHEMA}.progress (
@@ -44,7 +44,7 @@ FROM information_schema.columns WHERE table_schema = 'public' AND table_name = A
 
 const existsSql = `SELECT to_regclass('${SHADOW_SCHEMA}.progress') IS NOT NULL AS "isThere"`
 
-/** How far the first pass over the log is. */
+/** Progress of the first pass over the log. */
 export type ShadowProgress = { readonly nextBlock: number; readonly blocks: number }
 
 const progressSql = `
@@ -65,14 +65,14 @@ async function readProgress(executor: SqlExecutor, fingerprint: string): Promise
   return row === undefined || row.fingerprint !== fingerprint ? null : row
 }
 
-/** Faulty events are read again: they may have been mended meanwhile. */
+/** Faulty events are read again, since they may have been repaired meanwhile. */
 const forgetFaultySql = `
 WITH gone AS (DELETE FROM ${SHADOW_SCHEMA}.faulty RETURNING event_id)
 DELETE FROM ${SHADOW_SCHEMA}.projected WHERE event_id IN (SELECT event_id FROM gone)`
 
 /**
- * Whether an event was changed or removed by hand since it was read. What a prune or an erasure has changed is not: the
- * rebuild reaches it by itself.
+ * Whether an event was changed or removed by hand since it was read. Changes by a prune or an erasure do not count, since the
+ * rebuild handles them.
  */
 const isStaleSql = `
 WITH changed AS MATERIALIZED (
@@ -98,15 +98,15 @@ async function isStale(executor: SqlExecutor): Promise<boolean> {
 }
 
 /**
- * Makes the shadow tables, or finds those of a rebuild that did not come to its end. Left-overs that do not fit (other
- * columns, an older program, emptied by a crash, read from a log that was changed by hand since) are dropped.
+ * Creates the shadow tables, or finds those of an interrupted rebuild. Those that do not fit are dropped: other columns, an
+ * older program, emptied by a crash, or a log that was changed by hand since.
  */
 export async function prepareShadow(
   executor: SqlExecutor,
   options: { readonly restart: boolean },
 ): Promise<ShadowProgress & { readonly isResumed: boolean }> {
   const [row] = await executor.query<{ fingerprint: string }>(fingerprintSql, [[...SHADOWED]])
-  // Rows that another key has sealed can't be gone on with: they are compared without a key.
+  // Rows are compared without a key, so all of them must be under the same one.
   const fingerprint = `${row?.fingerprint ?? ''} ${executor.keys.newestId ?? ''}`
   const left = options.restart ? null : await readProgress(executor, fingerprint)
   if (left !== null && !(await isStale(executor))) {
@@ -117,7 +117,7 @@ export async function prepareShadow(
   for (const statement of createSql) await executor.query(statement, [])
   await executor.query(beginSql, [fingerprint])
   const begun = await readProgress(executor, fingerprint)
-  if (begun === null) throw new Error('Expected the shadow tables that were just made')
+  if (begun === null) throw new Error('Expected the shadow tables that were just created')
   return { ...begun, isResumed: false }
 }
 

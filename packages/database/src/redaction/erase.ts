@@ -1,3 +1,12 @@
+import { randomUUID } from 'node:crypto'
+import { compareClocks, type Clock, type ObjectFamily } from '@persona-ingest/persona'
+import type { Database } from '../database.ts'
+import { readDeadLetter } from '../dead-letters/dead-letter.ts'
+import { emptyDeadLetters, deadLettersOf, redactDeadLetters } from '../dead-letters/redact.ts'
+import type { OnUndecryptable, SqlExecutor } from '../sql/executor.ts'
+import { encodeRows, isoTime } from '../sql/rows.ts'
+import { inExclusiveWrite } from '../sql/write-transactions.ts'
+import type { ErasureTarget, ErasureTargets } from './find-erasure-targets.ts'
 import {
   objectRow,
   raisedErasures,
@@ -8,26 +17,15 @@ import {
   type ErasureState,
   type StoredClaim,
 } from './plan-redaction.ts'
-import { randomUUID } from 'node:crypto'
-import { emptyDeadLetters, deadLettersOf, redactDeadLetters } from '../dead-letters/redact.ts'
-import type { Database } from '../database.ts'
-import { inExclusiveWrite } from '../sql/write-transactions.ts'
-import { encodeRows, isoTime } from '../sql/rows.ts'
-import type { OnUndecryptable, SqlExecutor } from '../sql/executor.ts'
-
-import type { ErasureTarget, ErasureTargets } from './find-erasure-targets.ts'
-import { compareClocks, type Clock, type ObjectFamily } from '@persona-ingest/persona'
-
-import { readDeadLetter } from '../dead-letters/dead-letter.ts'
 import { redactStoredCopies, type RedactedCopies } from './redact-stored.ts'
 
-/** What an erasure took something from. */
+/** Events, rows and dead letters that an erasure reduced. */
 export type Erased = RedactedCopies & { readonly deadLetterIds: readonly string[] }
 
-/** Above every rank of an event: an erasure reaches whatever is told of its own millisecond. */
+/** Above every rank of an event, so that an erasure reaches all events of its own millisecond. */
 export const ERASURE_RANK = 32_767
 
-/** What is known of an object that is to be erased. */
+/** Stored facts about an object to erase. */
 type Reach = {
   readonly known: ErasureState
   readonly storedClaims: readonly StoredClaim[]
@@ -68,7 +66,7 @@ async function readReach(executor: SqlExecutor, { id, family }: ErasureTarget): 
   const objectIds = [...new Set([id, ...storedClaims.map((claim) => claim.objectId)])].toSorted()
   const known = await readErasureState(executor, id, objectIds)
   if (known.objects.has(id)) return { known, storedClaims, objectIds }
-  // Only dead letters name the object: an event that comes later must find the erasure all the same.
+  // Only dead letters name the object. A later event must still find the erasure.
   const objects = new Map([...known.objects, [id, { family, erasedAt: null }] as const])
   return { known: { ...known, objects }, storedClaims, objectIds }
 }
@@ -79,8 +77,8 @@ SELECT (extract(epoch FROM max(created_at)) * 1000)::bigint::text AS newest FROM
   UNION SELECT event_id FROM event_objects WHERE object_id = ANY($1::text[]))`
 
 /**
- * The clock of an erasure made now: it reaches all that is stored of the object, and nothing that is told after that. An
- * event may lie up to 24 hours ahead of us, so "now" alone would not do, and a later time would go on erasing.
+ * The clock of an erasure: the newest stored time of the object, or now. The current time alone would miss events, which may
+ * lie 24 hours in the future. A later time would erase new events.
  */
 async function erasureClock(
   executor: SqlExecutor,
@@ -106,8 +104,8 @@ ${upsertRedactionsSql('$2')}
 SELECT FROM gate`
 
 /**
- * Erases an object as a redaction at the given clock would, and stores it as one, so that it holds against whatever is
- * older and comes later. Only within an exclusive write. In any order with events it ends in the same rows.
+ * Erases an object as a redaction at the given clock would. It is stored as one, so that it also reduces older events that
+ * arrive later. Only within an exclusive write. In any order with events it ends in the same rows.
  */
 export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, clock: Clock): Promise<Erased> {
   const { known, storedClaims } = await readReach(executor, target)
@@ -115,7 +113,7 @@ export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, 
   const erasures = raisedErasures({ events: [], known, redactions, storedClaims })
   const before = known.objects.get(target.id)?.erasedAt ?? null
   if (before === null || compareClocks(clock, before) > 0) erasures.set(target.id, clock)
-  // All of its events are looked at, not only those since an earlier redaction: this one is asked for by a person.
+  // On request all events are read again, not only those since an earlier redaction.
   const copies = await redactStoredCopies(executor, erasures, () => null)
   const deadLetterIds = await redactDeadLetters(executor, erasures)
   const objects = [...erasures].flatMap(([id, erasedAt]) => {
@@ -127,9 +125,9 @@ export async function eraseObject(executor: SqlExecutor, target: ErasureTarget, 
   return { ...copies, deadLetterIds }
 }
 
-/** What was taken from where: ids of the provider's and of dead letters, and nothing that was told of a person. */
+/** Ids of what an erasure reduced. It holds no personal data. */
 export type ErasureReport = {
-  /** One for each target, in the table `erasures`; empty for a dry run. */
+  /** Of the table `erasures`, one for each target; empty for a dry run. */
   readonly erasureIds: readonly string[]
   readonly eventIds: readonly string[]
   readonly inquiryIds: readonly string[]
@@ -140,26 +138,26 @@ export type ErasureReport = {
 
 export type EraseOptions = {
   readonly reason?: string | undefined
-  /** Nothing is kept of what is done; the report is the same. */
+  /** Rolls every change back; the report is the same. */
   readonly isDryRun: boolean
   /**
-   * When the erasure is made: by the clock of the database, or in Unix milliseconds. The clock of the machine that the
-   * command runs on may be behind: events that are received already, and not stored yet, would then escape.
+   * The time of the erasure in Unix milliseconds, or by the clock of the database. The clock of the command's machine may be
+   * behind, and events that are received and not stored yet would then escape.
    */
   readonly nowMs: 'database' | number
-  /** Told of what does not open, so that all else is erased. Left out, the erasure rejects. */
+  /** Gets rows that can't be decrypted, so that all else is erased. Without it the erasure rejects. */
   readonly onUndecryptable?: OnUndecryptable | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-/** What is erased in one transaction: as which erasure, and when. */
+/** The id and the time of an erasure. */
 type Erasing = { readonly id: string; readonly nowMs: number }
 type Work = {
   readonly objectId: string | null
   readonly run: (executor: SqlExecutor, erasing: Erasing) => Promise<Erased>
 }
 
-/** Ends a transaction of which nothing is to stay. */
+/** Rolls the transaction of a dry run back. */
 class DryRun extends Error {
   readonly erased: Erased
   constructor(erased: Erased) {
@@ -230,14 +228,14 @@ function workOn(targets: ErasureTargets): readonly Work[] {
     ...targets.inquiryIds.map((id) => ofObject({ id, family: 'inquiry' })),
     ...targets.others.map(ofObject),
     ...(targets.deadLetterIds.length > 0 ? [deadLetters] : []),
-    // Last: should this be broken off, they still lead to what is left.
+    // Last, since they lead to the other targets where an erasure was interrupted.
     ...targets.accountIds.map((id) => ofObject({ id, family: 'resource' })),
   ]
 }
 
 /**
- * Erases targets for good, one transaction each: their rows, every stored payload in which they stand, dead letters.
- * It may be broken off and done again at any time. Rejects with the database's error; what is done then stays done.
+ * Erases targets, one transaction each: their rows, every stored payload that contains them, and dead letters. It may be
+ * interrupted and repeated at any time. Rejects with the database's error; finished targets stay erased.
  */
 export async function eraseTargets(
   database: Database,

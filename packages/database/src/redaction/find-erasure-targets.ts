@@ -7,33 +7,30 @@ import {
   parseExact,
 } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { type OnUndecryptable, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
-
-import { allDeadLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
-
 import { decryptDocument } from '../sql/encrypted-values.ts'
+import { type OnUndecryptable, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
+import { allDeadLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
 
 const ROWS_PER_PAGE = 5_000
 
 /**
- * Attributes have no index: page by page, so that each statement ends well within its timeout. Those that are sealed come
- * along, to be opened here.
+ * Attributes have no index, so pages keep each statement within its timeout. Encrypted attributes come along and are
+ * decrypted here.
  */
 const accountsPageSql = `
 WITH page AS (SELECT id, type, attributes FROM resources WHERE id > $1 ORDER BY id LIMIT ${ROWS_PER_PAGE})
 SELECT max(id) AS last,
   array_agg(id) FILTER (WHERE type = 'account' AND attributes->>'reference_id' = $2) AS found,
   json_agg(json_build_array(id, attributes::text))
-    FILTER (WHERE type = 'account' AND jsonb_typeof(attributes) = 'string') AS sealed
+    FILTER (WHERE type = 'account' AND jsonb_typeof(attributes) = 'string') AS encrypted
 FROM page`
 
 type Page = {
   readonly last: string | null
   readonly found: readonly string[] | null
-  readonly sealed: readonly (readonly [id: string, attributes: string])[] | null
+  readonly encrypted: readonly (readonly [id: string, attributes: string])[] | null
 }
 
-/** The text of an account's attribute, from the JSON text of all. */
 function referenceIdIn(attributes: string): string | null {
   return attributeText((parseExact(attributes) as JsonObject)['reference_id'])
 }
@@ -50,9 +47,9 @@ async function findByReferenceInRows(
   for (let after: string | null = ''; after !== null;) {
     const [page]: readonly Page[] = await executor.query<Page>(accountsPageSql, [after, referenceId])
     for (const id of page?.found ?? []) accountIds.add(id)
-    for (const [id, sealed] of page?.sealed ?? []) {
-      const open = () => decryptDocument(sealed, ['resources', id, 'attributes'], executor.keys)
-      const attributes = decryptOrReport(executor, { table: 'resources', id }, open)
+    for (const [id, encrypted] of page?.encrypted ?? []) {
+      const decrypt = () => decryptDocument(encrypted, ['resources', id, 'attributes'], executor.keys)
+      const attributes = decryptOrReport(executor, { table: 'resources', id }, decrypt)
       if (attributes !== null && referenceIdIn(attributes) === referenceId) accountIds.add(id)
     }
     after = page?.last ?? null
@@ -60,25 +57,25 @@ async function findByReferenceInRows(
   return { inquiryIds: new Set(inquiries.map(({ id }) => id)), accountIds }
 }
 
-/** What a person asked for is taken to be. */
+/** The meanings of the text that names what to erase. */
 export const erasureSubjects = ['inquiry', 'account', 'reference-id'] as const
 export type ErasureSubject = (typeof erasureSubjects)[number]
 
-/** An object to erase by our own word; of an inquiry also whatever it ever claimed, and its own events whole. */
+/** An object to erase; of an inquiry also all objects that it ever claimed. */
 export type ErasureTarget = {
   readonly id: string
-  /** Which table it belongs to; for an object that is not stored yet, as far as it can be told. */
+  /** The family of its table; of an object that is not stored yet, a guess by the prefix of its id. */
   readonly family: ObjectFamily
 }
 
-/** All that an erasure is to reach. */
+/** All targets of an erasure. */
 export type ErasureTargets = {
-  /** `object`: any other object of the provider's, asked for by its id. */
+  /** `object`: any other object, named by its id. */
   readonly subject: ErasureSubject | 'object'
   readonly inquiryIds: readonly string[]
   readonly accountIds: readonly string[]
   readonly others: readonly ErasureTarget[]
-  /** Dead letters that are no events but hold the reference id: nothing else leads to them. */
+  /** Dead letters that are no events and contain the reference id. */
   readonly deadLetterIds: readonly string[]
 }
 
@@ -92,10 +89,10 @@ export class AmbiguousSubjectError extends CodedError<'ERASURE_SUBJECT_AMBIGUOUS
 }
 
 type FindOptions = {
-  /** What it is; left out, an object's id before a reference id. */
+  /** The meaning of the text. Default: an object's id where there is one, else a reference id. */
   readonly as?: ErasureSubject | undefined
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined
-  /** Told of what does not open, so that the search goes on without it. Left out, the search rejects. */
+  /** Gets rows that can't be decrypted, and the search goes on. Without it the search rejects. */
   readonly onUndecryptable?: OnUndecryptable | undefined
 }
 
@@ -106,7 +103,7 @@ function referenceIdOf({ snapshot }: EventObject): string | null {
     : attributeText(attributes['reference_id'])
 }
 
-/** Looks at every snapshot ever stored, in the log and in dead letters, in which one of the words stands. */
+/** Visits every stored snapshot, in the log and in dead letters, that contains one of the words. */
 async function findInLog(
   executor: SqlExecutor,
   words: readonly string[],
@@ -125,7 +122,7 @@ async function findInLog(
   return deadLetterIds
 }
 
-/** The inquiries that any snapshot ever said to be an account's. */
+/** The inquiries that belong to an account by a row or by any stored snapshot. */
 async function inquiriesOf(executor: SqlExecutor, accountIds: ReadonlySet<string>, options: FindOptions) {
   const found = new Set<string>()
   if (accountIds.size === 0) return found
@@ -160,7 +157,7 @@ const knownObjectSql = `
 SELECT o.family, COALESCE(r.type = 'account', false) AS "isAccount"
 FROM objects o LEFT JOIN resources r ON r.id = o.id WHERE o.id = $1`
 
-/** An object that stands in a row, or in a dead letter alone: then the provider's prefix tells what it is. */
+/** An object of the database. The prefix of the id gives the family of an object that only dead letters name. */
 async function findObject(executor: SqlExecutor, id: string): Promise<KnownObject | null> {
   const [known] = await executor.query<KnownObject>(knownObjectSql, [id])
   if (known !== undefined) return known
@@ -185,16 +182,15 @@ async function findById(executor: SqlExecutor, id: string, options: FindOptions)
 }
 
 /**
- * Finds what an erasure asked for by law is to reach: an inquiry, an account with all of its inquiries, everything with
- * a reference id (inquiries and accounts, in their rows and in every older snapshot that is stored), or any other object.
- * Null where nothing is stored of it. Throws {@link AmbiguousSubjectError}.
+ * Finds the targets of an erasure: an inquiry, an account with its inquiries, all inquiries and accounts that ever had a
+ * reference id, or any other object. Null where nothing is stored. Rejects with `ERASURE_SUBJECT_AMBIGUOUS`.
  */
 export async function findErasureTargets(
   database: Database,
   asked: string,
   options: FindOptions = {},
 ): Promise<ErasureTargets | null> {
-  // An empty text is many people's reference id, and nobody's.
+  // An empty text would be the reference id of many people.
   if (asked === '') return null
   const executor = { ...database.sql, onUndecryptable: options.onUndecryptable }
   if (options.as === 'reference-id') return findByReference(executor, asked, options)

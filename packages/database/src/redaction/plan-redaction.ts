@@ -5,7 +5,7 @@ import { isoTime, type Row } from '../sql/rows.ts'
 
 export type StoredObject = { readonly family: ObjectFamily; readonly erasedAt: Clock | null }
 
-/** What is stored of redactions and erasures, read before a write is decided. */
+/** Stored redactions and erasures, read before a write is planned. */
 export type ErasureState = {
   readonly objects: ReadonlyMap<string, StoredObject>
   /** The newest redaction of each inquiry. */
@@ -14,7 +14,7 @@ export type ErasureState = {
 
 export type StoredClaim = { readonly objectId: string; readonly inquiryId: string }
 
-/** Every claim ever stored of the given inquiries. */
+/** Reads all stored claims of the given inquiries. */
 export async function readStoredClaims(
   executor: SqlExecutor,
   inquiryIds: readonly string[],
@@ -25,7 +25,7 @@ export async function readStoredClaims(
   )
 }
 
-/** The redactions a batch brings that are newer than those known, by inquiry id. */
+/** Gives the redactions of a batch that are newer than the known ones, by inquiry id. */
 export function newRedactions(events: readonly PersonaEvent[], known: ErasureState): Map<string, Clock> {
   const newest = new Map(known.redactions)
   const raised = new Map<string, Clock>()
@@ -38,8 +38,8 @@ export function newRedactions(events: readonly PersonaEvent[], known: ErasureSta
 }
 
 /**
- * How far each object of a batch is newly reached by redactions: by its own, by the batch's claims on redacted
- * inquiries, and by stored claims on newly redacted ones.
+ * Gives the newer erasure clock of each object that a redaction reaches: its own redaction, the batch's claims on redacted
+ * inquiries, or stored claims on newly redacted ones.
  */
 export function raisedErasures(input: {
   readonly events: readonly PersonaEvent[]
@@ -61,7 +61,7 @@ export function raisedErasures(input: {
   return raised
 }
 
-/** Looks erasures up in what is stored and what the batch raises. */
+/** Gives a look-up in the stored erasures and those of the batch. */
 export function erasureLookup(known: ErasureState, raised: ReadonlyMap<string, Clock>): RedactionLookup {
   return (objectId) => raised.get(objectId) ?? known.objects.get(objectId)?.erasedAt ?? null
 }
@@ -85,7 +85,7 @@ export function redactionRows(redactions: ReadonlyMap<string, Clock>): readonly 
   return [...redactions].map(([id, clock]) => ({ inquiry_id: id, ...clockRow('', clock) }))
 }
 
-/** The newest redaction that reaches an object only ever moves forward. */
+/** An object keeps the newest redaction that reaches it. */
 const erasedIsNewer =
   `(excluded."erased_event_id" IS NOT NULL AND ("objects"."erased_event_id" IS NULL OR ` +
   `(excluded."erased_created_at", excluded."erased_rank", excluded."erased_event_id") > ` +

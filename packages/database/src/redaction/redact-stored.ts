@@ -5,24 +5,22 @@ import {
   type RedactionLookup,
   type PersonaEvent,
 } from '@persona-ingest/persona'
-import { inPages, decryptOrReport, type SqlExecutor, type UndecryptableRow } from '../sql/executor.ts'
 import { portionSql, readInPortions } from '../log/read-in-portions.ts'
+import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
+import { inPages, decryptOrReport, type SqlExecutor, type UndecryptableRow } from '../sql/executor.ts'
 import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
 import { findUnloggedRows, redactRows, type RedactedRow, type RowSkeleton } from './redact-rows.ts'
 
-import { storedErasureLookup } from '../log/stored-erasures.ts'
-
-/** What an erasure took something from. */
+/** Events and rows that held more than their skeleton. */
 export type RedactedCopies = { readonly eventIds: readonly string[]; readonly rows: readonly RedactedRow[] }
 
-/** A payload may be 2 MiB: an account that stands in thousands of events is reduced page by page. */
+/** A payload may be 2 MiB, and an account may stand in thousands of events. */
 const PAGE_SIZE = 50
 
 /**
- * Every event in which one of the objects stands, be it in `payload.data` or in `included`, from a time on: what is older
- * than an earlier redaction was reduced then. A union of two index scans, since `resource_id = ... OR id IN (...)` reads
- * the whole log, which at 40,000 events took ten times as long as all else.
+ * Events that contain one of the objects, from the object's earlier redaction on, which has reduced the older ones. A union
+ * of two index scans: one condition with OR reads the whole log, ten times as long as all else at 40,000 events.
  */
 const eventsOfObjectsSql = `
 WITH raised AS (SELECT * FROM json_to_recordset($1::json) AS sent(id text, since timestamptz))
@@ -52,7 +50,7 @@ async function findEvents(executor: SqlExecutor, raised: ReadonlyMap<string, Clo
 type ReadEvents = {
   readonly events: readonly PersonaEvent[]
   readonly unreadableIds: readonly string[]
-  /** They stay as they are: with the right key they are events again. */
+  /** They stay as they are, since the right key makes them events again. */
   readonly undecryptableIds: readonly string[]
 }
 
@@ -63,8 +61,8 @@ function readEvents(executor: SqlExecutor, stored: readonly StoredEventRow[]): R
     ((row: UndecryptableRow) => (undecryptableIds.push(row.id), executor.onUndecryptable?.(row)))
   const read = stored.flatMap((row) => {
     const { id } = row
-    const open = () => ({ id, event: tryReading(row, executor.keys, isNoEvent) })
-    return decryptOrReport({ ...executor, onUndecryptable }, { table: 'events', id }, open) ?? []
+    const decrypt = () => ({ id, event: tryReading(row, executor.keys, isNoEvent) })
+    return decryptOrReport({ ...executor, onUndecryptable }, { table: 'events', id }, decrypt) ?? []
   })
   return {
     undecryptableIds,
@@ -90,10 +88,10 @@ async function erasePage(
   raised: ReadonlyMap<string, Clock>,
 ): Promise<ErasedPage> {
   const { events, unreadableIds, undecryptableIds } = readEvents(executor, stored)
-  // One of the other objects may be the snapshot that tells its own redaction, which stays as told.
+  // Another object of an event may be the snapshot of its own redaction, which stays.
   const standing = events.flatMap((event) => [event.primary, ...event.included].map((object) => object.id))
   const erasedAt = await storedErasureLookup(executor, standing, raised)
-  // What was changed by hand so that it is no event can't be reduced: nothing of it stays.
+  // A payload that was changed by hand and is no event can't be reduced, so it is emptied.
   const payloads: Row[] = unreadableIds.map((id) => ({ id, payload: new RawJson('{}') }))
   const skeletons: RowSkeleton[] = []
   for (const event of events) {
@@ -108,9 +106,8 @@ async function erasePage(
 }
 
 /**
- * Reduces every stored copy of the given objects that a redaction reaches: in the event log, and in the rows whose
- * snapshot came from such a copy. `raised` tells how far each object is newly reached, `erasedBefore` how far it was.
- * Only within an exclusive write. Returns what held more than its skeleton.
+ * Reduces stored copies of objects that a redaction reaches: events of the log, and rows with a snapshot of such an event.
+ * `raised` holds the new erasure clocks of the objects, `erasedBefore` their earlier ones. Only within an exclusive write.
  */
 export async function redactStoredCopies(
   executor: SqlExecutor,
@@ -126,11 +123,11 @@ export async function redactStoredCopies(
       const erased = await erasePage(executor, stored, raised)
       eventIds.push(...erased.eventIds)
       undecryptableIds.push(...erased.undecryptableIds)
-      // The arguments of a call are on the stack, and the objects of a page may be too many for it.
+      // A page may have more objects than arguments fit on the stack.
       for (const row of erased.rows) rows.push(row)
     }
   }
-  // Last, when events that can't be read are emptied: they lead to no row any more. Nor do those that do not open.
+  // Last, since emptied and undecryptable events lead to no row.
   for (const row of await redactRows(executor, await findUnloggedRows(executor, raised, undecryptableIds)))
     rows.push(row)
   return { eventIds, rows }

@@ -5,17 +5,17 @@ import { isNoEvent, tryReading, type StoredEventRow } from '../log/stored-event.
 import { decryptBytes } from '../sql/encrypted-values.ts'
 import { decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 
-/** Each statement must end well within its timeout, whatever the size of the log. */
+/** Small enough that each statement ends well within its timeout at any size of the log. */
 const EVENTS_PER_PAGE = 2_000
 const DEAD_LETTERS_PER_PAGE = 100
-/** As stored, per page: large documents make a page shorter. */
+/** Per page, as stored. */
 const BYTES_PER_PAGE = 4_000_000
 
 export type ScanProgress = { readonly scannedEvents: number }
 
 /**
- * The log by its primary key, the payload only where one of the words stands in it: as jsonb spells them, so that no
- * escape hides one. What is sealed tells nothing before it is opened.
+ * Pages of the log by primary key, with the payload only where it contains one of the words, spelt as by jsonb. Encrypted
+ * payloads always come along.
  */
 const eventsPageSql = `
 WITH measured AS (
@@ -42,8 +42,8 @@ type StoredDeadLetter = {
 }
 
 /**
- * Reads every stored event in which one of the words stands, oldest snapshots too. One that was changed by hand so that it
- * is no event tells nothing; it goes with the objects that its row names.
+ * Reads every stored event that contains one of the words. An event that was changed by hand and is no event any more is
+ * left out; it is erased with the objects that its row names.
  */
 export async function* eventsWithWords(
   executor: SqlExecutor,
@@ -65,15 +65,15 @@ export async function* eventsWithWords(
   }
 }
 
-/** Reads every dead letter: as the event it is, or as bytes where it is none. */
+/** Reads every dead letter, as an event or as bytes. */
 export async function* allDeadLetters(
   executor: SqlExecutor,
 ): AsyncGenerator<{ readonly id: string; readonly event: PersonaEvent | null; readonly body: Uint8Array }> {
   for (let after: string | undefined = '0'; after !== undefined;) {
     const page: readonly StoredDeadLetter[] = await executor.query<StoredDeadLetter>(deadLettersPageSql, [after])
     for (const { id, environment, body: stored, body_sha256: sha256, received_at: receivedAt } of page) {
-      const open = () => decryptBytes(stored, placeOfBody(sha256), executor.keys)
-      const body = decryptOrReport(executor, { table: 'dead_letters', id }, open)
+      const decrypt = () => decryptBytes(stored, placeOfBody(sha256), executor.keys)
+      const body = decryptOrReport(executor, { table: 'dead_letters', id }, decrypt)
       if (body === null) continue
       yield { id, event: readDeadLetter({ body, environment, receivedAtMs: receivedAt.getTime() }), body }
     }

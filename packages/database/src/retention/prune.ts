@@ -1,14 +1,13 @@
-import { type MaintenanceConnection, type MaintenanceOptions, openMaintenance } from '../sql/maintenance-connection.ts'
-
 import { prunedPayload } from '@persona-ingest/persona'
-import { encodeRows, PersonalJson } from '../sql/rows.ts'
-import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 import { eventChunks, portionSql, readInPortions, type EventSize } from '../log/read-in-portions.ts'
 import { seemsChanged, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
+import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
+import { type MaintenanceConnection, type MaintenanceOptions, openMaintenance } from '../sql/maintenance-connection.ts'
+import { encodeRows, PersonalJson } from '../sql/rows.ts'
 
 const DEAD_LETTERS_PER_PAGE = 500
 
-/** The state is looked at again under the row's lock: one that failed again meanwhile is open again, and stays. */
+/** Checks the state again under the row's lock, since a dead letter may be open again after another failure. */
 const deleteSql = `
 WITH page AS (
   SELECT id FROM dead_letters
@@ -19,7 +18,7 @@ WITH page AS (
 )
 SELECT count(*)::int AS count, max(id)::text AS last FROM page`
 
-/** Deletes the dead letters that were replayed or discarded before a time, a page at a time. */
+/** Deletes dead letters that were replayed or discarded before a time, a page at a time. */
 async function pruneDeadLetters(executor: SqlExecutor, before: Date, onPage: (done: number) => void): Promise<number> {
   let gone = 0
   for (let after = '0'; ;) {
@@ -37,7 +36,7 @@ async function pruneDeadLetters(executor: SqlExecutor, before: Date, onPage: (do
 
 const EVENTS_PER_PAGE = 5_000
 
-/** Those pruned are gone from it, those that can't be read are passed over: each page begins behind the last one. */
+/** Each page begins behind the last one, since events that can't be read stay in the list. */
 const pageSql = keepPrepared(`
 SELECT id, pg_column_size(payload) AS bytes, received_at::text AS "receivedAt" FROM events
 WHERE pruned_at IS NULL AND received_at < $1::timestamptz AND received_at >= $2::text::timestamptz
@@ -45,8 +44,7 @@ WHERE pruned_at IS NULL AND received_at < $1::timestamptz AND received_at >= $2:
 ORDER BY received_at, id LIMIT ${EVENTS_PER_PAGE}`)
 
 /**
- * As every writer does: an erasure runs alone and must not find an event half read by us, or it would write back what we
- * took, and we what it took.
+ * An erasure runs alone, so that erasure and prune never write back values that the other has removed.
  */
 const shareSql = 'SELECT pg_advisory_xact_lock_shared(723114601)'
 const readSql = portionSql(storedEventFields, 'pruned_at IS NULL')
@@ -85,7 +83,7 @@ async function pruneChunk(connection: MaintenanceConnection, ids: readonly strin
 
 type Place = EventSize & { readonly receivedAt: string }
 
-/** Leaves the skeletons of all events received before a time, oldest first, a chunk at a time. */
+/** Reduces events received before a time to their skeletons, oldest first, in chunks. */
 async function pruneEvents(
   connection: MaintenanceConnection,
   before: Date,
@@ -107,18 +105,18 @@ async function pruneEvents(
   }
 }
 
-/** What has come of age; null leaves a kind as it is. */
+/** Limits of age; null keeps all rows of a kind. */
 export type RetentionLimits = {
-  /** Events received before this time lose their payload and keep its skeleton. */
+  /** Events received before this time keep only the skeleton of their payload. */
   readonly eventsBefore: Date | null
-  /** Dead letters that were replayed or discarded before this time go. */
+  /** Dead letters that were replayed or discarded before this time are deleted. */
   readonly deadLettersBefore: Date | null
 }
 
 export type PruneReport = {
   readonly events: number
   readonly deadLetters: number
-  /** Events of age that can't be read, since they were changed by hand: they stay as they are. */
+  /** Events that were changed by hand and can't be read; they stay as they are. */
   readonly unreadableIds: readonly string[]
 }
 
@@ -126,7 +124,7 @@ export type PruneProgress = { readonly phase: 'events' | 'dead letters'; readonl
 
 export type PruneOptions = RetentionLimits &
   MaintenanceOptions & {
-    /** Stops between two chunks; the next call goes on. */
+    /** Stops between two chunks; the next call continues. */
     readonly signal?: AbortSignal | undefined
     readonly onProgress?: ((progress: PruneProgress) => void) | undefined
   }
@@ -155,9 +153,9 @@ async function withMaintenance<T>(
   }
 }
 
-/** Counts what a prune would take. */
+/** Counts the rows that a prune would reduce or delete. */
 export async function countPrunable(databaseUrl: string, limits: RetentionLimits): Promise<PruneReport> {
-  // It decrypts nothing.
+  // Counting decrypts nothing.
   return withMaintenance({ databaseUrl, encryptionKeys: [] }, async (connection) => ({
     ...(await count(connection, limits)),
     unreadableIds: [],
@@ -165,11 +163,11 @@ export async function countPrunable(databaseUrl: string, limits: RetentionLimits
 }
 
 /**
- * Takes the payloads of events, and resolved dead letters, that have come of age. The rows of the projections, and what
- * orders, links and redacts in the log, stay; a redelivery stays a duplicate.
+ * Removes payloads of old events, and old resolved dead letters. Projections, skeletons of events and links stay, and a
+ * redelivery is still a duplicate.
  *
- * In short transactions, each for good: it may be stopped, killed and repeated at any time. Rejects with a
- * `MaintenanceBusyError` where another prune or a rebuild is under way, and with the database's errors.
+ * It commits in short transactions and may be interrupted and repeated at any time. Rejects with `MAINTENANCE_BUSY`, the
+ * reason of the signal, or the database's error.
  *
  * @see docs/adr/0008-pruned-events-keep-their-skeleton.md
  */

@@ -4,7 +4,7 @@ import { canonicalText } from '@persona-ingest/persona'
 /** Tables that hold encrypted documents. */
 export type EncryptedTable = 'events' | 'inquiries' | 'verifications' | 'resources'
 
-/** Where a document or a body stands: opened anywhere else it is no document. */
+/** The place of a document or a body; in any other place it does not decrypt. */
 export type Place = readonly [table: EncryptedTable | 'dead_letters', id: string, column: string]
 
 const KEY_ID = /^[\w.-]{1,64}$/
@@ -34,64 +34,67 @@ export class DecryptionError extends CodedError<'DECRYPTION_FAILED'> {
   }
 }
 
-/** Nothing to hide; what an erasure leaves, so that it is recognised without a key. */
+/** Never encrypted: an erasure leaves it, and it must be recognised without a key. */
 const EMPTY = '{}'
 
-/** Rows are compared with what the log makes of them, whose text may differ; the log's own are compared with nothing else. */
+/** Rows are compared with projections of the log, whose text may differ. Payloads of the log are not compared. */
 const comparable = (text: string, [table]: Place): string => (table === 'events' ? text : canonicalText(text))
 
 /**
- * The JSON text that a column gets for a document's: the same, or with keys a string `<key id>:<base64>`. A document is an
- * object, so a string is none. In a row, texts of the same value give the same string, so that rows are compared without a
+ * Encrypts the JSON text of a document into a JSON string `<key id>:<base64>`; without keys it stays. A document is an
+ * object, so that a string is always a ciphertext. Equal documents of a row give equal strings, for comparisons without a
  * key.
  */
 export function encryptDocument(text: string, place: Place, keys: KeyRing): string {
   if (keys.newestId === null || text === EMPTY) return text
-  const sealed = keys.encryptDeterministically(Buffer.from(comparable(text, place)), place.join(' '))
-  return sealed === null ? text : JSON.stringify(documentPrefix(sealed.keyId) + sealed.bytes.toString('base64'))
+  const encrypted = keys.encryptDeterministically(Buffer.from(comparable(text, place)), place.join(' '))
+  return encrypted === null
+    ? text
+    : JSON.stringify(documentPrefix(encrypted.keyId) + encrypted.bytes.toString('base64'))
 }
 
-/** The JSON text of a document, from what its column holds as text. Throws {@link DecryptionError}. */
+/** Gives the JSON text of a document from the text of its column. Throws a {@link DecryptionError}. */
 export function decryptDocument(text: string, place: Place, keys: KeyRing): string {
   if (!text.startsWith('"')) return text
   const [keyId = '', base64 = ''] = (JSON.parse(text) as string).split(':')
-  const opened = keys.decrypt({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
-  if (opened === null) throw new DecryptionError(place, keyId, keys)
-  return opened.toString()
+  const decrypted = keys.decrypt({ keyId, bytes: Buffer.from(base64, 'base64') }, place.join(' '))
+  if (decrypted === null) throw new DecryptionError(place, keyId, keys)
+  return decrypted.toString()
 }
 
-/** Begins the bytes of what is sealed. No JSON begins so, and what is no JSON hardly ever. */
+/** Begins encrypted bytes. No JSON begins with it. */
 const MARK_TEXT = '\0sealed\0'
 const MARK = Buffer.from(MARK_TEXT)
 
-/** The bytes that a column gets for a body's: the same, or with keys sealed ones. */
+/** Encrypts the bytes of a body; without keys they stay. */
 export function encryptBytes(bytes: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
-  const sealed = keys.encrypt(bytes, place.join(' '))
-  return sealed === null ? bytes : Buffer.concat([bytesPrefix(sealed.keyId), sealed.bytes])
+  const encrypted = keys.encrypt(bytes, place.join(' '))
+  return encrypted === null ? bytes : Buffer.concat([bytesPrefix(encrypted.keyId), encrypted.bytes])
 }
 
-/** The key that bytes are sealed with, and where what is sealed begins; null for bytes that are not. */
+/** The key of encrypted bytes and the index where the ciphertext begins; null for plain bytes. */
 function encryptionOf(bytes: Buffer): { readonly keyId: string; readonly begin: number } | null {
   if (!bytes.subarray(0, MARK.length).equals(MARK)) return null
   const colon = bytes.indexOf(':', MARK.length)
   return colon === -1 ? null : { keyId: bytes.toString('utf8', MARK.length, colon), begin: colon + 1 }
 }
 
-/** A body as it was before {@link encryptBytes}. Throws {@link DecryptionError}. */
+/** Reverses {@link encryptBytes}. Throws a {@link DecryptionError}. */
 export function decryptBytes(stored: Uint8Array, place: Place, keys: KeyRing): Uint8Array {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
-  const seal = encryptionOf(bytes)
-  if (seal === null) return stored
-  const opened = keys.decrypt({ keyId: seal.keyId, bytes: bytes.subarray(seal.begin) }, place.join(' '))
-  if (opened === null) throw new DecryptionError(place, seal.keyId, keys)
-  return opened
+  const encryption = encryptionOf(bytes)
+  if (encryption === null) return stored
+  const { keyId, begin } = encryption
+  const decrypted = keys.decrypt({ keyId, bytes: bytes.subarray(begin) }, place.join(' '))
+  if (decrypted === null) throw new DecryptionError(place, keyId, keys)
+  return decrypted
 }
 
-/** Begins what a key has sealed: the string of a document, the bytes of a body. */
+/** Beginnings of ciphertexts of a key: of the string of a document, and of the bytes of a body. */
 export const documentPrefix = (keyId: string): string => `${keyId}:`
 export const bytesPrefix = (keyId: string): Buffer => Buffer.concat([MARK, Buffer.from(documentPrefix(keyId))])
 
-/** SQL: whether bytes are plain, or encrypted with another key than the one whose prefix the parameter holds. */
+/** SQL: whether bytes are plain, or their key is not the one whose prefix the parameter holds. */
 export function areBytesElsewhere(column: string, parameter: string): string {
   return `NOT starts_with(encode(substr(${column}, 1, 512), 'hex'), ${parameter}::text)`
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { KeyRing } from '@persona-ingest/core'
 import {
   ColumnTypeEnum,
@@ -6,9 +7,7 @@ import {
   type Transaction,
 } from '@prisma/driver-adapter-utils'
 import { DecryptionError } from './encrypted-values.ts'
-import { createHash } from 'node:crypto'
 
-/** Cuts a list into pages, so that no statement and no moment holds more documents than fit. */
 export function* inPages<T>(items: readonly T[], size: number): Generator<readonly T[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
 }
@@ -16,27 +15,31 @@ export function* inPages<T>(items: readonly T[], size: number): Generator<readon
 const names = new Map<string, string>()
 
 /**
- * Names a statement that is worth keeping prepared on each connection; call it once per constant SQL text.
- * Without a name PostgreSQL plans a statement anew each time, which for the batch write takes longer than running it.
+ * Gives a constant SQL text a name, so that each connection keeps it prepared. Without a name PostgreSQL plans it each time,
+ * which takes longer than the batch write itself.
  */
 export function keepPrepared(sql: string): string {
   names.set(sql, `persona_ingest_${createHash('sha256').update(sql).digest('hex').slice(0, 16)}`)
   return sql
 }
 
-/** The name of a kept statement; empty for every other, which pg then runs without a name. */
+/** The name of a prepared statement; empty for every other, which pg runs without a name. */
 export function statementName(query: { readonly sql: string }): string {
   return names.get(query.sql) ?? ''
 }
 
-/** A row whose document or body does not open: a key is missing, or the value is damaged. */
+/** A row whose document or body can't be decrypted. */
 export type UndecryptableRow = { readonly table: 'events' | 'resources' | 'dead_letters'; readonly id: string }
 export type OnUndecryptable = (row: UndecryptableRow) => void
 
-/** Null where the row does not open and the executor is told so. Throws `DecryptionError` where it is not. */
-export function decryptOrReport<T>({ onUndecryptable }: SqlExecutor, row: UndecryptableRow, open: () => T): T | null {
+/** Decrypts, or reports the row and gives null. Without `onUndecryptable` it throws the `DecryptionError`. */
+export function decryptOrReport<T>(
+  { onUndecryptable }: SqlExecutor,
+  row: UndecryptableRow,
+  decrypt: () => T,
+): T | null {
   try {
-    return open()
+    return decrypt()
   } catch (error) {
     if (onUndecryptable === undefined || !(error instanceof DecryptionError)) throw error
     onUndecryptable(row)
@@ -46,14 +49,14 @@ export function decryptOrReport<T>({ onUndecryptable }: SqlExecutor, row: Undecr
 
 /** Runs one SQL statement: Prisma's client, or a transaction of it. */
 export interface SqlExecutor {
-  /** What the personal documents of rows are sealed and opened with. */
+  /** Encrypt and decrypt personal documents of rows. */
   readonly keys: KeyRing
-  /** Told of stored documents that no key opens, where work goes on without them; else they end it. */
+  /** Gets rows that no key decrypts; work goes on without them. Without it they end the work. */
   readonly onUndecryptable?: OnUndecryptable | undefined
   query<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]>
 }
 
-/** As Prisma's client gives them. */
+/** Values as Prisma's client gives them. */
 function decode(value: unknown, type: SqlResultSet['columnTypes'][number] | undefined): unknown {
   if (typeof value !== 'string') return value
   if (type === ColumnTypeEnum.Json) return JSON.parse(value)
@@ -85,7 +88,7 @@ function executorOf(connect: () => Promise<RawQueries>, keys: KeyRing): SqlExecu
 const bare = (sql: string) => ({ sql, args: [], argTypes: [] })
 
 async function rollBack(transaction: Transaction): Promise<void> {
-  // Where the connection is lost, the server has rolled back, and the pool drops the connection.
+  // After a lost connection the server rolls back by itself.
   await transaction.executeRaw(bare('ROLLBACK')).catch(() => undefined)
   await transaction.rollback()
 }
@@ -93,15 +96,15 @@ async function rollBack(transaction: Transaction): Promise<void> {
 /** Runs single statements, and several of them as one transaction. */
 export interface Sql extends SqlExecutor {
   /**
-   * Runs work in one READ COMMITTED transaction. Unlike Prisma's own it has no time limit as a whole: each statement has
-   * one, and so has the time between two of them.
+   * Runs work in one READ COMMITTED transaction. Each statement and each pause between two statements has a time limit; the
+   * whole has none, unlike transactions of Prisma's client.
    */
   transaction<T>(work: (executor: SqlExecutor) => Promise<T>): Promise<T>
 }
 
 /**
- * Sends statements straight to Prisma's driver adapter, over the same connections as Prisma's client. The client writes
- * parameters as JSON and reads them again, which for a batch of 1 MB cost 0.15 ms an event (ADR 4).
+ * Sends statements to Prisma's driver adapter, over the connections of Prisma's client. The client itself encodes
+ * parameters as JSON twice, which cost 0.15 ms an event for a batch of 1 MB (ADR 4).
  */
 export function sqlOf(adapter: Promise<SqlDriverAdapter>, keys: KeyRing): Sql {
   return {

@@ -1,8 +1,7 @@
 import { UnusableEventError } from '@persona-ingest/persona'
-
 import { DecryptionError } from './encrypted-values.ts'
 
-/** What an error of the network, of TLS or of the driver means, by its code; codes hold nobody's data. */
+/** Descriptions of errors of the network, of TLS and of the driver, by code. */
 const WORDS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host of DATABASE_URL has no address',
   EAI_AGAIN: 'the name service does not answer',
@@ -47,20 +46,19 @@ type Coded = {
   readonly errors?: unknown
 }
 
-/** The code of a failed connection; where several addresses were tried, that of the first. */
+/** The code of a failed connection; of several addresses, the code of the first. */
 function codeOf(error: unknown): string | null {
   const { code, errors } = (error ?? {}) as Coded
   if (typeof code === 'string' && CODE.test(code)) return code
   return Array.isArray(errors) && errors.length > 0 ? codeOf(errors[0]) : null
 }
 
-/** Words for a code of the network or of TLS. */
 function wordsForCode(code: string): string {
   const words = UNKNOWN_CA_CODES.test(code) ? UNKNOWN_CA : (WORDS[code] ?? 'the database does not answer')
   return `${words} (${code})`
 }
 
-/** What an error says that has no SQLSTATE, in words of ours; null where nothing is known of it. */
+/** Describes an error without a SQLSTATE; null for an unknown one. */
 function connectionWords(error: unknown): string | null {
   if (error instanceof ConnectionError) return error.message
   const code = codeOf(error)
@@ -90,7 +88,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** Whether an error is PostgreSQL's own word, which has a SQLSTATE. */
+/** Whether PostgreSQL itself reported the error, with a SQLSTATE. */
 export function isOfPostgres(error: unknown): boolean {
   return typeof (error as { readonly severity?: unknown } | null)?.severity === 'string'
 }
@@ -101,21 +99,21 @@ export class UnsuitableSessionError extends Error {
 }
 
 /**
- * Whose failure an error is.
+ * The kind of a failure, which decides between a requeue, a retry and a dead letter.
  *
- * - `outage`: the database is away, or not ready for anybody; costs time, never an event's attempt.
- * - `unclear`: the database refused; an outage, unless one event meets it alone while others pass.
- * - `event`: PostgreSQL refuses a value (SQLSTATE classes 22, 23, 54); no retry changes that.
- * - `key`: a stored document that the event needs can't be decrypted; costs that event time, and no attempt.
+ * - `outage`: the database is away or takes no statements. No event loses an attempt.
+ * - `unclear`: the database refused. An outage, unless only one event fails while others pass.
+ * - `event`: PostgreSQL refuses a value (SQLSTATE classes 22, 23, 54). No retry changes that.
+ * - `key`: a stored document that the event needs can't be decrypted. The event waits and loses no attempt.
  */
 export type FailureKind = 'outage' | 'unclear' | 'event' | 'key'
 
 export type Failure = {
   readonly kind: FailureKind
   readonly sqlState: string | null
-  /** Words of our own: PostgreSQL's texts quote values, which may be personal data. */
+  /** Never a text of PostgreSQL, which quotes values that may be personal data. */
   readonly description: string
-  /** Of a failure of kind `key`: the id of the key that the document is encrypted with, and whether that key is here. */
+  /** Of the kind `key`: the id of the document's key, and whether that key is configured. */
   readonly key?: { readonly id: string; readonly isHere: boolean }
 }
 
@@ -128,28 +126,28 @@ type AdapterCause = {
 
 type AdapterError = { readonly name?: string; readonly cause?: AdapterCause }
 
-/** What PostgreSQL said, from an error of the driver adapter, by itself or inside one of Prisma's client. */
+/** PostgreSQL's report in an error of the driver adapter, which may stand inside an error of Prisma's client. */
 function adapterCause(error: unknown): AdapterCause | null {
   const own = error as (AdapterError & { readonly meta?: { readonly driverAdapterError?: AdapterError } }) | null
   return (own?.name === 'DriverAdapterError' ? own.cause : own?.meta?.driverAdapterError?.cause) ?? null
 }
 
-/** The five-character SQLSTATE of an error that came through Prisma or pg, or null where it has none. */
+/** Gives the five-character SQLSTATE of an error of Prisma or pg; null where it has none. */
 export function sqlStateOf(error: unknown): string | null {
   const cause = adapterCause(error)
   if (cause !== null) return cause.originalCode ?? null
   const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
-  // pg's own errors have a severity; a code alone is Prisma's (P2010) or the system's (EPIPE).
+  // A code without a severity is Prisma's (P2010) or the system's (EPIPE).
   return typeof code === 'string' && typeof severity === 'string' ? code : null
 }
 
-/** Tells whether an error is a duplicate key (SQLSTATE 23505) of a table. */
+/** Whether an error is a duplicate key (SQLSTATE 23505) of a table. */
 export function isUniqueViolation(error: unknown, table: string): boolean {
   const cause = adapterCause(error)
   return cause?.originalCode === '23505' && (cause.table === table || cause.constraint?.index === `${table}_pkey`)
 }
 
-/** No connection, no right to one, shutting down, a database that is not migrated (yet), or a session that is not ours. */
+/** No connection, no permission, a shutdown, a database that is not migrated yet, or another session of a pooler. */
 const OUTAGE_STATES = /^(08|28|3D|3F|57P|53300|42P01|42703|42883|26000|42P05|PI002)/
 const EVENT_STATES = /^(22|23|54)/
 
@@ -192,7 +190,7 @@ const CLASS_DESCRIPTIONS: Readonly<Record<string, string>> = {
   '54': 'a limit of PostgreSQL is exceeded',
 }
 
-/** The driver adapter's own words for what it takes the code from. */
+/** Kinds of the driver adapter for errors whose code it drops. */
 const ADAPTER_KINDS: Readonly<Record<string, string>> = {
   DatabaseNotReachable: wordsForCode('ECONNREFUSED'),
   ConnectionClosed: wordsForCode('ECONNRESET'),
@@ -209,31 +207,31 @@ function describe(error: unknown, sqlState: string | null, kind: FailureKind): s
 }
 
 function kindOf(error: unknown, sqlState: string | null): FailureKind {
-  // Faults of our own, or limits of the process: what nobody foresaw ends no event before its attempts are used up.
+  // Faults of the program or limits of the process: an event keeps its attempts.
   if (error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError) return 'unclear'
   if (sqlState === null) return 'outage'
   if (OUTAGE_STATES.test(sqlState)) return 'outage'
   return EVENT_STATES.test(sqlState) ? 'event' : 'unclear'
 }
 
-/** What the database says to anybody while it is short of something, read-only or overloaded, or moves to another host. */
+/** States of a database that lacks a resource, is read-only or overloaded, or moves to another host. */
 const OUTAGE_WORDS = /^(25006|40001|40P01|53...|55P03|57014|57P..)$/
 
 /**
- * Whether an event that meets this failure alone has proved nothing yet: it may be an outage that other writes escape.
- * Only other events that are stored meanwhile tell the two apart.
+ * Whether a failure of a single event may still be an outage. Only other events that are stored meanwhile prove that it is
+ * the event's own failure.
  */
 export function readsAsOutage({ kind, sqlState }: Failure): boolean {
   return kind === 'outage' || (kind === 'unclear' && OUTAGE_WORDS.test(sqlState ?? ''))
 }
 
-/** Judges an error of a database call. Never throws; never carries the error's own text. */
+/** Classifies an error of a database call. Never throws; the result never holds the error's own text. */
 export function failureOf(error: unknown): Failure {
   const sqlState = sqlStateOf(error)
   const kind = kindOf(error, sqlState)
   if (error instanceof UnusableEventError)
     return { kind: 'event', sqlState, description: 'what the log holds of it is no event any more' }
-  // Ends with the key: nothing may be given up for a setting that is wrong.
+  // A missing key is a wrong setting, for which no event may become a dead letter.
   if (error instanceof DecryptionError) {
     const key = { id: error.keyId, isHere: error.isChanged }
     return { kind: 'key', sqlState, description: error.message, key }

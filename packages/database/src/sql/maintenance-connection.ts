@@ -1,22 +1,20 @@
 import { CodedError, KeyRing } from '@persona-ingest/core'
 import { type SqlExecutor, statementName } from './executor.ts'
-
 import { resultsOf } from './pg-quirks.ts'
 import { SessionClient, sessionOptions, type SessionSettings } from './session.ts'
 
 /**
- * Held by whatever moves events about in the log's storage or relies on their staying (rebuild, prune): one of them runs
- * at a time. It goes with the connection, so a killed process leaves none behind.
+ * One rebuild, prune or encryption runs at a time, since they move rows of the log or rely on their places. The lock ends
+ * with its connection.
  */
 const MAINTENANCE_LOCK = 723_114_602
 
 /**
- * No time limit per statement, but limits on what waits for us: a suspended or cut-off process must hold neither a
- * transaction, which may keep ingestion waiting, nor the maintenance lock.
+ * Statements have no time limit, but idle sessions do: a suspended process must hold neither a transaction, for which
+ * ingestion may wait, nor the maintenance lock.
  */
 const SETTINGS: SessionSettings = { statement_timeout: '0', idle_session_timeout: '5min' }
 
-/** Long work on a connection of its own: no pool, no time limit per statement, a session that keeps its settings. */
 export type MaintenanceOptions = {
   readonly databaseUrl: string
   /** As `openDatabase` takes them. */
@@ -24,7 +22,7 @@ export type MaintenanceOptions = {
 }
 
 export interface MaintenanceConnection extends SqlExecutor {
-  /** Runs statements as one transaction; `snapshot`: all of them see the database as it was at the first. */
+  /** Runs statements as one transaction; with `snapshot` all of them see the state at the first statement. */
   transaction<T>(kind: 'snapshot' | 'latest', work: () => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -38,7 +36,7 @@ export class MaintenanceBusyError extends CodedError<'MAINTENANCE_BUSY'> {
   }
 }
 
-/** A server that does not answer must not keep a command from its end. */
+/** Bounded, so that a server that does not answer delays no command. */
 const UNLOCK = { text: 'SELECT pg_advisory_unlock_all()', query_timeout: 1_000 }
 
 async function takeLock(client: SessionClient): Promise<void> {
@@ -54,8 +52,8 @@ async function begin(client: SessionClient, isolation: string): Promise<void> {
 }
 
 /**
- * Opens a connection and takes the maintenance lock. Rejects with the database's error, or a
- * {@link MaintenanceBusyError}; a connection that is lost later rejects whatever is asked next.
+ * Opens a connection without a pool and takes the maintenance lock. Rejects with the database's error or a
+ * {@link MaintenanceBusyError}.
  */
 export async function openMaintenance(
   { databaseUrl, encryptionKeys }: MaintenanceOptions,
@@ -92,7 +90,7 @@ export async function openMaintenance(
       }
     },
     async close() {
-      // A session that goes back to a pooler keeps its locks for a moment, and the next one would find them taken.
+      // A session that returns to a pooler keeps its locks for a moment, which would stop the next command.
       await client.query(UNLOCK).catch(() => undefined)
       await client.end().catch(() => undefined)
     },

@@ -1,15 +1,15 @@
 import { Type } from '@sinclair/typebox'
 import { parse } from 'pg-connection-string'
 
-/** What a parameter of the URL may be: a pattern for its value, or a fault where it is not to be used at all. */
+/** The allowed value of a parameter of the URL. */
 type Rule = { readonly value: RegExp; readonly expected: string }
 
 const ANY: Rule = { value: /^/, expected: '' }
 const MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
 
 /**
- * Parameters that decide where the server is, who asks and how the connection is protected, with pg's and libpq's names;
- * and those of Prisma and libpq that hosts write into their URLs and that decide nothing of it.
+ * Known parameters: those of pg and libpq for address, user and TLS. Others stand in URLs of hosting services and are not
+ * used.
  */
 const PARAMETERS: Readonly<Record<string, Rule>> = {
   host: ANY,
@@ -25,7 +25,7 @@ const PARAMETERS: Readonly<Record<string, Rule>> = {
   sslnegotiation: { value: /^(postgres|direct)$/, expected: 'postgres or direct' },
   uselibpqcompat: { value: /^(true|false)$/, expected: 'true or false' },
   channel_binding: { value: /^(disable|prefer|require)$/, expected: 'disable, prefer or require' },
-  // Names resolve in `public`, whatever is set: another schema would not be used.
+  // Names always resolve in `public`, so that another schema would not be used.
   schema: { value: /^public$/, expected: 'public' },
   application_name: ANY,
   fallback_application_name: ANY,
@@ -52,13 +52,13 @@ const ENCODE = 'characters such as % / ? # @ in the user or the password must be
 function parameterFaults(query: string): readonly string[] {
   return [...new URLSearchParams(query)].flatMap(([name, value]) => {
     const rule = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined
-    // A name may be part of a password that was cut at its question mark.
+    // An odd name may be a part of a password with a question mark, so it is not shown.
     if (rule === undefined) return [/^[a-z_]{1,40}$/i.test(name) ? `unknown parameter ${name}` : ENCODE]
     return rule.value.test(value) ? [] : [`parameter ${name}: expected ${rule.expected}`]
   })
 }
 
-/** What pg makes of the URL, or why it can't: a file that it names is read here too. */
+/** Faults that pg's own parser finds; it also reads the files that the URL names. */
 function parseFaults(text: string): readonly string[] {
   try {
     const { host, port, database } = parse(text)
@@ -78,11 +78,8 @@ function parseFaults(text: string): readonly string[] {
 }
 
 /**
- * Tells all that is wrong with the URL of a PostgreSQL database, without its values. The driver's own parser reads it, so
- * that what passes here is what the driver takes.
- *
- * Refuses what the driver would pass over and what would lead the data elsewhere: an unknown parameter, another schema,
- * several hosts.
+ * Lists the faults of a PostgreSQL URL, without its values. The driver's own parser reads the URL. An unknown parameter,
+ * another schema and several hosts are faults too, though the driver ignores them.
  */
 export function postgresUrlFaults(text: string): readonly string[] {
   if (!/^postgres(ql)?:\/\//.test(text)) return ['expected a URL that begins with postgresql://']

@@ -1,14 +1,14 @@
 import type { KeyRing } from '@persona-ingest/core'
 import { encryptBytes, encryptDocument, type Place } from './encrypted-values.ts'
 
-/** A value as `jsonb_to_recordset` reads it; JSON documents are text already and go in as they are. */
+/** A JSON document as text, which goes unchanged into the text that `jsonb_to_recordset` reads. */
 export class RawJson {
   readonly text: string
   constructor(text: string) {
     this.text = text
   }
 }
-/** A document that is sealed on its way where there are keys. */
+/** A document that is encrypted where there are keys. */
 export class PersonalJson extends RawJson {
   readonly place: Place
   constructor(text: string, place: Place) {
@@ -16,7 +16,7 @@ export class PersonalJson extends RawJson {
     this.place = place
   }
 }
-/** A body that is sealed on its way where there are keys. */
+/** A body that is encrypted where there are keys. */
 export class PersonalBytes {
   readonly bytes: Uint8Array
   readonly place: Place
@@ -30,7 +30,7 @@ export type Row = Readonly<Record<string, RowValue>>
 
 let lastTime = { milliseconds: 0, text: new Date(0).toISOString() }
 
-/** A row holds the same clock up to four times: the last text made is kept. */
+/** A row holds the same clock up to four times, so the last text is kept. */
 export function isoTime(milliseconds: number): string {
   if (lastTime.milliseconds !== milliseconds) lastTime = { milliseconds, text: new Date(milliseconds).toISOString() }
   return lastTime.text
@@ -50,7 +50,7 @@ function encodeRow(row: Row, keys: KeyRing): string {
   let members = ''
   for (const name of Object.keys(row)) {
     const value = row[name]
-    // What is not sent is null on the other side.
+    // PostgreSQL reads a missing member as null.
     if (value === null || value === undefined) continue
     members += members === '' ? `"${name}":` : `,"${name}":`
     members += encodeValue(value, keys)
@@ -58,7 +58,7 @@ function encodeRow(row: Row, keys: KeyRing): string {
   return `{${members}}`
 }
 
-/** Encodes rows as one JSON text: a single parameter, whose documents are not escaped twice. Personal ones are sealed. */
+/** Encodes rows as one JSON text, a single parameter. Personal documents are encrypted, and none is escaped twice. */
 export function encodeRows(rows: readonly Row[], keys: KeyRing): string {
   return `[${rows.map((row) => encodeRow(row, keys)).join(',')}]`
 }

@@ -2,27 +2,27 @@ import { randomUUID } from 'node:crypto'
 import { callbackify } from 'node:util'
 import { Client, type ClientConfig } from 'pg'
 import { parse } from 'pg-connection-string'
-import { ClientClosedOnTimeout, destroy, firstProcessOf, resultsOf } from './pg-quirks.ts'
 import { ConnectionError, isOfPostgres, UnsuitableSessionError } from './failure.ts'
+import { ClientClosedOnTimeout, destroy, firstProcessOf, resultsOf } from './pg-quirks.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
-/** A peer that is cut off is noticed within half a minute; by default the system takes two hours. */
+/** A connection that is cut off is noticed within half a minute; the system's default is two hours. */
 const KEEPALIVE_AFTER_MS = 10_000
 
 /** Values of PostgreSQL's settings by name, as `SHOW` gives them. */
 export type SessionSettings = Readonly<Record<string, string>>
 
 /**
- * Session settings that our statements rely on. A role, a database, an URL or a pooler may have set each one otherwise.
+ * Session settings that the statements rely on. A role, a database, a URL or a pooler may have set other values.
  *
- * Not here on purpose: `default_transaction_read_only`. Hosting services set it while a disk is full, and that must hold.
+ * Left out on purpose: `default_transaction_read_only`, which hosting services set while a disk is full.
  */
 const RELIED_ON: SessionSettings = {
-  // Where names resolve. A role named `persona` would find the schema of that name first.
+  // A role named `persona` would find the schema of that name first.
   search_path: 'public, pg_temp',
   // The epoch is compared with what is committed now (ADR 2).
   default_transaction_isolation: 'read committed',
-  // How values are written and read. The driver adapter drops the offset of a time, so that it must be zero.
+  // Formats of values. The driver adapter drops the offset of a time, so the offset must be zero.
   client_encoding: 'UTF8',
   TimeZone: 'UTC',
   DateStyle: 'ISO, MDY',
@@ -32,39 +32,38 @@ const RELIED_ON: SessionSettings = {
   standard_conforming_strings: 'on',
   array_nulls: 'on',
   transform_null_equals: 'off',
-  // Which rows are found and which triggers run. A row that a policy hides would be missed by a redaction.
+  // Rows that are found and triggers that run. A redaction would miss a row that a policy hides.
   row_security: 'off',
   gin_fuzzy_search_limit: '0',
   session_replication_role: 'origin',
-  // What waits or is ended. Sessions that need other limits set them on top of these.
+  // Limits of time. Sessions that need other limits set them on top of these.
   lock_timeout: '0',
   statement_timeout: '20s',
   idle_in_transaction_session_timeout: '30s',
   idle_session_timeout: '0',
   transaction_timeout: '0',
-  // A connection whose client is cut off or suspended ends, and its locks with it.
+  // The connection of a client that is cut off or suspended ends, and so do its locks.
   tcp_keepalives_idle: '30',
   tcp_keepalives_interval: '10',
   tcp_keepalives_count: '3',
   tcp_user_timeout: '1min',
-  // How statements are planned. The hot ones look rows up by key; without statistics PostgreSQL would read whole tables.
+  // Plans. Frequent statements find rows by key; without statistics PostgreSQL would read whole tables.
   enable_seqscan: 'off',
   jit: 'off',
   plan_cache_mode: 'auto',
-  // An administrator may have asked for the parameters of failed statements in the server's log: personal data.
+  // The server's log may be set to hold parameters of failed statements, which are personal data.
   log_parameter_max_length_on_error: '0',
 }
 
-/** Marks a session, so that another connection which is given the same session can tell. */
+/** A setting that marks a session, so that another connection to the same session is recognised. */
 const MARK = 'persona_ingest.session'
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 /**
- * Sets what differs, so that a setting which needs a privilege needs it only where it was changed; passes over settings
- * that this version of PostgreSQL lacks. `search_path` comes first: nothing before it may resolve elsewhere.
- *
- * `synchronous_commit`: what the queue forgets must survive a crash of PostgreSQL; only a stronger value is kept.
+ * Sets only values that differ, since some settings need a privilege, and skips settings that this PostgreSQL lacks.
+ * `search_path` comes first, so that no name resolves elsewhere. `synchronous_commit` is never weaker than `on`: events
+ * that are acknowledged to the queue must survive a crash.
  */
 function settingsSql(settings: SessionSettings, mark: string): string {
   const { search_path: searchPath = '', ...others } = { ...RELIED_ON, ...settings, [MARK]: mark }
@@ -93,7 +92,7 @@ const whoSql = `SELECT pg_backend_pid() AS pid, current_setting(${literal(MARK)}
 const PROBE_ROUNDS = 3
 const PROBE_TIMEOUT_MS = 2_000
 
-/** Statement pooling refuses to begin a transaction at all. PgBouncer has the same code where no session was free in time. */
+/** Statement pooling refuses transactions. PgBouncer gives the same code where no session was free in time. */
 function isRefusedTransaction(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown }
   return code === '08P01' && !String(message).includes('query_wait_timeout')
@@ -112,9 +111,9 @@ async function isShared(client: Client, own: SessionRow, other: Client): Promise
 type Probed = 'shared' | 'own' | 'refused'
 
 /**
- * Tells whether another connection is given the session of this one: a transaction is held open on the other, so that a
- * pooler has to give this one another session. Where the pooler has no session left to give, nothing can be told.
- * `refused`: the pooler takes no further client, which it says with the code of a refused transaction.
+ * Finds out whether a second connection shares the session of this one. The second holds a transaction open, so that a
+ * pooler of transactions gives this one another session. `own` also where the pooler has no session left; `refused` where
+ * it takes no further client.
  */
 async function probe(client: Client, own: SessionRow, config: ClientConfig): Promise<Probed> {
   const other = new Client(config)
@@ -134,19 +133,19 @@ async function probe(client: Client, own: SessionRow, config: ClientConfig): Pro
   }
 }
 
-/** Addresses whose pooler was found to pool sessions, and when: a pool that opens a connection need not ask each time. */
+/** Addresses whose pooler pools sessions, and the time of the last probe, so that not every new connection probes. */
 const sessionPoolers = new Map<string, number>()
 const PROBED_AGAIN_AFTER_MS = 60_000
 
 export type SessionOptions = ClientConfig & {
   readonly databaseUrl?: string
-  /** On top of those that every session of ours has. */
+  /** On top of the settings of every session. */
   readonly settings?: SessionSettings
 }
 
 /**
- * A connection whose settings are ours before anything else is asked, whatever its role, its database, its URL, or the
- * session that a pooler had left over. They are set by statements: a pooler refuses most parameters of the startup message.
+ * A connection that has the settings of {@link RELIED_ON} before its first statement. They are set by statements, since
+ * poolers refuse most parameters of the startup message.
  */
 export class SessionClient extends ClientClosedOnTimeout {
   readonly #options: SessionOptions
@@ -156,7 +155,7 @@ export class SessionClient extends ClientClosedOnTimeout {
   constructor(options: SessionOptions = {}) {
     super(options)
     this.#options = options
-    // A connection that breaks rejects what was asked on it; unheard, the event would end the process.
+    // A broken connection rejects its statements; an `error` event without a listener would end the process.
     this.on('error', () => undefined)
   }
 
@@ -170,7 +169,7 @@ export class SessionClient extends ClientClosedOnTimeout {
       const mark = randomUUID()
       const row = await ask(this, settingsSql(this.#options.settings ?? {}, mark))
       this.#pid = row?.pid ?? 0
-      // PostgreSQL itself names the process that serves a connection when it opens it; a pooler gives a number of its own.
+      // PostgreSQL names the process that serves the connection; a pooler names a number of its own.
       if (this.#pid !== firstProcessOf(this)) await this.#expectOwnSession({ pid: this.#pid, mark })
     } catch (error) {
       destroy(this)
@@ -191,7 +190,7 @@ export class SessionClient extends ClientClosedOnTimeout {
     if (pid !== this.#pid) throw new UnsuitableSessionError(TRANSACTION_POOLING)
   }
 
-  // pg has two signatures for it.
+  // pg declares two signatures, and pg-pool uses the one with a callback.
   override connect = ((callback?: (error: unknown) => void) => {
     if (callback === undefined) return this.#open()
     callbackify(async () => this.#open())(callback)
@@ -200,8 +199,8 @@ export class SessionClient extends ClientClosedOnTimeout {
 }
 
 /**
- * What of an URL says where the server is, who asks, and how the connection is protected. Nothing else of it is used: its
- * parameters would replace settings of ours. `options` stays, since hosts find the database by it; ours are set later.
+ * Takes address, user, TLS and `options` from a URL, and no other parameter, since those would replace settings of the
+ * session. `options` stays because hosting services find the database by it.
  */
 export function sessionOptions(databaseUrl: string, settings: SessionSettings = {}): SessionOptions {
   const { host, port, user, password, database, ssl, sslnegotiation, options, ...others } = parse(

@@ -1,14 +1,14 @@
 import type { Sql, SqlExecutor } from './executor.ts'
 import { isUniqueViolation, sqlStateOf } from './failure.ts'
 
-/** PI001 is our own word that what was read is no longer so; an event id stored meanwhile says the same. */
+/** Whether the state that a write was planned on has changed: SQLSTATE PI001, or an event id that was stored meanwhile. */
 export function isOutdated(error: unknown): boolean {
   return sqlStateOf(error) === 'PI001' || isUniqueViolation(error, 'events')
 }
 
 /**
- * Runs work in one transaction, in which everything is read after the lock is held: no write that runs alone comes
- * between, so nothing has to be read again. Events are written with fewer round trips ({@link storeEvents}).
+ * Runs work in one transaction that takes the shared lock before it reads, so that no exclusive write comes between.
+ * Batches of events are written with fewer round trips (`storeEvents`).
  */
 export async function inSharedWrite<T>(sql: Sql, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
   return sql.transaction(async (executor) => {
@@ -18,10 +18,8 @@ export async function inSharedWrite<T>(sql: Sql, work: (executor: SqlExecutor) =
 }
 
 /**
- * Runs work in one transaction while no other writer of events is at work; those that have read before read again.
- *
- * A redaction of much takes its time: a limit as a whole, as Prisma's transactions have, would end it again and again, and
- * each attempt would hold the others off for as long.
+ * Runs work in one transaction while no other write runs; writes that were planned before are planned again. A large
+ * redaction may take long, so the transaction has no time limit as a whole.
  *
  * @see docs/adr/0002-shared-and-exclusive-writes.md
  */

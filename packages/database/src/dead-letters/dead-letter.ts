@@ -40,6 +40,8 @@ export type DeadLetter = {
   readonly attempts: number
 }
 
+export type DeadLetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
+
 /** Reads a dead letter's body as an event; null where it is none. */
 export function readDeadLetter(deadLetter: DeadLetterBytes): PersonaEvent | null {
   try {
@@ -48,8 +50,6 @@ export function readDeadLetter(deadLetter: DeadLetterBytes): PersonaEvent | null
     return null
   }
 }
-
-export type DeadLetterBytes = Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>
 
 /** An id has 255 characters at most, each of one or two units, and JSON spells a unit with up to six. */
 const MAX_ID_UNITS = 510
@@ -61,15 +61,6 @@ const MAX_SPELT = 6 * MAX_ID_UNITS
  */
 const NAMED_ID = new RegExp(String.raw`"id"\s*:\s*("(?:[^"\\]|\\.){1,${MAX_SPELT}}")`, 'g')
 
-function namedIds(body: Uint8Array): Set<string> {
-  const ids = new Set<string>()
-  for (const [, spelt] of Buffer.from(body).toString('utf8').matchAll(NAMED_ID)) {
-    const id = unspell(spelt as string)
-    if (id !== null && id.length <= MAX_ID_UNITS) ids.add(id)
-  }
-  return ids
-}
-
 /** Replaces NUL and lone surrogates, as in events, since PostgreSQL can't hold them. */
 function unspell(json: string): string | null {
   try {
@@ -77,6 +68,15 @@ function unspell(json: string): string | null {
   } catch {
     return null
   }
+}
+
+function namedIds(body: Uint8Array): Set<string> {
+  const ids = new Set<string>()
+  for (const [, spelt] of Buffer.from(body).toString('utf8').matchAll(NAMED_ID)) {
+    const id = unspell(spelt as string)
+    if (id !== null && id.length <= MAX_ID_UNITS) ids.add(id)
+  }
+  return ids
 }
 
 /** The ids of all objects that a dead letter names. A redaction finds it by them. */

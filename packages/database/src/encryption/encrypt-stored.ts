@@ -16,6 +16,45 @@ import {
   idForMessage,
 } from '../sql/encrypted-values.ts'
 
+/** Encrypted rows, by table and column. */
+export type EncryptReport = Readonly<Record<string, number>>
+export type EncryptProgress = { readonly column: string; readonly done: number; readonly total: number }
+
+export type EncryptOptions = MaintenanceOptions & {
+  /** Stops between two pages; the next call continues. */
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: EncryptProgress) => void) | undefined
+}
+
+/**
+ * Reports bodies of dead letters that no key decrypts; all others are under the newest key. Code:
+ * `DEAD_LETTERS_UNDECRYPTABLE`. The message holds ids of rows.
+ */
+export class UndecryptableDeadLettersError extends CodedError<'DEAD_LETTERS_UNDECRYPTABLE'> {
+  override readonly name = 'UndecryptableDeadLettersError'
+
+  constructor(ids: readonly string[]) {
+    const shown = ids.slice(0, 10).join(', ')
+    super(
+      'DEAD_LETTERS_UNDECRYPTABLE',
+      `bodies of ${ids.length} dead letters do not open with the keys at hand, among them ${shown}`,
+    )
+  }
+}
+
+/** Reports a row that the newest key has not encrypted. Code: `OTHER_KEY`. The message holds the place of the row. */
+export class OtherKeyError extends CodedError<'OTHER_KEY'> {
+  override readonly name = 'OtherKeyError'
+
+  constructor(place: string, newestId: string | null) {
+    const advice =
+      newestId === null
+        ? 'encrypted: give STORAGE_ENCRYPTION_KEYS'
+        : `not encrypted with the key "${newestId}": run \`ops encrypt\` first`
+    super('OTHER_KEY', `${place} is ${advice}`)
+  }
+}
+
 /** An encrypted column, for statements over whole tables. */
 type EncryptedColumn = {
   readonly table: EncryptedTable
@@ -68,62 +107,6 @@ const documents = encryptedColumns.map(([table, column]) => documentColumn(table
 
 /** All but the bodies of dead letters, which also have digests. */
 const columnsToEncrypt: readonly EncryptedColumn[] = [...documents, bytesColumn('events', 'original_body')]
-
-/** Reports a row that the newest key has not encrypted. Code: `OTHER_KEY`. The message holds the place of the row. */
-export class OtherKeyError extends CodedError<'OTHER_KEY'> {
-  override readonly name = 'OtherKeyError'
-
-  constructor(place: string, newestId: string | null) {
-    const advice =
-      newestId === null
-        ? 'encrypted: give STORAGE_ENCRYPTION_KEYS'
-        : `not encrypted with the key "${newestId}": run \`ops encrypt\` first`
-    super('OTHER_KEY', `${place} is ${advice}`)
-  }
-}
-
-/**
- * Rejects with an {@link OtherKeyError} unless all rows of the projections are under the newest key, or plain without keys.
- * Rows are compared without a key.
- */
-export async function expectOneKey(executor: SqlExecutor): Promise<void> {
-  const { newestId } = executor.keys
-  const prefix = newestId === null ? null : documentPrefix(newestId)
-  for (const { table, column, isElsewhere } of documents) {
-    if (table === 'events') continue
-    const condition = newestId === null ? `$1::text IS NULL AND jsonb_typeof(${column}) = 'string'` : isElsewhere('$1')
-    const found = await executor.query<{ id: string }>(`SELECT id FROM ${table} WHERE ${condition} LIMIT 1`, [prefix])
-    const [row] = found
-    if (row === undefined) continue
-    throw new OtherKeyError(`${column} of ${idForMessage(row.id)} in ${table}`, newestId)
-  }
-}
-
-/** Encrypted rows, by table and column. */
-export type EncryptReport = Readonly<Record<string, number>>
-export type EncryptProgress = { readonly column: string; readonly done: number; readonly total: number }
-
-export type EncryptOptions = MaintenanceOptions & {
-  /** Stops between two pages; the next call continues. */
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: EncryptProgress) => void) | undefined
-}
-
-/**
- * Reports bodies of dead letters that no key decrypts; all others are under the newest key. Code:
- * `DEAD_LETTERS_UNDECRYPTABLE`. The message holds ids of rows.
- */
-export class UndecryptableDeadLettersError extends CodedError<'DEAD_LETTERS_UNDECRYPTABLE'> {
-  override readonly name = 'UndecryptableDeadLettersError'
-
-  constructor(ids: readonly string[]) {
-    const shown = ids.slice(0, 10).join(', ')
-    super(
-      'DEAD_LETTERS_UNDECRYPTABLE',
-      `bodies of ${ids.length} dead letters do not open with the keys at hand, among them ${shown}`,
-    )
-  }
-}
 
 /** A payload may be 2 MiB. */
 const PAGE = 50
@@ -180,6 +163,23 @@ async function encryptColumn(
     after = page.at(-1)?.id
   }
   return encrypted
+}
+
+/**
+ * Rejects with an {@link OtherKeyError} unless all rows of the projections are under the newest key, or plain without keys.
+ * Rows are compared without a key.
+ */
+export async function expectOneKey(executor: SqlExecutor): Promise<void> {
+  const { newestId } = executor.keys
+  const prefix = newestId === null ? null : documentPrefix(newestId)
+  for (const { table, column, isElsewhere } of documents) {
+    if (table === 'events') continue
+    const condition = newestId === null ? `$1::text IS NULL AND jsonb_typeof(${column}) = 'string'` : isElsewhere('$1')
+    const found = await executor.query<{ id: string }>(`SELECT id FROM ${table} WHERE ${condition} LIMIT 1`, [prefix])
+    const [row] = found
+    if (row === undefined) continue
+    throw new OtherKeyError(`${column} of ${idForMessage(row.id)} in ${table}`, newestId)
+  }
 }
 
 /**

@@ -5,6 +5,42 @@ import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 import { type MaintenanceConnection, type MaintenanceOptions, openMaintenance } from '../sql/maintenance-connection.ts'
 import { encodeRows, PersonalJson } from '../sql/rows.ts'
 
+/** Limits of age; null keeps all rows of a kind. */
+export type RetentionLimits = {
+  /** Events received before this time keep only the skeleton of their payload. */
+  readonly eventsBefore: Date | null
+  /** Dead letters that were replayed or discarded before this time are deleted. */
+  readonly deadLettersBefore: Date | null
+}
+
+export type PruneReport = {
+  readonly events: number
+  readonly deadLetters: number
+  /** Events that were changed by hand and can't be read; they stay as they are. */
+  readonly unreadableIds: readonly string[]
+}
+
+export type PruneProgress = { readonly phase: 'events' | 'dead letters'; readonly done: number; readonly total: number }
+
+export type PruneOptions = RetentionLimits &
+  MaintenanceOptions & {
+    /** Stops between two chunks; the next call continues. */
+    readonly signal?: AbortSignal | undefined
+    readonly onProgress?: ((progress: PruneProgress) => void) | undefined
+  }
+
+const countSql = `
+SELECT (SELECT count(*)::float8 FROM events WHERE pruned_at IS NULL AND received_at < $1::timestamptz) AS events,
+  (SELECT count(*)::float8 FROM dead_letters WHERE state <> 'open' AND resolved_at < $2::timestamptz) AS "deadLetters"`
+
+type Counts = { readonly events: number; readonly deadLetters: number }
+
+async function count(connection: MaintenanceConnection, limits: RetentionLimits): Promise<Counts> {
+  const parameters = [limits.eventsBefore, limits.deadLettersBefore].map((time) => time?.toISOString() ?? null)
+  const [counts] = await connection.query<Counts>(countSql, parameters)
+  return counts ?? { events: 0, deadLetters: 0 }
+}
+
 const DEAD_LETTERS_PER_PAGE = 500
 
 /** Checks the state again under the row's lock, since a dead letter may be open again after another failure. */
@@ -103,42 +139,6 @@ async function pruneEvents(
     if (page.length < EVENTS_PER_PAGE) return { events, unreadableIds }
     last = page.at(-1) as Place
   }
-}
-
-/** Limits of age; null keeps all rows of a kind. */
-export type RetentionLimits = {
-  /** Events received before this time keep only the skeleton of their payload. */
-  readonly eventsBefore: Date | null
-  /** Dead letters that were replayed or discarded before this time are deleted. */
-  readonly deadLettersBefore: Date | null
-}
-
-export type PruneReport = {
-  readonly events: number
-  readonly deadLetters: number
-  /** Events that were changed by hand and can't be read; they stay as they are. */
-  readonly unreadableIds: readonly string[]
-}
-
-export type PruneProgress = { readonly phase: 'events' | 'dead letters'; readonly done: number; readonly total: number }
-
-export type PruneOptions = RetentionLimits &
-  MaintenanceOptions & {
-    /** Stops between two chunks; the next call continues. */
-    readonly signal?: AbortSignal | undefined
-    readonly onProgress?: ((progress: PruneProgress) => void) | undefined
-  }
-
-const countSql = `
-SELECT (SELECT count(*)::float8 FROM events WHERE pruned_at IS NULL AND received_at < $1::timestamptz) AS events,
-  (SELECT count(*)::float8 FROM dead_letters WHERE state <> 'open' AND resolved_at < $2::timestamptz) AS "deadLetters"`
-
-type Counts = { readonly events: number; readonly deadLetters: number }
-
-async function count(connection: MaintenanceConnection, limits: RetentionLimits): Promise<Counts> {
-  const parameters = [limits.eventsBefore, limits.deadLettersBefore].map((time) => time?.toISOString() ?? null)
-  const [counts] = await connection.query<Counts>(countSql, parameters)
-  return counts ?? { events: 0, deadLetters: 0 }
 }
 
 async function withMaintenance<T>(

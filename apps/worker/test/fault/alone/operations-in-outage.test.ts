@@ -1,8 +1,8 @@
 import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t from 'tap'
-import { aProxy } from '../fixtures/a-proxy.ts'
-import { aWorkerProcess } from '../fixtures/a-worker-process.ts'
-import { readMetrics } from '../fixtures/metrics-text.ts'
+import { aProxy } from '../../fixtures/a-proxy.ts'
+import { aWorkerProcess } from '../../fixtures/a-worker-process.ts'
+import { readMetrics } from '../../fixtures/metrics-text.ts'
 
 const redis = await throwAwayRedis(t)
 const { url } = await throwAwayDatabase(t)

@@ -3,6 +3,9 @@ import t, { type Test } from 'tap'
 import { aQueue } from '../fixtures/a-worker.ts'
 import { aDelivery, POISON } from '../fixtures/an-event.ts'
 
+// Most of the time is spent in the pauses between attempts.
+t.jobs = 3
+
 const MARK = 'Marked-Person'
 const person = { attributes: { 'name-first': MARK, status: 'approved' } }
 const redaction = aDelivery({ id: 'evt_redaction', createdAt: '2026-02-03T11:00:00.000Z', name: 'inquiry.redacted' })
@@ -32,50 +35,58 @@ async function storedReduced(t: Test, sql: Awaited<ReturnType<typeof servers>>['
   t.notMatch(event?.['payload'], MARK)
 }
 
-t.test('a job that rests when its inquiry is redacted keeps nothing past its next try', async (t) => {
-  const { enqueue, startWorker, producer, sql, redis, key, isHeld, isStored, refuse, allow } = await servers(t)
-  await refuse('evt_old')
-  startWorker()
-  await enqueue([aDelivery({ id: 'evt_old', ...person })])
-  const attempts = async () => Number(await redis.command('HGET', key('e-evt_old'), 'atm'))
-  await eventually(async () => (await attempts()) === 1 && (await producer.counts()).delayed === 1)
-  t.ok(await isHeld())
-  await enqueue([redaction])
-  await isStored('evt_redaction')
-  const before = await attempts()
-  await eventually(async () => (await attempts()) > before && (await producer.counts()).delayed === 1, {
-    deadlineMs: 20_000,
-  })
-  t.notOk(await isHeld())
-  await allow()
-  await isStored('evt_old')
-  await storedReduced(t, sql, 'evt_old')
-})
+t.test(
+  'a job that rests when its inquiry is redacted keeps nothing past its next try',
+  { buffered: true },
+  async (t) => {
+    const { enqueue, startWorker, producer, sql, redis, key, isHeld, isStored, refuse, allow } = await servers(t)
+    await refuse('evt_old')
+    startWorker()
+    await enqueue([aDelivery({ id: 'evt_old', ...person })])
+    const attempts = async () => Number(await redis.command('HGET', key('e-evt_old'), 'atm'))
+    await eventually(async () => (await attempts()) === 1 && (await producer.counts()).delayed === 1)
+    t.ok(await isHeld())
+    await enqueue([redaction])
+    await isStored('evt_redaction')
+    const before = await attempts()
+    await eventually(async () => (await attempts()) > before && (await producer.counts()).delayed === 1, {
+      deadlineMs: 20_000,
+    })
+    t.notOk(await isHeld())
+    await allow()
+    await isStored('evt_old')
+    await storedReduced(t, sql, 'evt_old')
+  },
+)
 
-t.test('a job that a graceful shutdown requeues after its inquiry was redacted goes back reduced', async (t) => {
-  const { enqueue, startWorker, producer, sql, isHeld, isStored } = await servers(t)
-  const { worker, logged } = startWorker()
-  await enqueue([redaction])
-  await isStored('evt_redaction')
-  // Reads pass, writes do not: an outage in which the worker can still learn what was redacted.
-  await sql('ALTER SYSTEM SET default_transaction_read_only = on')
-  await sql('SELECT pg_reload_conf()')
-  await enqueue([aDelivery({ id: 'evt_old', ...person }), aDelivery({ id: 'evt_other', inquiryId: 'inq_2' })])
-  await eventually(() => logged('database takes no writes, holding deliveries until it does').length === 1)
-  await eventually(async () => (await producer.counts()).active === 2)
-  t.ok(await isHeld())
-  await worker.close()
-  t.match(await producer.counts(), { active: 0, failed: 0 })
-  t.notOk(await isHeld())
-  await sql('ALTER SYSTEM RESET default_transaction_read_only')
-  await sql('SELECT pg_reload_conf()')
-  startWorker()
-  await isStored('evt_old')
-  await isStored('evt_other')
-  await storedReduced(t, sql, 'evt_old')
-})
+t.test(
+  'a job that a graceful shutdown requeues after its inquiry was redacted goes back reduced',
+  { buffered: true },
+  async (t) => {
+    const { enqueue, startWorker, producer, sql, isHeld, isStored } = await servers(t)
+    const { worker, logged } = startWorker()
+    await enqueue([redaction])
+    await isStored('evt_redaction')
+    // Reads pass, writes do not: an outage in which the worker can still learn what was redacted.
+    await sql('ALTER SYSTEM SET default_transaction_read_only = on')
+    await sql('SELECT pg_reload_conf()')
+    await enqueue([aDelivery({ id: 'evt_old', ...person }), aDelivery({ id: 'evt_other', inquiryId: 'inq_2' })])
+    await eventually(() => logged('database takes no writes, holding deliveries until it does').length === 1)
+    await eventually(async () => (await producer.counts()).active === 2)
+    t.ok(await isHeld())
+    await worker.close()
+    t.match(await producer.counts(), { active: 0, failed: 0 })
+    t.notOk(await isHeld())
+    await sql('ALTER SYSTEM RESET default_transaction_read_only')
+    await sql('SELECT pg_reload_conf()')
+    startWorker()
+    await isStored('evt_old')
+    await isStored('evt_other')
+    await storedReduced(t, sql, 'evt_old')
+  },
+)
 
-t.test('so does a job of the failed set that can not be stored yet', async (t) => {
+t.test('so does a job of the failed set that can not be stored yet', { buffered: true }, async (t) => {
   const { enqueue, startWorker, redis, key, isHeld, isStored, refuse, allow } = await servers(t)
   await enqueue([aDelivery({ id: 'evt_old', ...person })])
   await redis.command('LREM', key('wait'), 0, 'e-evt_old')
@@ -90,7 +101,7 @@ t.test('so does a job of the failed set that can not be stored yet', async (t) =
   await isStored('evt_old')
 })
 
-t.test('a poison event of a redacted inquiry is a dead letter without the data', async (t) => {
+t.test('a poison event of a redacted inquiry is a dead letter without the data', { buffered: true }, async (t) => {
   const { enqueue, startWorker, sql, isEmpty, isStored, isHeld } = await servers(t)
   startWorker()
   await enqueue([redaction])

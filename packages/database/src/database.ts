@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { KeyRing } from '@persona-ingest/core'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Pool } from 'pg'
@@ -57,4 +58,18 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
   let closed: Promise<void> | undefined
   return { prisma, sql, keys, close: () => (closed ??= close()) }
+}
+
+/**
+ * Reads an identity of the connected database, 16 hexadecimal digits, which differs between databases of one server and of
+ * one backup. A restart and a fail-over change it, so it must be read again each time.
+ */
+export async function readDatabaseIdentity(database: Database): Promise<string> {
+  const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
+      || '/' || extract(epoch FROM pg_postmaster_start_time()) AS id FROM pg_database WHERE datname = current_database()`
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
+  return createHash('sha256')
+    .update(row?.id ?? '')
+    .digest('hex')
+    .slice(0, 16)
 }

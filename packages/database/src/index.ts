@@ -9,7 +9,7 @@ export {
 } from './sql/failure.ts'
 
 export { postgresUrl } from './sql/postgres-url.ts'
-export { openDatabase, type Database, type DatabaseOptions } from './database.ts'
+export { openDatabase, readDatabaseIdentity, type Database, type DatabaseOptions } from './database.ts'
 export {
   type DeadLetter,
   type DeadLetterReason,
@@ -30,7 +30,8 @@ export {
 } from './reads/dead-letters.ts'
 
 export { removeUnkeyedDigests, type RefreshReport } from './dead-letters/refresh-digests.ts'
-export { readDatabaseIdentity, readErasureEpoch, redactDelivery } from './dead-letters/redact.ts'
+export { redactDelivery } from './dead-letters/redact.ts'
+export { readErasureEpoch } from './log/stored-erasures.ts'
 export {
   discardDeadLetters,
   type DiscardResult,
@@ -89,7 +90,7 @@ export { readTimeline, type TimelineRow } from './reads/read-timeline.ts'
 export type { EventColumns, InquiryRow, ResourceRow, VerificationRow } from './reads/rows.ts'
 
 export { countSelectedEvents, listSelectedEvents, type EventPlace, type EventSelection } from './log/select-events.ts'
-export { DecryptionError } from './sql/encrypted-values.ts'
+export { DecryptionError } from './sql/row-values.ts'
 export {
   OtherKeyError,
   type EncryptOptions,

@@ -5,7 +5,7 @@ import {
   type ObjectFamily,
   type SnapshotColumn,
 } from '@persona-ingest/persona'
-import type { EncryptedTable } from './sql/encrypted-values.ts'
+import type { EncryptedTable } from './sql/row-values.ts'
 
 /** A column's name and its SQL type, as `jsonb_to_recordset` is told it. */
 export type Column = readonly [name: string, type: string]

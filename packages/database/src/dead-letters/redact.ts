@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
 import type { Clock, Environment } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
-import { decryptBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/row-values.ts'
 import { inPages, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 import { emptiedBody, type DeadLetterBytes, objectIdsOf, redactDeadLetterBody } from './dead-letter.ts'
 import { bodyAssignments, bodyParameters, pageOfBodiesSql, placeOfBody } from './stored-body.ts'
@@ -109,28 +108,6 @@ export async function emptyDeadLetters(executor: SqlExecutor, ids: readonly stri
     }
   }
   return emptiedIds
-}
-
-/**
- * Reads an identity of the connected database, 16 hexadecimal digits, which differs between databases of one server and of
- * one backup. A restart and a fail-over change it, so it must be read again each time.
- */
-export async function readDatabaseIdentity(database: Database): Promise<string> {
-  const sql = `SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid
-      || '/' || extract(epoch FROM pg_postmaster_start_time()) AS id FROM pg_database WHERE datname = current_database()`
-  const [row] = await database.prisma.$queryRawUnsafe<readonly { id: string }[]>(sql)
-  return createHash('sha256')
-    .update(row?.id ?? '')
-    .digest('hex')
-    .slice(0, 16)
-}
-
-/** Reads the epoch, which every redaction and erasure raises. */
-export async function readErasureEpoch(database: Database): Promise<string> {
-  const [row] = await database.prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
-    'SELECT epoch::text AS epoch FROM ingest_state',
-  )
-  return row?.epoch ?? ''
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Database } from '../database.ts'
-import { areBytesElsewhere, bytesPrefix, decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
+import { areBytesElsewhere, bytesPrefix, decryptBytes, DecryptionError } from '../sql/row-values.ts'
 import {
   MaintenanceBusyError,
   openMaintenance,

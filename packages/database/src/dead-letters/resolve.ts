@@ -1,6 +1,6 @@
 import { readEnvelope, type Environment, type QuarantineReason } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { decryptBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/row-values.ts'
 import type { DeadLetterState } from './dead-letter.ts'
 import { untilNoConflict } from './store-dead-letter.ts'
 import { isAsReceived, pageOfBodiesSql, placeOfBody, storedBodyColumns, type StoredBodyRow } from './stored-body.ts'

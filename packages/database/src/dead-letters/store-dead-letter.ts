@@ -2,10 +2,10 @@ import { readEnvelope, type Environment } from '@persona-ingest/persona'
 import pLimit from 'p-limit'
 import type { Database } from '../database.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
-import { decryptBytes, DecryptionError } from '../sql/encrypted-values.ts'
+import { decryptBytes, DecryptionError, isoTime } from '../sql/row-values.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 import { isUniqueViolation, sqlStateOf } from '../sql/failure.ts'
-import { isoTime } from '../sql/rows.ts'
+
 import { inSharedWrite } from '../sql/write-transactions.ts'
 import { isEmptied, objectIdsOf, redactDeadLetterBody, type DeadLetter } from './dead-letter.ts'
 import {

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { KeyRing } from '@persona-ingest/core'
-import { encryptBytes, type Place } from '../sql/encrypted-values.ts'
+import { encryptBytes, type Place } from '../sql/row-values.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 
 const PURPOSE = 'dead letter body'

@@ -14,7 +14,7 @@ import {
   type EncryptedTable,
   areBytesElsewhere,
   idForMessage,
-} from '../sql/encrypted-values.ts'
+} from '../sql/row-values.ts'
 
 /** Encrypted rows, by table and column. */
 export type EncryptReport = Readonly<Record<string, number>>

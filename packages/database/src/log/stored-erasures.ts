@@ -1,3 +1,4 @@
+import type { Database } from '../database.ts'
 import { compareClocks, type Clock, type RedactionLookup } from '@persona-ingest/persona'
 import type { SqlExecutor } from '../sql/executor.ts'
 
@@ -26,4 +27,12 @@ export async function storedErasureLookup(
     rows.map(({ id, eventId, createdAt, rank }) => [id, { createdAtMs: createdAt.getTime(), rank, eventId }]),
   )
   return (objectId) => raised.get(objectId) ?? stored.get(objectId) ?? null
+}
+
+/** Reads the epoch, which every redaction and erasure raises. */
+export async function readErasureEpoch(database: Database): Promise<string> {
+  const [row] = await database.prisma.$queryRawUnsafe<readonly { epoch: string }[]>(
+    'SELECT epoch::text AS epoch FROM ingest_state',
+  )
+  return row?.epoch ?? ''
 }

@@ -1,6 +1,6 @@
 import type { KeyRing } from '@persona-ingest/core'
 import { type Environment, type PersonaEvent, readEvent, UnusableEventError } from '@persona-ingest/persona'
-import { decryptDocument, DecryptionError } from '../sql/encrypted-values.ts'
+import { decryptDocument, DecryptionError } from '../sql/row-values.ts'
 
 /** Columns for {@link readStoredEvent} besides the payload, as texts and numbers, which Prisma and pg read alike. */
 export const storedEventFields = 'id, environment, (extract(epoch FROM received_at) * 1000)::float8 AS "receivedAtMs"'

@@ -2,7 +2,7 @@ import { parseExact, type Environment, type JsonValue } from '@persona-ingest/pe
 import type { Database } from '../database.ts'
 import type { DeadLetterState } from '../dead-letters/dead-letter.ts'
 import { placeOfBody, plainDigest } from '../dead-letters/stored-body.ts'
-import { decryptBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/row-values.ts'
 
 /** Counts open dead letters by reason; reasons without any are left out. */
 export async function countOpenDeadLetters(

@@ -1,6 +1,6 @@
 import { parseExact, type Environment, type JsonValue } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { decryptBytes, decryptDocument } from '../sql/encrypted-values.ts'
+import { decryptBytes, decryptDocument } from '../sql/row-values.ts'
 
 /** A row of `events`. @see docs/contract.md#4-database-postgresql-schema-public */
 export type EventRow = {

@@ -1,7 +1,7 @@
 import { parseExact } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
 import type { KeyRing } from '@persona-ingest/core'
-import { decryptDocument, type EncryptedTable } from '../sql/encrypted-values.ts'
+import { decryptDocument, type EncryptedTable } from '../sql/row-values.ts'
 import { documentColumnNames, projectionTables, selectedColumns } from '../tables.ts'
 import type { InquiryRow, ResourceRow, VerificationRow } from './rows.ts'
 

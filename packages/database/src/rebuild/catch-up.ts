@@ -1,7 +1,7 @@
 import { statesOf, type PersonaEvent } from '@persona-ingest/persona'
 import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
-import { encodeRows, type Row } from '../sql/rows.ts'
+import { encodeRows, type Row } from '../sql/row-values.ts'
 import { projectionRow } from '../store/projection-row.ts'
 import { projectionTables, sentColumns, type ProjectionTable } from '../tables.ts'
 import { projectEvents, readLogEvents } from './project-events.ts'

@@ -2,7 +2,7 @@ import type { KeyRing } from '@persona-ingest/core'
 import type { PersonaEvent } from '@persona-ingest/persona'
 import { readStoredEvent, seemsChanged, storedEventFields, type StoredEventRow } from '../log/stored-event.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
-import { encodeRows } from '../sql/rows.ts'
+import { encodeRows } from '../sql/row-values.ts'
 import type { RowDifference } from './mend.ts'
 import { SHADOW_SCHEMA } from './shadow-tables.ts'
 

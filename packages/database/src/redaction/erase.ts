@@ -4,7 +4,7 @@ import type { Database } from '../database.ts'
 import { readDeadLetter } from '../dead-letters/dead-letter.ts'
 import { emptyDeadLetters, deadLettersOf, redactDeadLetters } from '../dead-letters/redact.ts'
 import type { OnUndecryptable, SqlExecutor } from '../sql/executor.ts'
-import { encodeRows, isoTime } from '../sql/rows.ts'
+import { encodeRows, isoTime } from '../sql/row-values.ts'
 import { inExclusiveWrite } from '../sql/write-transactions.ts'
 import type { ErasureTarget, ErasureTargets } from './find-erasure-targets.ts'
 import {

@@ -7,7 +7,7 @@ import {
   parseExact,
 } from '@persona-ingest/persona'
 import type { Database } from '../database.ts'
-import { decryptDocument } from '../sql/encrypted-values.ts'
+import { decryptDocument } from '../sql/row-values.ts'
 import { type OnUndecryptable, decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 import { allDeadLetters, eventsWithWords, type ScanProgress } from './scan-log.ts'
 

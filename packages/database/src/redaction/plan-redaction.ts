@@ -1,7 +1,7 @@
 import { type Clock, type RedactionLookup, type ObjectFamily, type PersonaEvent } from '@persona-ingest/persona'
 import { raiseClock } from '../log/stored-erasures.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
-import { isoTime, type Row } from '../sql/rows.ts'
+import { isoTime, type Row } from '../sql/row-values.ts'
 
 export type StoredObject = { readonly family: ObjectFamily; readonly erasedAt: Clock | null }
 

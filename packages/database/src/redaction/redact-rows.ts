@@ -6,7 +6,7 @@ import {
   type ObjectFamily,
 } from '@persona-ingest/persona'
 import { families, projectionTables, type ProjectionTable } from '../tables.ts'
-import { encodeRows, isoTime, RawJson, type Row } from '../sql/rows.ts'
+import { encodeRows, isoTime, RawJson, type Row } from '../sql/row-values.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 
 /** The skeleton of a row whose snapshot came from the event named: what it keeps beside its plain columns. */

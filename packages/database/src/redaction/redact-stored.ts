@@ -9,7 +9,7 @@ import { portionSql, readInPortions } from '../log/read-in-portions.ts'
 import { storedErasureLookup } from '../log/stored-erasures.ts'
 import { isNoEvent, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
 import { inPages, decryptOrReport, type SqlExecutor, type UndecryptableRow } from '../sql/executor.ts'
-import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../sql/rows.ts'
+import { encodeRows, isoTime, PersonalJson, RawJson, type Row } from '../sql/row-values.ts'
 import { findUnloggedRows, redactRows, type RedactedRow, type RowSkeleton } from './redact-rows.ts'
 
 /** Events and rows that held more than their skeleton. */

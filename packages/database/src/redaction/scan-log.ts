@@ -2,7 +2,7 @@ import type { Environment, PersonaEvent } from '@persona-ingest/persona'
 import { readDeadLetter } from '../dead-letters/dead-letter.ts'
 import { pageOfBodiesSql, placeOfBody } from '../dead-letters/stored-body.ts'
 import { isNoEvent, tryReading, type StoredEventRow } from '../log/stored-event.ts'
-import { decryptBytes } from '../sql/encrypted-values.ts'
+import { decryptBytes } from '../sql/row-values.ts'
 import { decryptOrReport, type SqlExecutor } from '../sql/executor.ts'
 
 /** Small enough that each statement ends well within its timeout at any size of the log. */

@@ -3,7 +3,7 @@ import { eventChunks, portionSql, readInPortions, type EventSize } from '../log/
 import { seemsChanged, storedEventFields, tryReading, type StoredEventRow } from '../log/stored-event.ts'
 import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 import { type MaintenanceConnection, type MaintenanceOptions, openMaintenance } from '../sql/maintenance-connection.ts'
-import { encodeRows, PersonalJson } from '../sql/rows.ts'
+import { encodeRows, PersonalJson } from '../sql/row-values.ts'
 
 /** Limits of age; null keeps all rows of a kind. */
 export type RetentionLimits = {

@@ -6,7 +6,7 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils'
-import { DecryptionError } from './encrypted-values.ts'
+import { DecryptionError } from './row-values.ts'
 
 export function* inPages<T>(items: readonly T[], size: number): Generator<readonly T[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)

@@ -1,5 +1,5 @@
 import { UnusableEventError } from '@persona-ingest/persona'
-import { DecryptionError } from './encrypted-values.ts'
+import { DecryptionError } from './row-values.ts'
 
 /** Descriptions of errors of the network, of TLS and of the driver, by code. */
 const WORDS: Readonly<Record<string, string>> = {

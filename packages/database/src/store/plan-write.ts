@@ -12,7 +12,7 @@ import {
 } from '@persona-ingest/persona'
 import type { StoredState, StoredClocks } from './stored-state.ts'
 import { projectionRow } from './projection-row.ts'
-import { encodeRows, isoTime, PersonalBytes, PersonalJson, type Row } from '../sql/rows.ts'
+import { encodeRows, isoTime, PersonalBytes, PersonalJson, type Row } from '../sql/row-values.ts'
 import { writeSections, type WriteSection } from './write-sql.ts'
 
 /** An object whose row must move, since its newest word puts it into another table. */

@@ -12,7 +12,7 @@ import {
   type SnapshotColumn,
 } from '@persona-ingest/persona'
 
-import { isoTime, PersonalJson, RawJson, type Row, type RowValue } from '../sql/rows.ts'
+import { isoTime, PersonalJson, RawJson, type Row, type RowValue } from '../sql/row-values.ts'
 import { clockColumns, projectionTables, type ClockPrefix } from '../tables.ts'
 
 function json(value: JsonValue): RawJson {

@@ -11,7 +11,7 @@ import {
   storeDeadLetter,
   storeEvents,
 } from '../../src/index.ts'
-import { decryptBytes, encryptBytes } from '../../src/sql/encrypted-values.ts'
+import { decryptBytes, encryptBytes } from '../../src/sql/row-values.ts'
 import { aDatabase, read, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { linesOf, verified } from '../fixtures/rebuilt.ts'

@@ -9,7 +9,7 @@ import {
   encryptBytes,
   encryptDocument,
   type Place,
-} from '../../src/sql/encrypted-values.ts'
+} from '../../src/sql/row-values.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 
 const [a, b] = [aKey('a'), aKey('b')]

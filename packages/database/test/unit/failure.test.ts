@@ -4,7 +4,7 @@ import { PrismaClientKnownRequestError } from '@prisma/client/runtime/client'
 import { DriverAdapterError } from '@prisma/driver-adapter-utils'
 import { DatabaseError } from 'pg'
 import t from 'tap'
-import { DecryptionError } from '../../src/sql/encrypted-values.ts'
+import { DecryptionError } from '../../src/sql/row-values.ts'
 import {
   ConnectionError,
   failureOf,

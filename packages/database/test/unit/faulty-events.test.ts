@@ -1,7 +1,7 @@
 import { KeyRing, NO_KEYS } from '@persona-ingest/core'
 import t from 'tap'
 import { readLogRow, type LogRow } from '../../src/rebuild/faulty-events.ts'
-import { DecryptionError, encryptDocument } from '../../src/sql/encrypted-values.ts'
+import { DecryptionError, encryptDocument } from '../../src/sql/row-values.ts'
 import { anEvent, anObject } from '../fixtures/an-event.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 

@@ -1,6 +1,6 @@
 import { claimStrength, type ClaimStrength, type Clock } from '@persona-ingest/persona'
 import t from 'tap'
-import type { Row } from '../../src/sql/rows.ts'
+import type { Row } from '../../src/sql/row-values.ts'
 import { eventOf, permutationsOf, planOf, rowsOf, stored } from '../fixtures/a-batch.ts'
 import { anObject, related } from '../fixtures/an-event.ts'
 

@@ -1,8 +1,8 @@
 import { KeyRing, NO_KEYS } from '@persona-ingest/core'
 import { claimStrength, foldEvents, type Clock, type ObjectFamily, type PersonaEvent } from '@persona-ingest/persona'
 import t from 'tap'
-import { decryptBytes, decryptDocument } from '../../src/sql/encrypted-values.ts'
-import { PersonalBytes, PersonalJson, type Row } from '../../src/sql/rows.ts'
+import { decryptBytes, decryptDocument, PersonalBytes, PersonalJson, type Row } from '../../src/sql/row-values.ts'
+
 import { writeParameters } from '../../src/store/plan-write.ts'
 import type { StoredClocks } from '../../src/store/stored-state.ts'
 import { writeSections, writeSql, type WriteSection } from '../../src/store/write-sql.ts'

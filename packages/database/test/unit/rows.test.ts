@@ -1,7 +1,15 @@
 import { KeyRing, NO_KEYS } from '@persona-ingest/core'
 import t from 'tap'
-import { encryptDocument, type Place } from '../../src/sql/encrypted-values.ts'
-import { encodeRows, isoTime, PersonalBytes, PersonalJson, RawJson } from '../../src/sql/rows.ts'
+import {
+  encodeRows,
+  encryptDocument,
+  isoTime,
+  PersonalBytes,
+  PersonalJson,
+  type Place,
+  RawJson,
+} from '../../src/sql/row-values.ts'
+
 import { aKey } from '../fixtures/some-keys.ts'
 
 const PLACE: Place = ['inquiries', 'inq_1', 'attributes']

@@ -8,7 +8,7 @@ import {
   plainDigest,
   possibleDigests,
 } from '../../src/dead-letters/stored-body.ts'
-import { decryptBytes } from '../../src/sql/encrypted-values.ts'
+import { decryptBytes } from '../../src/sql/row-values.ts'
 import { aKey } from '../fixtures/some-keys.ts'
 
 const BODY = Buffer.from('{"id": "inq_1", "name": "MARK"')

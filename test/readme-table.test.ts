@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { eventRank } from '../packages/persona/src/object-state.ts'
+import { eventRank } from '../packages/persona/src/last-write-wins.ts'
 import { statusByEventName } from '../packages/persona/src/snapshot.ts'
 
 t.test('the README names the rank and the status of every event name that has one', async (t) => {
@@ -12,6 +12,6 @@ t.test('the README names the rank and the status of every event name that has on
     t.equal(eventRank(name), Number(rank), name)
     t.equal(statusByEventName(name, family), status ?? null, name)
   }
-  const source = readFileSync(new URL('../packages/persona/src/object-state.ts', import.meta.url), 'utf8')
+  const source = readFileSync(new URL('../packages/persona/src/last-write-wins.ts', import.meta.url), 'utf8')
   t.equal([...source.matchAll(/^ {2}\['/gm)].length, rows.length, 'no ranked name is missing')
 })

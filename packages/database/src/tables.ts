@@ -7,7 +7,7 @@ import {
 } from '@persona-ingest/persona'
 import type { EncryptedTable } from './sql/row-values.ts'
 
-/** A column's name and its SQL type, as `jsonb_to_recordset` is told it. */
+/** A column's name, and its SQL type for `jsonb_to_recordset`. */
 export type Column = readonly [name: string, type: string]
 
 /** Three columns hold one clock: `<prefix>_created_at`, `<prefix>_rank`, `<prefix>_event_id` (`event_id` for `event`). */

@@ -12,7 +12,7 @@ import {
   type Claim,
   type Clock,
   type ObjectState,
-} from './object-state.ts'
+} from './last-write-wins.ts'
 import type { Environment } from './signature.ts'
 import {
   carriesInquiryId,

@@ -49,7 +49,7 @@ export {
   eventRank,
   mergeStates,
   type ObjectState,
-} from './object-state.ts'
+} from './last-write-wins.ts'
 
 export {
   type Environment,

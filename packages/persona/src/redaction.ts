@@ -4,7 +4,7 @@ import { createdAtKeys } from './envelope.ts'
 import { columnKinds, snapshotColumns, timeColumns, type ColumnValue, type ObjectFamily } from './columns.ts'
 import type { EventObject, PersonaEvent } from './event.ts'
 import { isJsonObject, newObject, own, setMember, stringifyExact, type JsonObject, type JsonValue } from './json.ts'
-import { compareClocks, type Clock } from './object-state.ts'
+import { compareClocks, type Clock } from './last-write-wins.ts'
 import { familyOf, readId, readRelationships, readType, type Snapshot } from './snapshot.ts'
 
 /** Returns the clock of the newest redaction of an object or of any inquiry that ever claimed it; null for none. */

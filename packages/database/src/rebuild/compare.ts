@@ -10,8 +10,8 @@ function rawDifferenceSql({ columns }: ComparedTable): string {
 }
 
 /**
- * Whether the row holds the snapshot of an event that was pruned: what its skeleton does not tell is taken as the row has
- * it. Not where an erasure reaches it, which leaves no more than the skeleton.
+ * Whether the row holds the snapshot of a pruned event. The values that the skeleton lacks are then taken from the row. An
+ * erasure that reaches the row leaves the skeleton only.
  */
 function isPrunedSql(table: ComparedTable): string {
   if (table.untoldWhenPruned.length === 0) return 'false'
@@ -25,28 +25,28 @@ function isPrunedSql(table: ComparedTable): string {
 }
 
 /**
- * Live rows and what the log makes of them, side by side: `live`, `told`, and `snapshot.is_pruned`. `condition` is on
- * `id`, of both sides.
+ * Pairs of live rows and rows projected from the log: `live`, `told`, and `snapshot.is_pruned`. `condition` is on the `id` of
+ * both sides.
  */
 export function pairsSql(table: ComparedTable, condition: string): string {
   const { name } = table
   return (
     `(SELECT * FROM public.${name} WHERE ${condition}) AS live ` +
     `FULL JOIN (SELECT * FROM ${SHADOW_SCHEMA}.${name} WHERE ${condition}) AS told ON told.id = live.id ` +
-    // OFFSET keeps it from being worked out once for each column that asks for it.
+    // OFFSET prevents an evaluation for each column that uses it.
     `CROSS JOIN LATERAL (SELECT ${isPrunedSql(table)} AS is_pruned OFFSET 0) AS snapshot`
   )
 }
 
-/** What a column of a pair should hold. */
+/** SQL: the value that a column of a pair should hold. */
 export function toldSql({ untoldWhenPruned }: ComparedTable, column: string): string {
   if (!untoldWhenPruned.includes(column)) return `told.${column}`
-  // A skeleton's relationships say as much as they ever did, but for what else than type and id stood in them.
+  // A skeleton keeps the relationships with type and id only.
   const isUntold = column === 'relationships' ? ` AND live.${column} @> told.${column}` : ''
   return `CASE WHEN snapshot.is_pruned${isUntold} THEN live.${column} ELSE told.${column} END`
 }
 
-/** Whether nothing can be told of an object, since an event that tells of it was changed by hand. */
+/** SQL: whether an event of the object was changed by hand, so that its row can't be projected. */
 export function isUntoldSql(id: string): string {
   return `EXISTS (SELECT FROM ${SHADOW_SCHEMA}.untold WHERE untold.id = ${id})`
 }
@@ -73,7 +73,7 @@ export function differingColumnsSql(table: ComparedTable): string {
 export type ComparedTable = {
   readonly name: 'inquiries' | 'verifications' | 'resources' | 'objects'
   readonly columns: readonly string[]
-  /** Those of them that a pruned event does not tell any more. */
+  /** The columns of them that a pruned event lacks. */
   readonly untoldWhenPruned: readonly string[]
   /** Rows of the live table that may be there without a shadow; as a condition on `live`. */
   readonly mayStay: string
@@ -88,7 +88,7 @@ function comparedProjection(table: ProjectionTable): ComparedTable {
   }
 }
 
-/** Erasures only grow, and are no projection: an object that was erased keeps its entry. */
+/** Erasures are no projection: an erased object keeps its entry. */
 const objects: ComparedTable = {
   name: 'objects',
   columns: ['id', 'family'],
@@ -103,7 +103,7 @@ export const comparedTables: readonly ComparedTable[] = [
 
 const PAGE = 2_000
 
-/** Where a page of both sides ends: neither side then has more rows in it than fit. Null on the last page. */
+/** SQL: the id where a page of both sides ends; null on the last page. */
 function pageEndSql({ name }: ComparedTable): string {
   const nth = (schema: string) =>
     `(SELECT id FROM ${schema}.${name} WHERE id > $1 ORDER BY id OFFSET ${PAGE - 1} LIMIT 1)`
@@ -142,10 +142,9 @@ async function compareTable(
 }
 
 /**
- * Compares every row with its shadow, page by page while events go on arriving, and notes the objects that differ: by
- * a fault, or because the shadow is some events behind. What is not noted is equal, and stays so: events and erasures that
- * are yet to come do the same to both.
- * Returns the rows compared, by table.
+ * Compares every row with its shadow, page by page, and notes the objects that differ: by a fault, or because the shadow is
+ * some events behind. Equal rows stay equal, since later events and erasures change both. Returns the compared rows by
+ * table.
  */
 export async function findSuspects(
   executor: SqlExecutor,

@@ -9,7 +9,7 @@ import { families, projectionTables, type ProjectionTable } from '../tables.ts'
 import { encodeRows, isoTime, RawJson, type Row } from '../sql/row-values.ts'
 import type { SqlExecutor } from '../sql/executor.ts'
 
-/** The skeleton of a row whose snapshot came from the event named: what it keeps beside its plain columns. */
+/** The skeleton of a row that holds the snapshot of the named event. */
 export type RowSkeleton = {
   readonly family: ObjectFamily
   readonly id: string
@@ -36,7 +36,7 @@ function redactRowsSql(family: ObjectFamily): string {
   )
 }
 
-/** Reduces rows that still hold the snapshot of the event named; returns those that held more. */
+/** Reduces rows that still hold the snapshot of the named event. Returns the rows that held more. */
 export async function redactRows(
   executor: SqlExecutor,
   skeletons: readonly RowSkeleton[],
@@ -74,8 +74,8 @@ ${families.map(unloggedRowsSql).join('\nUNION ALL ')}`
 type UnloggedRow = Omit<RowSkeleton, 'relationships'> & { readonly relationships: string }
 
 /**
- * Rows at or below a redaction whose event is not in the log any more, or empty, or does not open, so that the log does not
- * lead to them.
+ * Finds rows up to a redaction that the log does not lead to: their event is not in the log, is empty, or cannot be
+ * decrypted.
  */
 export async function findUnloggedRows(
   executor: SqlExecutor,

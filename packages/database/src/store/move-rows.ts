@@ -32,8 +32,8 @@ function moveSql(from: ObjectFamily, to: ObjectFamily): string {
 }
 
 /**
- * Moves rows to the table that their newest word calls for. What is moved is the clocks, the status and the claim; the
- * snapshot's values follow with the write that caused the move. Only within an exclusive write.
+ * Moves rows to the table of their newest type, with clocks, status and claim. The write that causes the move brings the
+ * values of the snapshot. Only within an exclusive write.
  */
 export async function moveRows(executor: SqlExecutor, moves: readonly FamilyMove[]): Promise<void> {
   for (const from of families) {

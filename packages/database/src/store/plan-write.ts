@@ -15,7 +15,7 @@ import { projectionRow } from './projection-row.ts'
 import { encodeRows, isoTime, PersonalBytes, PersonalJson, type Row } from '../sql/row-values.ts'
 import { writeSections, type WriteSection } from './write-sql.ts'
 
-/** An object whose row must move, since its newest word puts it into another table. */
+/** An object whose row must move, because its newest type belongs to another table. */
 export type FamilyMove = { readonly id: string; readonly from: ObjectFamily; readonly to: ObjectFamily }
 
 export type WritePlan = {
@@ -35,7 +35,7 @@ function winsRow(state: ObjectState, stored: StoredClocks): boolean {
   return stored.snapshot === null && isNewer(state.reference, stored.reference)
 }
 
-/** Tells whether any part of a row may change; a conflicting upsert that changes nothing would still lock the row. */
+/** Whether any part of a row may change. An upsert that changes nothing would still lock the row. */
 function mayChange(state: ObjectState, stored: StoredClocks): boolean {
   if (winsRow(state, stored) || isNewer(state.status, stored.status)) return true
   if (state.claim === null) return false
@@ -95,8 +95,8 @@ function planObject(state: ObjectState, known: StoredState): ObjectPlan {
 }
 
 /**
- * Decides all that a batch writes. Pure: `events` are new, distinct and already reduced to what erasure leaves;
- * `redactions` and `erasures` are those that the batch raises.
+ * Decides everything that a batch writes; pure. `events` are new, distinct, and redacted already. `redactions` and
+ * `erasures` are those that the batch raises.
  */
 export function planWrite(input: {
   readonly events: readonly PersonaEvent[]
@@ -132,7 +132,7 @@ export function planWrite(input: {
   }
 }
 
-/** The parameters of the write statement, for a batch that was decided on what the world was at `epoch`. */
+/** The parameters of the write statement. The plan was made from the state stored at `epoch`. */
 export function writeParameters(plan: Pick<WritePlan, 'sections'>, epoch: string, keys: KeyRing): readonly string[] {
   return [...writeSections.map((section) => encodeRows(plan.sections[section], keys)), epoch]
 }

@@ -9,8 +9,8 @@ import { writeSections, writeSql } from './write-sql.ts'
 const nothing = { eventIds: [], objectIds: [], inquiryIds: [] }
 
 /**
- * Writes a batch of nothing, and one row of our own: resolves only where the database takes writes at all. It waits for
- * writes that run alone and is never outdated by them, so that many redactions are not taken for an outage.
+ * Writes an empty batch and one row of its own. Resolves only where the database takes writes. It waits for exclusive
+ * writes, so that many redactions do not look like an outage.
  */
 export async function tryWriting(database: Database): Promise<void> {
   await inSharedWrite(database.sql, async (executor) => {
@@ -20,7 +20,7 @@ export async function tryWriting(database: Database): Promise<void> {
   })
 }
 
-/** An event about an object of its own. Its ids are random: two probes at once must not wait for each other. */
+/** An event about an object of its own. Its ids are random, so that two probes do not wait for each other. */
 function probeEvent(): PersonaEvent {
   const id = randomUUID()
   const payload = { data: { type: 'persona-ingest-probe', id: `probe_${id}`, attributes: {} } }
@@ -38,7 +38,7 @@ async function writeAndRollBack(database: Database): Promise<void> {
     const known = await readStoredState(executor, batchIds(events))
     const plan = planWrite({ events, known, redactions: new Map(), erasures: new Map() })
     await executor.query(writeSql, writeParameters(plan, known.epoch, executor.keys))
-    // What a commit would check is checked now.
+    // Checks now what a commit would check.
     await executor.query('SET CONSTRAINTS ALL IMMEDIATE', [])
     throw new RolledBack()
   })
@@ -48,8 +48,8 @@ async function writeAndRollBack(database: Database): Promise<void> {
 }
 
 /**
- * Resolves only where the database takes the very writes that events need: {@link tryWriting}, and the write of an event
- * that is rolled back. A trigger, a lock or a limit that meets every event meets this one too.
+ * Writes an event and rolls it back, then {@link tryWriting}. Resolves only where the database takes the writes of events.
+ * A trigger, a lock or a limit that fails all events fails this one too.
  */
 export async function tryStoring(database: Database): Promise<void> {
   await writeAndRollBack(database)

@@ -23,7 +23,7 @@ function clockNames(prefix: ClockPrefix): readonly [time: string, rank: string, 
   return clockColumns(prefix).map(([name]) => name) as [string, string, string]
 }
 
-/** Names made once: four clocks stand in every row. */
+/** Names of clock columns, made once: each row has four clocks. */
 const CLOCK_NAMES: Readonly<Record<ClockPrefix, ReturnType<typeof clockNames>>> = {
   event: clockNames('event'),
   status: clockNames('status'),
@@ -97,12 +97,12 @@ function claimValues(family: ObjectFamily, state: ObjectState): Row {
 }
 
 /**
- * Renders what is known of an object as the row that an upsert sends. `family` is the table that holds the object; a
- * snapshot of another family is not sent.
+ * Returns the row that an upsert sends for an object. `family` is the table that holds the object; a snapshot of another
+ * family is not sent.
  */
 export function projectionRow(family: ObjectFamily, state: ObjectState): Row {
   const snapshot = state.snapshot?.value.family === family ? state.snapshot : null
-  // A snapshot ends what references said of type and environment.
+  // A snapshot replaces the type and environment that references gave.
   const reference = snapshot === null ? state.reference : null
   return {
     id: state.id,

@@ -10,13 +10,13 @@ import {
 } from '../log/stored-event.ts'
 
 /**
- * What a replay came to. `applied`: the event's object holds its snapshot now and did not before; `unchanged`: it did, or
- * holds a newer one; `missing`: no such event in the log.
+ * The outcome of a replay. `applied`: the row holds the event's snapshot now and did not before. `unchanged`: the row held
+ * it, or holds a newer one. `missing`: the log has no such event.
  */
 export type ReplayOutcome = 'applied' | 'unchanged' | 'missing'
 
 export type ReplayOptions = {
-  /** Resolves when there is memory to read this body and write its event; what it resolves to ends that use. */
+  /** Resolves when there is memory for this body and its event, with a function that releases the memory. */
   readonly takeMemory?: ((body: Uint8Array) => Promise<() => void>) | undefined
 }
 
@@ -54,12 +54,10 @@ async function replayLarge(database: Database, eventId: string, options: ReplayO
 }
 
 /**
- * Processes an event of the log again: what it tells of each object is taken over wherever a row is missing or older,
- * lost claims and links are written again, and a redaction that reaches it is applied. The event's own row in the log,
- * its outcome included, stays as it is. Safe to repeat, at any time, in any order. Large events are read and written one
- * at a time.
+ * Processes an event of the log again. Rows that are missing or older get its snapshots; lost claims and links are written
+ * again; a redaction that reaches it is applied. The event's own row in the log stays. Safe to repeat, in any order.
  *
- * Mends what is missing or behind; values changed by hand under an unchanged clock are what a rebuild mends.
+ * Large events are read and written one at a time. Values that were changed by hand under the same clock need a rebuild.
  */
 export async function replayEvent(
   database: Database,

@@ -18,16 +18,21 @@ import { type SqlExecutor } from '../sql/executor.ts'
 import { planWrite, writeParameters } from './plan-write.ts'
 import { replaySql, writeSql } from './write-sql.ts'
 
-/** What became of an event: `applied` and `stale` are its outcome in the log, `duplicate` was there already. */
+/**
+ * The outcome of an event. `applied`: the row of its object holds its snapshot. `stale`: the row holds a snapshot with a
+ * greater clock; the event is logged and changes no value. `duplicate`: the log has the event already.
+ *
+ * @see compareClocks of `packages/persona` for the order of clocks
+ */
 export type StoreOutcome = 'applied' | 'stale' | 'duplicate'
 export type StoreOutcomes = ReadonlyMap<string, StoreOutcome>
 
 type WrittenEvent = { readonly id: string; readonly outcome: 'applied' | 'stale' }
 
-/** A shared write is read again when the world moved under it; in a storm of redactions it runs alone in the end. */
+/** A shared write that an exclusive write has outdated is read again this often; then it runs alone. */
 const MAX_REREADS = 5
 
-/** For events that are in the log already; those that a statement stores are resolved by it. */
+/** For duplicates; the write statement resolves the dead letters of the events that it stores. */
 const resolveDeadLettersSql = 'SELECT resolve_dead_letters($1::text[])::text'
 
 function firstOfEach(events: readonly PersonaEvent[]): readonly PersonaEvent[] {
@@ -68,7 +73,7 @@ function decide(
   return { fresh, redactions, erasures, plan: planWrite({ events: fresh, known, redactions, erasures }) }
 }
 
-/** A redaction, a claim on a redacted inquiry, and a change of family touch rows that are not in the batch. */
+/** A redaction, a claim on a redacted inquiry, and a change of family touch rows outside of the batch. */
 function mustRunAlone({ redactions, erasures, plan }: Decision): boolean {
   return redactions.size > 0 || erasures.size > 0 || plan.moves.length > 0
 }
@@ -97,7 +102,7 @@ async function writeAlone(
   const known = await readStoredState(executor, { ...ids, objectIds })
   const decision = decide(events, known, options, storedClaims)
   await moveRows(executor, decision.plan.moves)
-  // Before the write, so that what is stored already and what arrives now are reduced by the same lookup.
+  // Before the write: stored copies and new ones are redacted by the same lookup.
   await redactStoredCopies(executor, decision.erasures, erasureLookup(known, new Map()))
   await redactDeadLetters(executor, decision.erasures)
   const written =
@@ -128,10 +133,10 @@ async function storeShared(
 }
 
 /**
- * Stores a batch of events in one transaction: the log, the projections, and what erasure needs. All or nothing.
+ * Stores a batch of events in one transaction: the log, the projections, and the tables for erasure. All or nothing.
  *
  * Any order, repetition, grouping and number of callers ends in the same rows. Returns each event's outcome by id.
- * Rejects with the database's error, which the caller tells apart with `failureOf`.
+ * Rejects with the database's error, which `failureOf` classifies.
  */
 export async function storeEvents(
   database: Database,

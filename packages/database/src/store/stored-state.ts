@@ -3,7 +3,7 @@ import { keepPrepared, type SqlExecutor } from '../sql/executor.ts'
 import type { ClaimStrength, Clock, ClockedClaim, ObjectFamily } from '@persona-ingest/persona'
 import { projectionTables, type ProjectionTable } from '../tables.ts'
 
-/** The clocks of a stored row: what an incoming state must beat to change it. */
+/** The clocks of a stored row. A new state changes the row only with a greater clock. */
 export type StoredClocks = {
   readonly snapshot: Clock | null
   readonly status: Clock | null
@@ -11,9 +11,9 @@ export type StoredClocks = {
   readonly claim: ClockedClaim | null
 }
 
-/** What the database knows of a batch's events and objects, read before its write is decided. */
+/** The stored state of a batch's events and objects, read before its write is planned. */
 export type StoredState = ErasureState & {
-  /** Counts the writes that ran alone; a shared write is valid only where it has not moved. */
+  /** Counts the exclusive writes; a shared write is valid only while it has not moved. */
   readonly epoch: string
   readonly eventIds: ReadonlySet<string>
   readonly clocks: ReadonlyMap<string, StoredClocks>
@@ -86,7 +86,7 @@ function toStoredClocks(row: Clocks): [string, StoredClocks] {
   ]
 }
 
-/** Reads in one statement what decides how a batch is written. */
+/** Reads the stored state of a batch in one statement. */
 export async function readStoredState(
   executor: SqlExecutor,
   ids: {

@@ -28,7 +28,7 @@ function isNewer(prefix: ClockPrefix, ties: readonly string[] = []): string {
   )
 }
 
-/** The columns a row takes over together, and the condition under which it does. */
+/** Columns that change together, and the condition for it. */
 type ColumnGroup = { readonly condition: string; readonly columns: readonly Column[] }
 
 function columnGroups(table: ProjectionTable): readonly ColumnGroup[] {
@@ -42,7 +42,7 @@ function columnGroups(table: ProjectionTable): readonly ColumnGroup[] {
     : [['environment', 'text']]
   return [
     { condition: newerSnapshot, columns: [...table.snapshotColumns, ...clockColumns('event')] },
-    // A row that gets a snapshot is sent without a reference: what the references said ends.
+    // A row with a snapshot is sent without a reference, which clears the columns of the reference.
     { condition: `(${newerSnapshot} OR ${newerReference})`, columns: [...identity, ...clockColumns('reference')] },
     { condition: isNewer('status'), columns: [['status', 'text'], ...clockColumns('status')] },
     {
@@ -53,8 +53,8 @@ function columnGroups(table: ProjectionTable): readonly ColumnGroup[] {
 }
 
 /**
- * The upsert of one projection: each group of columns is taken over where its clock is newer than the stored one, so
- * that statements commute. `parameter` holds the rows as a JSON text; nothing is written before `gate` has opened. Returns each row written and its snapshot's event.
+ * The upsert of one projection. Each group of columns changes where its clock is greater than the stored one, so that
+ * statements commute. `parameter` holds the rows as JSON text; `gate` comes first. Returns each written row's id and event.
  */
 export function upsertSql(table: ProjectionTable, parameter: string): string {
   const columns = sentColumns(table)
@@ -88,7 +88,7 @@ export const writeSections = [
 ] as const
 export type WriteSection = (typeof writeSections)[number]
 
-/** The epoch that the batch was decided on: where it has moved, nothing is written (SQLSTATE PI001). */
+/** The epoch of the plan. Where the stored epoch has moved, nothing is written (SQLSTATE PI001). */
 const gateParameter = `$${writeSections.length + 1}`
 const parameter = (section: WriteSection): string => `$${writeSections.indexOf(section) + 1}`
 
@@ -125,9 +125,8 @@ SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('events')}::jsonb) AS se
 )`
 
 /**
- * A function, since its statements see what was committed up to now: a dead letter that another transaction wrote while
- * this one waited is not in the snapshot of this statement. It runs after the events are inserted, so that one of the two
- * transactions always sees the row of the other (see the migration).
+ * Calls a function, because its statements see newer commits than the snapshot of this statement: another transaction may
+ * have written a dead letter meanwhile. It runs after the insert of the events, so that one transaction sees the other.
  */
 function resolvedSql(events: string): string {
   return `resolved AS MATERIALIZED (SELECT resolve_dead_letters(array_agg("id")) FROM ${events})`
@@ -136,10 +135,10 @@ function resolvedSql(events: string): string {
 const outcomeSql = `CASE WHEN written."id" IS NULL THEN 'stale' ELSE 'applied' END`
 
 /**
- * Everything that a batch writes, as one statement: one round trip, and one plan that stays prepared.
+ * Writes a whole batch in one statement: one round trip, and one plan that stays prepared.
  *
- * `events` is a plain insert: an id that another worker stored since the batch was read ends the transaction
- * (SQLSTATE 23505), and the batch is read and written again. An event's outcome is told by what the upserts did.
+ * `events` is a plain insert. An id that another worker stored meanwhile ends the transaction (SQLSTATE 23505), and the
+ * batch is read and written again. The upserts decide on the outcome of an event.
  */
 export const writeSql = keepPrepared(`${everythingButEventsSql}, events_written AS (
 INSERT INTO "events" ("id", "environment", "name", "created_at", "rank", "resource_type", "resource_id", "inquiry_id",
@@ -152,7 +151,7 @@ RETURNING "id", "outcome"
 ), ${resolvedSql('events_written')}
 SELECT events_written."id", events_written."outcome" FROM events_written, resolved`)
 
-/** {@link writeSql} for events that are in the log already: their rows in it, outcomes included, stay as they are. */
+/** {@link writeSql} for events of the log: their rows in the log stay. */
 export const replaySql = `${everythingButEventsSql}, ${resolvedSql('sent_events')}
 SELECT e."id", ${outcomeSql} AS "outcome"
 FROM resolved, sent_events e LEFT JOIN written ON written."id" = e."resource_id" AND written."event_id" = e."id"`

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Clock } from '../../src/object-state.ts'
+import type { Clock } from '../../src/last-write-wins.ts'
 import { reducedObjectIn, reduceEvent, type RedactionLookup } from '../../src/redaction.ts'
 import type { PersonaEvent } from '../../src/event.ts'
 import { anEvent, anObject, plain, read, readText, relation, type Json, type JsonMap } from '../model/event-document.ts'

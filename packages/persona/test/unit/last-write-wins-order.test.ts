@@ -8,7 +8,7 @@ import {
   compareClockedClaims,
   compareClocks,
   eventRank,
-} from '../../src/object-state.ts'
+} from '../../src/last-write-wins.ts'
 
 // @see docs/contract.md#4-database-postgresql-schema-public
 t.test('the ranks are the documented ones, and every other name has 0', async (t) => {

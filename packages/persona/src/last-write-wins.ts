@@ -2,7 +2,8 @@ import type { Environment } from './signature.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /**
- * The position of an event in the total order `(event_created_at, event_rank, event_id)`. Last write wins by it.
+ * The position of an event in the total order `(event_created_at, event_rank, event_id)`. Last write wins by it: an event
+ * is stale where the row holds a snapshot with a greater clock.
  *
  * The rank orders exact ties of time only: an expired inquiry can be resumed, and a decision can be revised.
  */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { foldEvents, statesOf } from '../../src/event.ts'
-import { mergeStates, type ObjectState } from '../../src/object-state.ts'
+import { mergeStates, type ObjectState } from '../../src/last-write-wins.ts'
 import { anEvent, anObject, read, relation, type Json } from '../model/event-document.ts'
 
 /** An event at a second of its own, `evt_<second>`. */

@@ -94,6 +94,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   const app = fastify(
     serverOptions({ trustProxy: env.TRUST_PROXY, bodyLimitBytes: env.BODY_LIMIT_BYTES }, logger, refusals),
   )
+  app.addHook('onReady', async () => loopLateness.reset())
   app.addHook('onClose', async () => loopLateness.close())
   if (isTraced) app.register(requestSpans())
   app.register(connectionLimits)

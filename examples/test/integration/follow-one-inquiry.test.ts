@@ -1,8 +1,12 @@
-import { buildLifecycle } from '@persona-ingest/simulator'
+import { buildLifecycle, type SimulatedEvent } from '@persona-ingest/simulator'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
 import t from 'tap'
 import { startExample } from '../fixtures/run-example.ts'
 import { storeSimulated } from '../fixtures/store-simulated.ts'
+
+/** The order of the timeline: events of one millisecond by their ids. */
+const byClock = (left: SimulatedEvent, right: SimulatedEvent) =>
+  left.createdAtMs - right.createdAtMs || (left.id < right.id ? -1 : 1)
 
 t.test('each event is printed once, a late one too, until the inquiry is decided', async (t) => {
   const { url } = await throwAwayDatabase(t)
@@ -23,7 +27,7 @@ t.test('each event is printed once, a late one too, until the inquiry is decided
   const rows = example.lines.map((line) => JSON.parse(line))
   t.same(
     rows.map((row) => row.event_id),
-    [started.id, created.id, ...rest.map(({ id }) => id)],
+    [started.id, created.id, ...rest.toSorted(byClock).map(({ id }) => id)],
   )
   t.same(
     rows.slice(0, 2).map((row) => row.out_of_order),

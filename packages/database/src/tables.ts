@@ -1,5 +1,6 @@
 import {
   columnKinds,
+  compareBytes,
   snapshotColumns,
   type ColumnKind,
   type ObjectFamily,
@@ -111,12 +112,14 @@ export function claimColumns(claimColumn: string): readonly Column[] {
   return [[claimColumn, 'text'], ['claim_strength', 'smallint'], ...clockColumns('claim')]
 }
 
-/** The columns of a snapshot for a SELECT, its documents as text: JSON of any number is read exactly. */
+/** The columns of a snapshot for a SELECT. Documents come last, as text: JSON of any number is read exactly. */
 export function selectedColumns({ snapshotColumns: columns }: ProjectionTable): string {
   const [documents, plain] = [columns.filter(isDocument), columns.filter((column) => !isDocument(column))]
   const names = plain.map(([name]) => name).filter((name) => name !== 'event_name')
-  return [...names, ...documents.map(([name]) => `${name}::text AS ${name}`)].join(', ')
+  return [...names, ...documents.toSorted(byName).map(([name]) => `${name}::text AS ${name}`)].join(', ')
 }
+
+const byName = ([left]: Column, [right]: Column) => compareBytes(left, right)
 
 function isDocument([, type]: Column): boolean {
   return type === 'jsonb'
@@ -127,4 +130,4 @@ export const documentColumnNames: readonly string[] = [
   ...new Set(
     Object.values(projectionTables).flatMap((table) => table.snapshotColumns.filter(isDocument).map(([name]) => name)),
   ),
-]
+].toSorted(compareBytes)

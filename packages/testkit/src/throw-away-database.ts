@@ -2,11 +2,12 @@ import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chown, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { temporaryFolder } from './cache-folder.ts'
 import { eventually } from './eventually.ts'
-import { freePort, isPortFree } from './free-port.ts'
+import { freePort } from './free-port.ts'
 import { runCommand, serverAccount } from './operating-system.ts'
 import { startPostgres, type PostgresOptions, type PostgresServer } from './postgres-server.ts'
 import { killWithOwner } from './process-owner.ts'
@@ -92,6 +93,14 @@ async function findPgBouncer(): Promise<string | null> {
 }
 
 /** Returns a value for `skip` of a test: false where PgBouncer is installed, else the reason. */
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
 export async function noPgBouncer(): Promise<string | false> {
   return (await findPgBouncer()) === null ? 'not run: pgbouncer is not installed here' : false
 }
@@ -135,6 +144,7 @@ export async function throwAwayPooler(
     cancelKill()
     await rm(folder, { recursive: true, force: true })
   })
-  await eventually(async () => !(await isPortFree(port)), { deadlineMs: 30_000 })
+  // A probe that listened on the port for a moment would take it from PgBouncer.
+  await eventually(async () => isListening(port), { deadlineMs: 30_000 })
   return { url: (name) => server.url(name).replace(`:${server.port}/`, `:${port}/`) }
 }

@@ -31,6 +31,15 @@ export class LoopLateness {
     return Math.max(this.#worstMs, this.#worstBeforeMs, performance.now() - this.#tickedAtMs - TICK_MS)
   }
 
+  /** Forgets the lateness up to now: that of a start is over when the first delivery comes. */
+  reset(): void {
+    const nowMs = performance.now()
+    this.#tickedAtMs = nowMs
+    this.#windowBeganAtMs = nowMs
+    this.#worstMs = 0
+    this.#worstBeforeMs = 0
+  }
+
   close(): void {
     clearInterval(this.#timer)
   }

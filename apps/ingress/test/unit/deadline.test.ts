@@ -58,6 +58,10 @@ t.test('the lateness of the event loop is seen while it lasts, for a second or t
   t.equal(lateness.worstMs(), 300, 'a second later')
   for (let round = 0; round < 100; round += 1) tickAfter(20)
   t.equal(lateness.worstMs(), 0, 'two seconds later')
+  clock.nowMs += 920
+  t.equal(lateness.worstMs(), 900)
+  lateness.reset()
+  t.equal(lateness.worstMs(), 0, 'the lateness of a start is forgotten')
   lateness.close()
   restore()
 })

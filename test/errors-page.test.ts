@@ -5,7 +5,7 @@ import { quarantineReasons } from '@persona-ingest/persona'
 import { queueFaults } from '@persona-ingest/queue'
 import t from 'tap'
 import { deadLetterReasons } from '../packages/database/src/dead-letters/dead-letter.ts'
-import { root } from './structure/source-files.ts'
+import { readSources, root } from './structure/source-files.ts'
 
 const page = readFileSync(join(root, 'docs/errors.md'), 'utf8')
 
@@ -32,4 +32,17 @@ t.test('docs/errors.md lists every quarantine reason, queue fault and dead lette
   t.same(codesBelow('Quarantine reasons'), quarantineReasons)
   t.same(codesBelow('Queue faults'), Object.keys(queueFaults))
   t.same(codesBelow('Dead letter reasons'), deadLetterReasons)
+})
+
+t.test('docs/errors.md lists the codes of all other coded errors, both ways', async (t) => {
+  const packages = ['core', 'database', 'operations']
+  const codes = readSources()
+    .filter(({ path }) => packages.some((name) => path.startsWith(`packages/${name}/src/`)))
+    .flatMap(({ path }) => {
+      const text = readFileSync(join(root, path), 'utf8')
+      const own = [...text.matchAll(/extends CodedError<'(\w+)'>/g)].map(([, code]) => code)
+      const faults = /operationFaults\b[^{]*\{([^}]*)\}/.exec(text)?.[1] ?? ''
+      return [...own, ...[...faults.matchAll(/^ *([A-Z_]+):/gm)].map(([, code]) => code)]
+    })
+  t.same(new Set(codesBelow('Errors of commands and processes')), new Set(codes))
 })

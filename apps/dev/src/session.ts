@@ -5,7 +5,7 @@ export type Say = (text: string) => void
 export const say: Say = (text) => void process.stdout.write(`${text}\n`)
 
 /**
- * One run of `dev`: what is open, and the reason to stop.
+ * One run of `dev`: its open resources and the reason to stop.
  *
  * open -> stop requested (a signal, or an app that ended) -> closed. The last opened is closed first.
  */

@@ -4,19 +4,19 @@ import { recordOperation, type Database, type OperationCounts } from '@persona-i
 /** The operator of an operation and the reason for it, as the table `operations` keeps them. No personal data. */
 export type Actor = { readonly operator: string; readonly reason: string | null }
 
-const messages = {
+const operationFaults = {
   OPERATION_INTERRUPTED: 'interrupted; run it again to go on',
   ENCRYPTION_KEYS_MISSING: 'STORAGE_ENCRYPTION_KEYS is not set: nothing to encrypt with',
   ERASURE_SUBJECT_AMBIGUOUS: 'this is both an id and a reference id: say which is meant',
 } as const
-export type OperationFault = keyof typeof messages
+export type OperationFault = keyof typeof operationFaults
 
 /** An operation that did not come to its end; its message is constant. */
 export class OperationError extends CodedError<OperationFault> {
   override readonly name = 'OperationError'
 
   constructor(code: OperationFault, options?: { cause?: unknown }) {
-    super(code, messages[code], options)
+    super(code, operationFaults[code], options)
   }
 }
 

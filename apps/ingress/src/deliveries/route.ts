@@ -181,5 +181,5 @@ async function registerDeliveryLog(app: FastifyInstance, { deliveries, answers }
   })
 }
 
-/** One log line and one count per delivery, whatever its outcome. Registered in the scope of the delivery route. */
+/** Writes one log line and one count for each delivery, of every outcome. Registered in the scope of the delivery route. */
 export const deliveryLog = fastifyPlugin(registerDeliveryLog, { name: 'delivery-log', fastify: '5.x' })

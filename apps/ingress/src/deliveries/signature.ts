@@ -73,7 +73,7 @@ const WARN_EVERY_MS = 600_000
 type Sample = {
   readonly ageSeconds: number
   readonly isRefused: boolean
-  /** Redelivered: the provider does not document whether a redelivery is signed anew, so its age tells nothing. */
+  /** Redelivered: the provider does not document whether a redelivery is signed anew, so its age is not counted. */
   readonly isRetry: boolean
   readonly observedAtMs: number
 }

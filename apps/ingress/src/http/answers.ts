@@ -72,7 +72,7 @@ function codeOf(error: Failure): IngressErrorCode {
   return isOfClient ? 'REQUEST_MALFORMED' : 'INTERNAL_ERROR'
 }
 
-/** The log line of a delivery tells an outage; an unexpected error is logged whole. */
+/** Logs unexpected errors whole. The log line of the delivery names an outage, so that it needs no second line. */
 function isUnexpected(error: Failure, code: IngressErrorCode): boolean {
   return code === 'INTERNAL_ERROR' || (error.cause !== undefined && !(error.cause instanceof QueueUnavailableError))
 }
@@ -176,7 +176,7 @@ async function registerErrorAnswers(app: FastifyInstance, { refusals }: { refusa
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     refuseExpectation(response, refusals)
   })
-  // First hooks, before the body: an unknown path is 404, whatever comes with it.
+  // First hooks, before the body is read: an unknown path is 404 with any body.
   app.addHook('onRequest', refuseTwoHosts)
   app.addHook('onRequest', refuseUnknownRoute)
   // Without a listener Node.js ends the connection of a CONNECT without an answer.

@@ -215,7 +215,7 @@ export type ServerSettings = {
 }
 
 /**
- * A number is the number of trusted hops, counted from the socket. Fastify 5.12 reads a number as "trust nobody".
+ * A number is the number of trusted hops, counted from the socket. Fastify 5.12 reads a number as no trust at all.
  *
  * Lists are evaluated here too: Fastify throws a TypeError for ranges such as 0.0.0.0/0, and does not recognize the address
  * of a proxy with a port.

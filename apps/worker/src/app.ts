@@ -3,6 +3,7 @@ import {
   countDriftedEvents,
   countOpenDeadLetters,
   failureOf,
+  makeChangeTick,
   openDatabase,
   readDatabaseIdentity,
   type Database,
@@ -16,7 +17,8 @@ import { createMetrics, registerGauges } from './metrics.ts'
 import { Outage } from './outage.ts'
 import { deliveryHandler, InFlightDeliveries, processDelivery, type ProcessContext } from './process-delivery.ts'
 import { eventStore, type EventStore } from './store-batch.ts'
-import { reduceResting, repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
+import { createTicker, type Ticker } from './ticker.ts'
+import { changesRetention, reduceResting, repeatedly, scheduledPrune, unkeyedDigestRemoval } from './upkeep.ts'
 import { announceDatabase, createWatchdog, queueListeners } from './watchdog.ts'
 
 const UPKEEP_EVERY_MS = 5_000
@@ -89,6 +91,13 @@ async function warnIfUnusable(store: EventStore, logger: Logger, shutdown: Abort
   }
 }
 
+function changeTicker(database: Database, logger: Logger): Ticker {
+  return createTicker({
+    makeTick: () => makeChangeTick(database),
+    onError: (error) => logger.debug({ description: failureOf(error).description }, 'no tick of the change feed'),
+  })
+}
+
 const closeInTime = async (close: () => Promise<unknown>) => withDeadline(DATABASE_CLOSE_MS, close, () => undefined)
 
 /** The work that is repeated every few seconds, from the start to the shutdown. */
@@ -124,7 +133,8 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const shutdown = new AbortController()
   const { maxInFlightBytes, memory } = memoryBounds()
   const database = openEventDatabase(env, sessionSettings)
-  const store = eventStore(database)
+  const ticker = changeTicker(database, logger)
+  const store = eventStore(database, () => ticker.wake())
   const metrics = createMetrics(registry)
   const outage = new Outage({ shutdown: shutdown.signal, onChange: logOutages(logger) })
   const commit = createCommit({ store, outage, metrics, memory })
@@ -150,7 +160,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     driftedEvents: () => withinScrape(countDriftedEvents(database)),
   })
   const works = frequentWork({ context, consumer, readiness, database, end, stuckAfterMs })
-  const digests = unkeyedDigestRemoval(database, env, logger)
+  const slowWorks = [unkeyedDigestRemoval(database, env, logger), changesRetention(database, env, logger)]
   const pruning = scheduledPrune({ env, database, logger, shutdown: shutdown.signal })
   const stops: (() => void)[] = []
   return {
@@ -161,7 +171,8 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       const onError = (err: unknown) => logger.debug({ err }, 'queue upkeep failed')
       // Separate timers: a hung sweep must not block the watchdog.
       for (const work of works) stops.push(repeatedly({ pauseMs: UPKEEP_EVERY_MS, work, onError }))
-      stops.push(repeatedly({ ...digests, onError }))
+      for (const work of slowWorks) stops.push(repeatedly({ ...work, onError }))
+      ticker.start()
       pruning.start()
       void warnIfUnusable(store, logger, shutdown.signal)
     },
@@ -174,6 +185,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       const isFinished = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
       if (!isFinished) logger.warn('closed with deliveries held; they come back when their locks run out')
       await closeInTime(() => pruning.stop())
+      await closeInTime(() => ticker.stop())
       await closeInTime(() => database.close())
     },
   }

@@ -1,6 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import { Batcher } from '@persona-ingest/core'
 import { readEvent, type PersonaEvent } from '@persona-ingest/persona'
+import type { StoreCause } from '@persona-ingest/database'
 import type { InFlightDelivery } from '@persona-ingest/queue'
 import { inSpan } from '@persona-ingest/service'
 import type { WorkerMetrics } from './metrics.ts'
@@ -11,13 +12,15 @@ import { storeBatch, type EventStore, type StoreVerdict } from './store-batch.ts
 const ORDINARY_IN_FLIGHT = 2
 /** More would only wait for each other in the database: a write that redacts runs alone. */
 const REDACTIONS_IN_FLIGHT = 1
+/** Dead letters that an operator replays. */
+const REPLAYS_IN_FLIGHT = 1
 const MAX_BATCH_EVENTS = 200
 const MAX_BATCH_CHARACTERS = 4_000_000
 /** Each object is a row or more. A usual batch has 1,000 to 2,000 objects; one statement of 24,000 takes seconds. */
 const MAX_BATCH_OBJECTS = 4_000
 
 /** Batches that the worker may have at the database at once. */
-export const BATCHES_IN_FLIGHT = ORDINARY_IN_FLIGHT + REDACTIONS_IN_FLIGHT
+export const BATCHES_IN_FLIGHT = ORDINARY_IN_FLIGHT + REDACTIONS_IN_FLIGHT + REPLAYS_IN_FLIGHT
 
 /** What became of a delivery that was to be read and stored; `readError` where its body could not be read. */
 export type Committed =
@@ -41,7 +44,7 @@ function repeatedVerdict(verdict: StoreVerdict): StoreVerdict {
 /** One lane of batches, with limits of its own on what is in flight. */
 function createLane(
   { metrics, ...context }: CommitContext,
-  options: { readonly maxInFlight: number; readonly restMs?: (tookMs: number) => number },
+  { cause, ...options }: { cause: StoreCause; maxInFlight: number; restMs?: (tookMs: number) => number },
 ): Batcher<PersonaEvent, StoreVerdict> {
   return new Batcher({
     ...options,
@@ -54,7 +57,7 @@ function createLane(
     repeatedResult: repeatedVerdict,
     process: async (events, report) => {
       const endTimer = metrics.batchTime.startTimer()
-      await storeBatch(context, events, report)
+      await storeBatch({ ...context, cause }, events, report)
       endTimer()
       metrics.batchSize.observe(events.length)
     },
@@ -64,15 +67,24 @@ function createLane(
 /**
  * Makes the function that reads a delivery and stores its event in one transaction with other events in flight.
  *
- * Redactions have batches of their own. A write that redacts runs alone (ADR 2), and would hold up all events of a common
+ * Redactions have batches of their own, and so have replays, since the change feed tells the cause of a batch. A write that redacts runs alone (ADR 2), and would hold up all events of a common
  * batch. The order of writes does not matter, so that neither lane waits for the other.
  */
 export function createCommit(context: CommitContext & { readonly memory: MemoryBudget }): Commit {
-  const ordinary = createLane(context, { maxInFlight: ORDINARY_IN_FLIGHT })
-  const redactions = createLane(context, { maxInFlight: REDACTIONS_IN_FLIGHT, restMs: pauseAfterRedactions })
-  const store = async (event: PersonaEvent): Promise<StoreVerdict> =>
+  const ordinary = createLane(context, { cause: 'event', maxInFlight: ORDINARY_IN_FLIGHT })
+  const redactions = createLane(context, {
+    cause: 'event',
+    maxInFlight: REDACTIONS_IN_FLIGHT,
+    restMs: pauseAfterRedactions,
+  })
+  const replays = createLane(context, { cause: 'replay', maxInFlight: REPLAYS_IN_FLIGHT })
+  const laneOf = (event: PersonaEvent, isReplayed: boolean) => {
+    if (isReplayed) return replays
+    return event.redactedIds.length > 0 ? redactions : ordinary
+  }
+  const store = async (event: PersonaEvent, isReplayed: boolean): Promise<StoreVerdict> =>
     inSpan('commit batch', {}, async (note) => {
-      const verdict = await (event.redactedIds.length > 0 ? redactions : ordinary).add(event)
+      const verdict = await laneOf(event, isReplayed).add(event)
       if (verdict.verdict === 'stored') note({ batchSize: verdict.batchSize, outcome: verdict.outcome })
       else note({ verdict: verdict.verdict })
       return verdict
@@ -81,7 +93,7 @@ export function createCommit(context: CommitContext & { readonly memory: MemoryB
     const release = await context.memory.take(heapBytesOf(delivery.body))
     try {
       const read = tryReading(delivery)
-      return 'readError' in read ? read : { event: read, verdict: await store(read) }
+      return 'readError' in read ? read : { event: read, verdict: await store(read, delivery.isReplayed === true) }
     } finally {
       release()
     }

@@ -28,6 +28,7 @@ export const envSchema = Type.Object({
   MAX_ATTEMPTS: positiveInteger(10, 1_000_000),
   PRUNE_EVENTS_AFTER_DAYS: integerOrOff(MAX_DAYS),
   PRUNE_DEAD_LETTERS_AFTER_DAYS: integerOrOff(MAX_DAYS),
+  CHANGES_KEEP_DAYS: positiveInteger(30, MAX_DAYS),
   METRICS_HOST: word('127.0.0.1'),
   METRICS_PORT: port(9465),
   DRAIN_TIMEOUT_MS: positiveInteger(20_000),

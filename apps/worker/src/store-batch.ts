@@ -13,6 +13,8 @@ import {
   type Failure,
   type ReplayOptions,
   type ReplayOutcome,
+  type StoreCause,
+  type StoreOptions,
   type StoreOutcome,
   type StoreOutcomes,
 } from '@persona-ingest/database'
@@ -21,7 +23,7 @@ import type { Outage } from './outage.ts'
 
 /** The part of the database that the worker uses. `failureOf` classifies the errors of all calls. */
 export interface EventStore {
-  storeEvents(events: readonly PersonaEvent[]): Promise<StoreOutcomes>
+  storeEvents(events: readonly PersonaEvent[], options?: StoreOptions): Promise<StoreOutcomes>
   storeDeadLetter(deadLetter: DeadLetter): Promise<void>
   /** Resolves to the body that the redactions and erasures known now leave of a delivery; null where they change nothing. */
   redactDelivery(delivery: Pick<DeadLetter, 'body' | 'environment' | 'receivedAtMs'>): Promise<Uint8Array | null>
@@ -35,14 +37,18 @@ export interface EventStore {
   failureOf(error: unknown): Failure
 }
 
-/** Returns the worker's part of an open database. */
-export function eventStore(database: Database): EventStore {
+/** Returns the worker's part of an open database. `onCommit` is called where rows may have changed. */
+export function eventStore(database: Database, onCommit: () => void = () => undefined): EventStore {
+  const committed = <T>(result: T): T => {
+    onCommit()
+    return result
+  }
   return {
-    storeEvents: (events) => storeEvents(database, events),
+    storeEvents: async (events, options) => committed(await storeEvents(database, events, options)),
     storeDeadLetter: (deadLetter) => storeDeadLetter(database, deadLetter),
     erasureEpoch: () => readErasureEpoch(database),
     redactDelivery: (delivery) => redactDelivery(database, delivery),
-    replayEvent: (eventId, options) => replayEvent(database, eventId, options),
+    replayEvent: async (eventId, options) => committed(await replayEvent(database, eventId, options)),
     tryWriting: () => tryWriting(database),
     tryStoring: () => tryStoring(database),
     failureOf,
@@ -64,7 +70,12 @@ export type StoreVerdict =
 /** Called once per event, as soon as its verdict is known. */
 type Report = (eventId: string, verdict: StoreVerdict) => void
 
-type StoreContext = { readonly store: EventStore; readonly outage: Outage }
+type StoreContext = {
+  readonly store: EventStore
+  readonly outage: Outage
+  /** Told in the change feed with the rows that change. */
+  readonly cause: StoreCause
+}
 
 /** Conflicts between transactions pass when the write is tried again. */
 const CONFLICT_STATES = new Set(['40001', '40P01'])
@@ -152,10 +163,10 @@ class Batch {
   }
 
   async #tryStoring(events: readonly PersonaEvent[]): Promise<Failure | null> {
-    const { store, outage } = this.#context
+    const { store, outage, cause } = this.#context
     for (let conflicts = 0; ; conflicts += 1) {
       try {
-        const outcomes = await store.storeEvents(events)
+        const outcomes = await store.storeEvents(events, { cause })
         outage.noteStored([...outcomes].flatMap(([id, outcome]) => (outcome === 'duplicate' ? [] : [id])))
         for (const [id, outcome] of outcomes) this.#report(id, { verdict: 'stored', outcome, batchSize: events.length })
         return null

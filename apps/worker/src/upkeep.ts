@@ -1,5 +1,6 @@
 import {
   countPrunable,
+  dropOldChanges,
   failureOf,
   MaintenanceBusyError,
   prune,
@@ -90,6 +91,24 @@ export function unkeyedDigestRemoval(
     unopenedBefore = undecryptableIds.length
     // All dead letters that are left have a key that is missing here, or are damaged.
     if (deadLetters === 0 && undecryptableIds.length > 0) pauseMs = NOTHING_DECRYPTS_PAUSE_MS
+  }
+  return { pauseMs: () => pauseMs, work }
+}
+
+const RETENTION_EVERY_MS = 3_600_000
+
+/** Makes the work that drops old changes of the change feed with their ticks, soon after the start and then every hour. */
+export function changesRetention(
+  database: Database,
+  env: Pick<WorkerEnv, 'CHANGES_KEEP_DAYS'>,
+  logger: Logger,
+): { readonly pauseMs: () => number; readonly work: () => Promise<void> } {
+  let pauseMs = 0
+  const work = async (): Promise<void> => {
+    pauseMs = PRUNE_RETRY_MS
+    const partitions = await dropOldChanges(database, env.CHANGES_KEEP_DAYS)
+    if (partitions > 0) logger.info({ partitions }, 'dropped old changes')
+    pauseMs = RETENTION_EVERY_MS
   }
   return { pauseMs: () => pauseMs, work }
 }

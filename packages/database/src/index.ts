@@ -56,7 +56,9 @@ export {
 export type { PrismaClient } from './generated/client.ts'
 export { tryStoring, tryWriting } from './store/probe.ts'
 export type { OnUndecryptable, UndecryptableRow } from './sql/executor.ts'
-export { storeEvents, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
+export { storeEvents, type StoreOptions, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
+export type { StoreCause } from './store/write-sql.ts'
+export { dropOldChanges, makeChangeTick, type TickOutcome } from './changes/ticks.ts'
 export { migrate } from './migration/migrate.ts'
 export {
   listOperations,

@@ -73,7 +73,7 @@ async function enqueue(
 ): Promise<void> {
   const { eventId, environment, receivedAtMs, body } = deadLetter
   await pacer.pass(1)
-  const delivery = { kind: 'event', eventId, environment, receivedAtMs, body } as const
+  const delivery = { kind: 'event', eventId, environment, receivedAtMs, body, isReplayed: true } as const
   await retryWhileUnavailable(() =>
     withDeadline(ENQUEUE_DEADLINE_MS, (deadline) => producer.enqueue(delivery, deadline), tooSlow),
   )

@@ -10,6 +10,8 @@ type Received = {
   readonly requestId?: string | undefined
   /** The span of the request, as W3C's `traceparent`: one trace from the request to the tables. Only where it is traced. */
   readonly traceParent?: string | undefined
+  /** Whether an operator replays a dead letter; the change feed tells it as the cause. */
+  readonly isReplayed?: boolean | undefined
 }
 
 /** An authentic delivery between ingress and worker: a usable event, or bytes that are not usable as one. */

@@ -21,6 +21,8 @@ const received = {
   receivedAtMs: Type.Integer({ minimum: 0 }),
   requestId: Type.Optional(Type.String()),
   traceParent: Type.Optional(Type.String()),
+  /** Of a dead letter that an operator replays; older programs leave it out. */
+  isReplayed: Type.Optional(Type.Boolean()),
   /** Attempts used up in an earlier job. */
   attemptsMade: Type.Optional(Type.Integer({ minimum: 0 })),
   // Text costs a third less than base64 and can be read in Redis; only bytes that are no UTF-8 need base64. `sealed`:
@@ -141,12 +143,13 @@ function readBody(data: DeliveryData, keys: KeyRing): Uint8Array | null {
 }
 
 function writeDelivery(delivery: Delivery, attemptsMade: number, keys: KeyRing): DeliveryData {
-  const { environment, receivedAtMs, requestId, traceParent } = delivery
+  const { environment, receivedAtMs, requestId, traceParent, isReplayed } = delivery
   const common = {
     environment,
     receivedAtMs: Math.trunc(receivedAtMs),
     ...(requestId === undefined ? {} : { requestId }),
     ...(traceParent === undefined ? {} : { traceParent }),
+    ...(isReplayed === true ? { isReplayed } : {}),
     ...(attemptsMade === 0 ? {} : { attemptsMade }),
     ...writeBody(delivery, keys),
   } as const
@@ -173,7 +176,7 @@ export function writeGroupData(deliveries: readonly Delivery[], keys: KeyRing): 
 }
 
 function readDelivery(data: DeliveryData, keys: KeyRing): ReadDelivery | null {
-  const { environment, receivedAtMs, requestId, traceParent, attemptsMade = 0 } = data
+  const { environment, receivedAtMs, requestId, traceParent, isReplayed, attemptsMade = 0 } = data
   const body = readBody(data, keys)
   if (body === null) return null
   const common = {
@@ -181,6 +184,7 @@ function readDelivery(data: DeliveryData, keys: KeyRing): ReadDelivery | null {
     receivedAtMs,
     ...(requestId === undefined ? {} : { requestId }),
     ...(traceParent === undefined ? {} : { traceParent }),
+    ...(isReplayed === true ? { isReplayed } : {}),
     body,
   }
   return data.kind === 'event'

@@ -30,7 +30,7 @@ function aBatchStore(t: Test) {
   const shutdown = new AbortController()
   const changes: boolean[] = []
   const outage = new Outage({ shutdown: shutdown.signal, onChange: (isOut) => void changes.push(isOut) })
-  const context = { store: counting.store, outage }
+  const context = { store: counting.store, outage, cause: 'event' as const }
   const store = async (events: readonly PersonaEvent[]): Promise<BatchVerdicts> => {
     const verdicts = new Map<string, StoreVerdict>()
     await storeBatch(context, events, (id, verdict) => {

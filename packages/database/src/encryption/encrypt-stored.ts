@@ -1,4 +1,5 @@
 import { encryptedColumns } from '../tables.ts'
+import { setChangeCause } from '../sql/write-transactions.ts'
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
 import { refreshDeadLetters } from '../dead-letters/refresh-digests.ts'
 
@@ -139,6 +140,8 @@ WHERE ${table}.id = sent.id AND ${table}.${column} = sent.old RETURNING ${table}
 async function updatePage(connection: MaintenanceConnection, column: EncryptedColumn, rows: string): Promise<number> {
   return connection.transaction('latest', async () => {
     await connection.query(shareSql, [])
+    // The values stay the same to a reader with the keys.
+    await setChangeCause(connection, 'none')
     return (await connection.query(updateSql(column), [rows])).length
   })
 }

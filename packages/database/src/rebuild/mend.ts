@@ -53,10 +53,9 @@ function writeSql(table: ComparedTable): string {
 }
 
 async function mendPage(executor: SqlExecutor, ids: readonly string[]): Promise<void> {
-  for (const table of comparedTables) {
-    await executor.query(removeSql(table), [ids])
-    await executor.query(writeSql(table), [ids])
-  }
+  // All removals come first: a row that moves to another table keeps its version, and is announced once.
+  for (const table of comparedTables) await executor.query(removeSql(table), [ids])
+  for (const table of comparedTables) await executor.query(writeSql(table), [ids])
 }
 
 /**

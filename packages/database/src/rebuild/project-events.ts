@@ -31,11 +31,11 @@ type StoredErasure = {
  */
 const projectSql = keepPrepared(`
 WITH gate AS (SELECT 1), inquiries_written AS (
-${upsertSql(projectionTables.inquiry, '$1')}
+${upsertSql(projectionTables.inquiry, '$1', 'by-trigger')}
 ), verifications_written AS (
-${upsertSql(projectionTables.verification, '$2')}
+${upsertSql(projectionTables.verification, '$2', 'by-trigger')}
 ), resources_written AS (
-${upsertSql(projectionTables.resource, '$3')}
+${upsertSql(projectionTables.resource, '$3', 'by-trigger')}
 ), objects_written AS (
 INSERT INTO ${SHADOW_SCHEMA}.objects (id, family, erased_event_id, erased_created_at, erased_rank)
 SELECT sent.id, sent.family, live.erased_event_id, live.erased_created_at, live.erased_rank

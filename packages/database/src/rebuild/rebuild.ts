@@ -1,6 +1,7 @@
 import { expectOneKey } from '../encryption/encrypt-stored.ts'
 import { eventChunks, type EventSize } from '../log/read-in-portions.ts'
 import { openMaintenance, type MaintenanceConnection, type MaintenanceOptions } from '../sql/maintenance-connection.ts'
+import { setChangeCause } from '../sql/write-transactions.ts'
 import { eraseLate, projectMissed, vacuumProjectedSql } from './catch-up.ts'
 import { findSuspects } from './compare.ts'
 import { findUntold, reportFaulty } from './faulty-events.ts'
@@ -109,6 +110,7 @@ async function run(connection: MaintenanceConnection, options: RebuildOptions): 
     faultyEvents = await connection.transaction('latest', async () => {
       // Writes that were planned before must be planned again, since clocks of rows may change.
       await connection.query('SELECT begin_exclusive_write()', [])
+      await setChangeCause(connection, 'rebuild')
       return finish(connection, options, knownFaulty)
     })
     heldOffMs = performance.now() - begunAtMs

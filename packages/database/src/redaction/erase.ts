@@ -193,7 +193,7 @@ async function readClock(executor: SqlExecutor, { nowMs }: EraseOptions): Promis
 }
 
 async function eraseOne(database: Database, work: Work, id: string, options: EraseOptions): Promise<Erased> {
-  const transaction = inExclusiveWrite(database.sql, async (bare) => {
+  const transaction = inExclusiveWrite(database.sql, 'erasure', async (bare) => {
     const executor = { ...bare, onUndecryptable: options.onUndecryptable }
     const nowMs = await readClock(executor, options)
     const erased = await work.run(executor, { id, nowMs })

@@ -18,14 +18,31 @@ export async function inSharedWrite<T>(sql: Sql, work: (executor: SqlExecutor) =
 }
 
 /**
+ * Why rows change, as `changes` tells it. `none`: the values stay, such as where documents are encrypted.
+ *
+ * @see docs/contract.md#6-change-feed-what-a-users-application-reads
+ */
+export type ChangeCause = 'event' | 'replay' | 'redaction' | 'erasure' | 'rebuild' | 'none'
+
+/** Sets the cause that the triggers tell until the transaction ends, or until the next call. */
+export async function setChangeCause(executor: SqlExecutor, cause: ChangeCause): Promise<void> {
+  await executor.query(`SELECT set_config('persona_ingest.cause', $1, true)`, [cause])
+}
+
+/**
  * Runs work in one transaction while no other write runs; writes that were planned before are planned again. A large
- * redaction may take long, so the transaction has no time limit as a whole.
+ * redaction may take long, so the transaction has no time limit as a whole. `cause` is announced with the rows that change.
  *
  * @see docs/adr/0002-shared-and-exclusive-writes.md
  */
-export async function inExclusiveWrite<T>(sql: Sql, work: (executor: SqlExecutor) => Promise<T>): Promise<T> {
+export async function inExclusiveWrite<T>(
+  sql: Sql,
+  cause: ChangeCause,
+  work: (executor: SqlExecutor) => Promise<T>,
+): Promise<T> {
   return sql.transaction(async (executor) => {
     await executor.query('SELECT begin_exclusive_write()::text', [])
+    await setChangeCause(executor, cause)
     return work(executor)
   })
 }

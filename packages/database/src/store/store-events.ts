@@ -9,14 +9,14 @@ import {
   readStoredClaims,
   type StoredClaim,
 } from '../redaction/plan-redaction.ts'
-import { inExclusiveWrite, isOutdated } from '../sql/write-transactions.ts'
+import { inExclusiveWrite, isOutdated, setChangeCause } from '../sql/write-transactions.ts'
 import { readStoredState, type StoredState } from './stored-state.ts'
 import { moveRows } from './move-rows.ts'
 
 import { type SqlExecutor } from '../sql/executor.ts'
 
 import { planWrite, writeParameters } from './plan-write.ts'
-import { replaySql, writeSql } from './write-sql.ts'
+import { writeSqlFor, type Announced, type StoreCause } from './write-sql.ts'
 
 /**
  * The outcome of an event. `applied`: the row of its object holds its snapshot. `stale`: the row holds a snapshot with a
@@ -48,6 +48,8 @@ function outcomesOf(events: readonly PersonaEvent[], written: readonly WrittenEv
 }
 
 export type StoreOptions = {
+  /** Told in the change feed. Default: `event`; `replay` with `isReplay`. */
+  readonly cause?: StoreCause
   /** Processes again events that are in the log, and passes over those that are not. Default: the other way round. */
   readonly isReplay?: boolean
 }
@@ -85,9 +87,15 @@ async function resolveDeadLetters(executor: SqlExecutor, known: StoredState, { f
   if (duplicates.length > 0) await executor.query(resolveDeadLettersSql, [duplicates])
 }
 
-function sqlFor({ isReplay }: StoreOptions): string {
-  return isReplay === true ? replaySql : writeSql
+function causeOf({ isReplay = false, cause = 'event' }: StoreOptions): StoreCause {
+  return isReplay ? 'replay' : cause
 }
+
+function sqlFor(announced: Announced, options: StoreOptions): string {
+  return writeSqlFor({ announced, isReplay: options.isReplay === true, cause: causeOf(options) })
+}
+
+const redactedCauseSql = `UPDATE changes_pending SET cause = later_cause(cause, 'redaction') WHERE object_id = ANY($1::text[])`
 
 async function writeAlone(
   executor: SqlExecutor,
@@ -103,12 +111,19 @@ async function writeAlone(
   const decision = decide(events, known, options, storedClaims)
   await moveRows(executor, decision.plan.moves)
   // Before the write: stored copies and new ones are redacted by the same lookup.
+  await setChangeCause(executor, 'redaction')
   await redactStoredCopies(executor, decision.erasures, erasureLookup(known, new Map()))
   await redactDeadLetters(executor, decision.erasures)
+  await setChangeCause(executor, causeOf(options))
   const written =
     decision.fresh.length === 0
       ? []
-      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
+      : await executor.query<WrittenEvent>(
+          sqlFor('by-trigger', options),
+          writeParameters(decision.plan, known.epoch, executor.keys),
+        )
+  // The rows of redacted objects that only the write has changed, such as the row of the redacting snapshot.
+  if (decision.erasures.size > 0) await executor.query(redactedCauseSql, [[...decision.erasures.keys()]])
   await resolveDeadLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
@@ -127,7 +142,10 @@ async function storeShared(
   const written =
     decision.fresh.length === 0
       ? []
-      : await executor.query<WrittenEvent>(sqlFor(options), writeParameters(decision.plan, known.epoch, executor.keys))
+      : await executor.query<WrittenEvent>(
+          sqlFor('by-statement', options),
+          writeParameters(decision.plan, known.epoch, executor.keys),
+        )
   await resolveDeadLetters(executor, known, decision)
   return outcomesOf(events, written)
 }
@@ -148,7 +166,7 @@ export async function storeEvents(
     try {
       const outcomes = reread < MAX_REREADS ? await storeShared(database, events, options) : 'must-run-alone'
       return outcomes === 'must-run-alone'
-        ? await inExclusiveWrite(database.sql, (executor) => writeAlone(executor, events, options))
+        ? await inExclusiveWrite(database.sql, causeOf(options), (executor) => writeAlone(executor, events, options))
         : outcomes
     } catch (error) {
       if (!isOutdated(error) || reread > MAX_REREADS) throw error

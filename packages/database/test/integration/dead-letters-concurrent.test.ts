@@ -115,7 +115,7 @@ t.test('a duplicate marks its letter replayed beside new events of the same batc
 t.test('a letter and the canary are written in a storm of redactions', async (t) => {
   const over = new AbortController()
   const storm = (async () => {
-    while (!over.signal.aborted) await inExclusiveWrite(database.opened.sql, async () => undefined)
+    while (!over.signal.aborted) await inExclusiveWrite(database.opened.sql, 'event', async () => undefined)
   })()
   const deadLetters = Array.from({ length: 10 }, (_, index) => Buffer.from(`deadLetter ${index}`))
   for (const body of deadLetters) {

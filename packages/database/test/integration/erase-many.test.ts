@@ -16,7 +16,7 @@ t.test('an erasure reaches more rows than a call takes arguments', async (t) => 
   )
   const clock = { createdAtMs: Date.UTC(2026, 1, 3, 11), rank: 7, eventId: 'evt_redacted' }
   const raised = new Map(Array.from({ length: MANY }, (_, index) => [`rep_${index + 1}`, clock] as const))
-  const erased = await inExclusiveWrite(opened.sql, async (executor) =>
+  const erased = await inExclusiveWrite(opened.sql, 'erasure', async (executor) =>
     redactStoredCopies(executor, raised, () => null),
   )
   t.equal(erased.rows.length, MANY)

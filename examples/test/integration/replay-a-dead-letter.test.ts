@@ -1,10 +1,10 @@
 import { buildLifecycle, sendDelivery } from '@persona-ingest/simulator'
-import { eventually } from '@persona-ingest/testkit'
+import { builtApp, eventually } from '@persona-ingest/testkit'
 import t from 'tap'
 import { runExample } from '../fixtures/run-example.ts'
 import { SECRET, startApps } from '../fixtures/start-apps.ts'
 
-const OPS_COMMAND = `${process.execPath} --import=tsx --conditions=@persona-ingest/source apps/ops/src/main.ts`
+const OPS_COMMAND = `${process.execPath} ${await builtApp('ops')}`
 
 const REFUSE = `
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -75,7 +75,8 @@ async function buildAndRename(folder: string, build: (unfinished: string) => Pro
   }
 }
 
-async function waitForLock(file: string): Promise<() => Promise<void>> {
+/** Acquires a lock as soon as no other process holds it; throws LockHeldError after five minutes. */
+export async function waitForLock(file: string): Promise<() => Promise<void>> {
   const endsAtMs = performance.now() + buildDeadlineMs
   for (;;) {
     try {

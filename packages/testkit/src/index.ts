@@ -1,3 +1,4 @@
+export { builtApp, nodeCommand } from './built-app.ts'
 export { cacheFolder } from './cache-folder.ts'
 export { eventually, type EventuallyOptions } from './eventually.ts'
 export { freePort, isPortFree } from './free-port.ts'

@@ -2,11 +2,15 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { builtApp, nodeCommand, repositoryRoot } from './built-app.ts'
 import { eventually } from './eventually.ts'
 import { killWithOwner } from './process-owner.ts'
 
 export type SpawnAppOptions = {
-  /** A path from the root of the repository: `apps/worker/src/main.ts` runs from source, or a built `dist/main.js`. */
+  /**
+   * A path from the root of the repository. `apps/worker/src/main.ts` is built first, and the build runs: it starts in
+   * less than half of the time. Any other `.ts` file runs from source, and a `dist/main.js` as it is.
+   */
   readonly entry: string
   /** The app's whole environment. Only PATH, HOME, TMPDIR and LANG are inherited. */
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -36,14 +40,15 @@ export interface SpawnedApp {
   kill(): Promise<AppExit>
 }
 
-const repositoryRoot = resolve(import.meta.dirname, '../../..')
-
 /**
  * Starts an app in a separate Node.js process that gets its signals directly. Throws where the process cannot start; a
  * failure of the app shows in `exit` and in its lines.
  */
 export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
-  const child = spawn(process.execPath, nodeArguments(options), {
+  const name = /^apps\/([^/]+)\/src\/main\.ts$/.exec(options.entry)?.[1]
+  const entry = name === undefined ? resolve(repositoryRoot, options.entry) : await builtApp(name)
+  const { command, args } = nodeCommand(nodeArguments({ ...options, entry }), options.env?.['NODE_OPTIONS'])
+  const child = spawn(command, args, {
     cwd: repositoryRoot,
     env: { ...inherited(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -74,13 +79,7 @@ function nodeArguments({ entry, args = [], conditions, nodeFlags = [] }: SpawnAp
   const isSource = entry.endsWith('.ts')
   const wanted = conditions ?? (isSource ? ['@persona-ingest/source'] : [])
   const loader = isSource ? ['--import=tsx'] : []
-  return [
-    ...nodeFlags,
-    ...loader,
-    ...wanted.map((each) => `--conditions=${each}`),
-    resolve(repositoryRoot, entry),
-    ...args,
-  ]
+  return [...nodeFlags, ...loader, ...wanted.map((each) => `--conditions=${each}`), entry, ...args]
 }
 
 function inherited(): Record<string, string | undefined> {

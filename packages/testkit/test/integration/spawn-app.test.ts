@@ -1,5 +1,6 @@
+import { access } from 'node:fs/promises'
 import t from 'tap'
-import { spawnApp } from '@persona-ingest/testkit'
+import { builtApp, spawnApp } from '@persona-ingest/testkit'
 
 const entry = 'packages/testkit/test/fixtures/talk.ts'
 
@@ -11,6 +12,7 @@ t.test('an app gets its own environment and arguments, and its output is collect
   const told = JSON.parse(await app.waitForLine((line) => line.startsWith('{'))) as Record<string, unknown>
   t.match(told, { env: { GIVEN: 'yes', PATH: String }, args: ['one', 'two'] })
   t.notOk('OF_THE_TEST' in (told['env'] as object))
+  t.equal((told['env'] as { NODE_OPTIONS?: string }).NODE_OPTIONS, '', 'the modules of tap stay in the test')
   t.ok((told['argv'] as string[]).includes('--conditions=@persona-ingest/source'))
   app.signal('SIGTERM')
   t.same(await app.exit, { code: 7, signal: null })
@@ -37,4 +39,16 @@ t.test('an app that does not exist ends with its error in the output', async (t)
   const app = await spawnApp({ entry: 'packages/testkit/test/fixtures/no-such-app.ts' })
   t.equal((await app.exit).code, 1)
   t.match(app.errorLines.join('\n'), /ERR_MODULE_NOT_FOUND/)
+})
+
+t.test('an app runs from a build that is current', async (t) => {
+  const main = await builtApp('ops')
+  t.match(main, /apps\/ops\/dist\/main\.js$/)
+  await access(main)
+  const app = await spawnApp({ entry: 'apps/ops/src/main.ts', args: ['--help'] })
+  t.same(await app.exit, { code: 0, signal: null })
+})
+
+t.test('an app that does not compile is refused with what the compiler says', async (t) => {
+  await t.rejects(builtApp('none'), { message: /^apps\/none does not compile: [^]*TS6053/ })
 })

@@ -1,5 +1,6 @@
 export { backoffMs, type Backoff } from './backoff.ts'
 export { Batcher, type BatcherOptions, type BatchLimit } from './batcher.ts'
 export { Deadline, DeadlineExceededError, withDeadline } from './deadline.ts'
+export { decryptDocument, DecryptionError, idForMessage, type EncryptedTable, type Place } from './decrypt-document.ts'
 export { CodedError } from './errors.ts'
 export { KeyRing, NO_KEYS, type KeyedDigest, type Encrypted } from './key-ring.ts'

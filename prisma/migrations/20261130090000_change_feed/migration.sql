@@ -248,54 +248,101 @@ CREATE FUNCTION "latest_change_tick"() RETURNS BIGINT LANGUAGE sql STABLE AS $$
     SELECT COALESCE((SELECT max(t."tick") FROM public."change_ticks" t), 0)
 $$;
 
+CREATE FUNCTION "raise_expired_cursor"("after_tick" BIGINT, "oldest" BIGINT, "latest" BIGINT) RETURNS VOID
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'PERSONA_CURSOR_EXPIRED: tick % is outside of what is kept (% to %); read all rows, then go on from the latest tick',
+        "after_tick", "oldest", "latest" USING ERRCODE = 'PX001';
+END $$;
+
 -- The changes after one tick and up to the other, at most "max_rows" of them behind "after_seq", ordered by "seq".
 -- A transaction that was in progress at the first tick is found by its number, however old it is: an open transaction
--- makes no scan longer. The parts of a large tick are read transaction by transaction, so that each part costs the same.
+-- makes no scan longer. VOLATILE, so that each statement sees what is committed when it begins. Without statistics
+-- PostgreSQL would read and sort a whole large tick for each part.
 CREATE FUNCTION "changes_page"("after_tick" BIGINT, "up_to_tick" BIGINT, "after_seq" BIGINT, "max_rows" BIGINT)
-RETURNS SETOF "changes" LANGUAGE plpgsql STABLE ROWS 1000 AS $$
+RETURNS SETOF "changes" LANGUAGE plpgsql VOLATILE ROWS 1000
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     "oldest" BIGINT := (SELECT f."oldest_tick" FROM public."change_feed" f WHERE f."id" = 1);
-    "latest" BIGINT := latest_change_tick();
+    "latest" BIGINT := public.latest_change_tick();
     "seen" PG_SNAPSHOT := '1:1:';
     "upto" PG_SNAPSHOT := '1:1:';
+    "seen_seq" BIGINT := 0;
+    "upto_seq" BIGINT := 0;
+    "most" BIGINT;
+    "transactions" NUMERIC;
 BEGIN
     IF "after_tick" < "oldest" OR "after_tick" > "latest" THEN
-        RAISE EXCEPTION 'PERSONA_CURSOR_EXPIRED: tick % is outside of what is kept (% to %); read all rows, then go on from the latest tick',
-            "after_tick", "oldest", "latest" USING ERRCODE = 'PX001';
+        PERFORM public.raise_expired_cursor("after_tick", "oldest", "latest");
     END IF;
     IF "after_tick" IS NULL OR "up_to_tick" IS NULL OR "up_to_tick" > "latest" OR "up_to_tick" < "after_tick" THEN
         RAISE EXCEPTION 'expected a tick from % to % as up_to_tick, got %', "after_tick", "latest", "up_to_tick"
             USING ERRCODE = '22023';
     END IF;
     IF "after_tick" > 0 THEN
-        SELECT t."snapshot" INTO STRICT "seen" FROM public."change_ticks" t WHERE t."tick" = "after_tick";
+        SELECT t."snapshot", t."last_seq" INTO "seen", "seen_seq" FROM public."change_ticks" t WHERE t."tick" = "after_tick";
     END IF;
     IF "up_to_tick" > 0 THEN
-        SELECT t."snapshot" INTO STRICT "upto" FROM public."change_ticks" t WHERE t."tick" = "up_to_tick";
+        SELECT t."snapshot", t."last_seq" INTO "upto", "upto_seq" FROM public."change_ticks" t WHERE t."tick" = "up_to_tick";
     END IF;
-    RETURN QUERY
-    WITH RECURSIVE "begun" AS (
-        -- The number before the first one that the tick had not seen begin; numbers have no arithmetic of their own.
-        SELECT (pg_snapshot_xmax("seen")::text::numeric - 1)::text::xid8 AS "xid"
-        UNION ALL
-        SELECT "next"."xid" FROM "begun" b CROSS JOIN LATERAL (
-            SELECT c."xid" FROM public."changes" c WHERE c."xid" > b."xid" AND c."xid" < pg_snapshot_xmax("upto")
-            ORDER BY c."xid" LIMIT 1
-        ) AS "next"
-    ), "writers" AS (
-        SELECT b."xid" FROM "begun" b
-        WHERE b."xid" >= pg_snapshot_xmax("seen") AND pg_visible_in_snapshot(b."xid", "upto")
-        UNION ALL
-        SELECT x FROM pg_snapshot_xip("seen") x WHERE pg_visible_in_snapshot(x, "upto")
-    )
-    SELECT "page".* FROM "writers" w CROSS JOIN LATERAL (
-        SELECT c.* FROM public."changes" c WHERE c."xid" = w."xid" AND c."seq" > "after_seq"
-        ORDER BY c."seq" LIMIT "max_rows"
-    ) AS "page" ORDER BY "page"."seq" LIMIT "max_rows";
+    -- About so many changes at most are of transactions that began between the ticks, and so many transactions began.
+    "most" := "upto_seq" - "seen_seq";
+    "transactions" := pg_snapshot_xmax("upto")::text::numeric - pg_snapshot_xmax("seen")::text::numeric;
+    -- Few transactions wrote many changes: each part is read transaction by transaction, so that each costs the same.
+    IF "most" > 4 * "max_rows" AND 80 * "transactions" < "most" THEN
+        RETURN QUERY
+        WITH RECURSIVE "begun" AS (
+            -- The number before the first one that the tick had not seen begin; numbers have no arithmetic of their own.
+            SELECT (pg_snapshot_xmax("seen")::text::numeric - 1)::text::xid8 AS "xid"
+            UNION ALL
+            SELECT "next"."xid" FROM "begun" b CROSS JOIN LATERAL (
+                SELECT c."xid" FROM public."changes" c WHERE c."xid" > b."xid" AND c."xid" < pg_snapshot_xmax("upto")
+                ORDER BY c."xid" LIMIT 1
+            ) AS "next"
+        ), "writers" AS (
+            SELECT b."xid" FROM "begun" b
+            WHERE b."xid" >= pg_snapshot_xmax("seen") AND pg_visible_in_snapshot(b."xid", "upto")
+            UNION ALL
+            SELECT x FROM pg_snapshot_xip("seen") x WHERE pg_visible_in_snapshot(x, "upto")
+        )
+        SELECT "page".* FROM "writers" w CROSS JOIN LATERAL (
+            SELECT c.* FROM public."changes" c WHERE c."xid" = w."xid" AND c."seq" > "after_seq"
+            ORDER BY c."seq" LIMIT "max_rows"
+        ) AS "page" ORDER BY "page"."seq" LIMIT "max_rows";
+    ELSE
+        -- Ranges between the transactions that were in progress at the later tick, however many changes these wrote.
+        RETURN QUERY
+        WITH "gaps" AS (
+            SELECT b."xid" AS "low", lead(b."xid", 1, pg_snapshot_xmax("upto")) OVER (ORDER BY b."xid") AS "high" FROM (
+                SELECT (pg_snapshot_xmax("seen")::text::numeric - 1)::text::xid8
+                UNION ALL
+                SELECT x FROM pg_snapshot_xip("upto") x WHERE x >= pg_snapshot_xmax("seen")
+            ) AS b("xid")
+        ), "found" AS (
+            SELECT c.* FROM "gaps" g CROSS JOIN LATERAL (
+                SELECT * FROM public."changes" c
+                WHERE c."xid" > g."low" AND c."xid" < g."high" AND c."seq" > "after_seq"
+            ) AS c
+            UNION ALL
+            SELECT "page".* FROM pg_snapshot_xip("seen") x CROSS JOIN LATERAL (
+                SELECT * FROM public."changes" c WHERE c."xid" = x AND c."seq" > "after_seq"
+                ORDER BY c."seq" LIMIT "max_rows"
+            ) AS "page" WHERE pg_visible_in_snapshot(x, "upto")
+        )
+        SELECT * FROM "found" f ORDER BY f."seq" LIMIT "max_rows";
+    END IF;
+    -- TRUNCATE empties a partition for older snapshots too, and it commits together with "oldest_tick".
+    "oldest" := (SELECT f."oldest_tick" FROM public."change_feed" f WHERE f."id" = 1);
+    IF "after_tick" < "oldest" THEN
+        PERFORM public.raise_expired_cursor("after_tick", "oldest", public.latest_change_tick());
+    END IF;
+    IF "seen" IS NULL OR "upto" IS NULL THEN
+        RAISE EXCEPTION 'expected ticks that exist, got % and %', "after_tick", "up_to_tick" USING ERRCODE = '22023';
+    END IF;
 END $$;
 
 CREATE FUNCTION "changes_between"("after_tick" BIGINT, "up_to_tick" BIGINT)
-RETURNS SETOF "changes" LANGUAGE sql STABLE ROWS 1000 AS $$
+RETURNS SETOF "changes" LANGUAGE sql VOLATILE ROWS 1000 AS $$
     SELECT * FROM public.changes_page("after_tick", "up_to_tick", 0, NULL)
 $$;
 

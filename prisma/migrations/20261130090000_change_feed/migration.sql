@@ -2,7 +2,7 @@
 -- Older workers go on: the new columns have defaults, and a trigger announces what they write.
 
 -- "version" rises by one with each announced change. A statement that announces its own changes sets "was_changed" to
--- whether it changed a column of the contract, and keeps the status before it; its RETURNING reads both, since PostgreSQL 15
+-- whether it changed a public column, and keeps the status before it; its RETURNING reads both, since PostgreSQL 15
 -- can't return old values. Null: the row was inserted by another writer, for which the trigger announces.
 ALTER TABLE "inquiries"
     ADD COLUMN "version" BIGINT NOT NULL DEFAULT 1,
@@ -145,7 +145,7 @@ BEGIN
         "change"."inquiry_id" := "object"."id";
     ELSIF TG_ARGV[0] = 'verification' THEN
         "change"."inquiry_id" := "object"."inquiry_id";
-    ELSIF belongs_to_inquiry("object"."type") THEN
+    ELSIF public.belongs_to_inquiry("object"."type") THEN
         "change"."inquiry_id" := "object"."claim_inquiry_id";
     END IF;
     IF TG_OP <> 'DELETE' THEN
@@ -159,7 +159,7 @@ BEGIN
     FROM public."changes_pending" p WHERE p."object_id" = "object"."id";
     IF FOUND THEN
         "change"."version" := "earlier"."version";
-        "change"."cause" := later_cause("earlier"."cause", "told_cause");
+        "change"."cause" := public.later_cause("earlier"."cause", "told_cause");
         "change"."previous_status" := "earlier"."previous_status";
     ELSIF TG_OP = 'INSERT' THEN
         "change"."version" := 1 + COALESCE((SELECT r."version" FROM public."removed_objects" r WHERE r."id" = NEW."id"), 0);

@@ -59,6 +59,37 @@ export type { OnUndecryptable, UndecryptableRow } from './sql/executor.ts'
 export { storeEvents, type StoreOptions, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
 export type { StoreCause } from './store/write-sql.ts'
 export { dropOldChanges, makeChangeTick, type TickOutcome } from './changes/ticks.ts'
+export {
+  type FailedNotification,
+  type FailedNotificationPage,
+  listFailedNotifications,
+  resendNotifications,
+  type ResendResult,
+  type ResendSelection,
+} from './changes/failed-notifications.ts'
+export {
+  beginConsumer,
+  type BatchClient,
+  ChangeCursorMovedError,
+  holdReading,
+  leaveReading,
+  takeChanges,
+} from './changes/notification-reader.ts'
+export {
+  type Change,
+  changeFamilies,
+  type ChangeFamily,
+  type Claim,
+  type ClaimedNotification,
+  claimNotification,
+  countNotifications,
+  keepNotifications,
+  listDueNotifications,
+  type NotificationCounts,
+  releaseNotification,
+  settleFailed,
+  settleSent,
+} from './changes/notifications.ts'
 export { migrate } from './migration/migrate.ts'
 export {
   listOperations,

@@ -17,6 +17,6 @@ t.test('every licence is told and permissive', async (t) => {
 
 t.test('development tools are no production dependency', async (t) => {
   const names = productionDependencies().map(({ id }) => id.slice(0, id.lastIndexOf('@')))
-  for (const tool of ['prisma', 'typescript', 'tap', 'tsx', 'oxlint']) t.notOk(names.includes(tool), tool)
+  for (const tool of ['prisma', 'typescript', 'tap', 'esbuild', 'oxlint']) t.notOk(names.includes(tool), tool)
   for (const library of ['fastify', 'bullmq', 'pg']) t.ok(names.includes(library), library)
 })

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import { builtApp, nodeCommand, repositoryRoot } from './built-app.ts'
 import { eventually } from './eventually.ts'
 import { killWithOwner } from './process-owner.ts'
@@ -75,10 +76,12 @@ export async function spawnApp(options: SpawnAppOptions): Promise<SpawnedApp> {
   }
 }
 
+const typescriptLoader = pathToFileURL(resolve(repositoryRoot, 'test/typescript/register.mjs')).href
+
 function nodeArguments({ entry, args = [], conditions, nodeFlags = [] }: SpawnAppOptions): string[] {
   const isSource = entry.endsWith('.ts')
   const wanted = conditions ?? (isSource ? ['@persona-ingest/source'] : [])
-  const loader = isSource ? ['--import=tsx'] : []
+  const loader = isSource ? [`--import=${typescriptLoader}`] : []
   return [...nodeFlags, ...loader, ...wanted.map((each) => `--conditions=${each}`), entry, ...args]
 }
 

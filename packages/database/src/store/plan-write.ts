@@ -94,17 +94,21 @@ function planObject(state: ObjectState, known: StoredState): ObjectPlan {
   }
 }
 
+/** An object in an event whose snapshot was reduced, since a redaction reaches it. */
+export type ReducedObject = { readonly id: string; readonly event_id: string }
+
 /**
- * Decides everything that a batch writes; pure. `events` are new, distinct, and redacted already. `redactions` and
- * `erasures` are those that the batch raises.
+ * Decides everything that a batch writes; pure. `events` are new, distinct, and redacted already, in which they lost
+ * `reduced`. `redactions` and `erasures` are those that the batch raises.
  */
 export function planWrite(input: {
   readonly events: readonly PersonaEvent[]
   readonly known: StoredState
   readonly redactions: ReadonlyMap<string, Clock>
   readonly erasures: ReadonlyMap<string, Clock>
+  readonly reduced?: readonly ReducedObject[]
 }): WritePlan {
-  const { events, known, redactions, erasures } = input
+  const { events, known, redactions, erasures, reduced = [] } = input
   const states = foldEvents(events)
   const rows: Record<ObjectFamily, Row[]> = { inquiry: [], verification: [], resource: [] }
   const objects: Row[] = []
@@ -127,6 +131,7 @@ export function planWrite(input: {
       eventObjects: eventObjectRows(events),
       ...rows,
       redactions: redactionRows(redactions),
+      reduced,
     },
     moves,
   }

@@ -15,7 +15,7 @@ import { moveRows } from './move-rows.ts'
 
 import { type SqlExecutor } from '../sql/executor.ts'
 
-import { planWrite, writeParameters } from './plan-write.ts'
+import { planWrite, writeParameters, type ReducedObject } from './plan-write.ts'
 import { writeSqlFor, type Announced, type StoreCause } from './write-sql.ts'
 
 /**
@@ -61,6 +61,14 @@ type Decision = {
   readonly plan: ReturnType<typeof planWrite>
 }
 
+function reducedObjects(event: PersonaEvent, reduced: PersonaEvent): readonly ReducedObject[] {
+  if (reduced === event) return []
+  const before = [event.primary, ...event.included]
+  return [reduced.primary, ...reduced.included]
+    .filter(({ snapshot }, index) => snapshot !== before[index]?.snapshot)
+    .map(({ id }) => ({ id, event_id: event.id }))
+}
+
 function decide(
   events: readonly PersonaEvent[],
   known: StoredState,
@@ -72,7 +80,8 @@ function decide(
   const erasures = raisedErasures({ events: unseen, known, redactions, storedClaims })
   const lookup = erasureLookup(known, erasures)
   const fresh = unseen.map((event) => reduceEvent(event, lookup))
-  return { fresh, redactions, erasures, plan: planWrite({ events: fresh, known, redactions, erasures }) }
+  const reduced = unseen.flatMap((event, index) => reducedObjects(event, fresh[index] ?? event))
+  return { fresh, redactions, erasures, plan: planWrite({ events: fresh, known, redactions, erasures, reduced }) }
 }
 
 /** A redaction, a claim on a redacted inquiry, and a change of family touch rows outside of the batch. */
@@ -95,7 +104,10 @@ function sqlFor(announced: Announced, options: StoreOptions): string {
   return writeSqlFor({ announced, isReplay: options.isReplay === true, cause: causeOf(options) })
 }
 
-const redactedCauseSql = `UPDATE changes_pending SET cause = later_cause(cause, 'redaction') WHERE object_id = ANY($1::text[])`
+const redactedCauseSql = `
+UPDATE changes_pending SET cause = later_cause(cause, 'redaction')
+WHERE object_id = ANY($1::text[])
+  OR (object_id, event_id) IN (SELECT id, event_id FROM jsonb_to_recordset($2::jsonb) AS sent(id text, event_id text))`
 
 async function writeAlone(
   executor: SqlExecutor,
@@ -122,8 +134,10 @@ async function writeAlone(
           sqlFor('by-trigger', options),
           writeParameters(decision.plan, known.epoch, executor.keys),
         )
-  // The rows of redacted objects that only the write has changed, such as the row of the redacting snapshot.
-  if (decision.erasures.size > 0) await executor.query(redactedCauseSql, [[...decision.erasures.keys()]])
+  // Rows that only the write has changed: those of redacting snapshots, and those of snapshots reduced when they arrived.
+  const { reduced } = decision.plan.sections
+  if (decision.erasures.size + reduced.length > 0)
+    await executor.query(redactedCauseSql, [[...decision.erasures.keys()], JSON.stringify(reduced)])
   await resolveDeadLetters(executor, known, decision)
   return outcomesOf(events, written)
 }

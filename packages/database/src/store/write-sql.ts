@@ -54,7 +54,7 @@ function columnGroups(table: ProjectionTable): ColumnGroups {
   ]
 }
 
-/** Whether the inquiry that a public column names would change with the claim; null where no column shows the claim. */
+/** Whether the inquiry that a row shows would change with the claim; null where the row shows no claim. */
 function showsClaim({ family, claimColumn }: ProjectionTable): string | null {
   const differs = `excluded.${quoted(claimColumn)} IS DISTINCT FROM stored.${quoted(claimColumn)}`
   if (family === 'inquiry') return null
@@ -62,7 +62,7 @@ function showsClaim({ family, claimColumn }: ProjectionTable): string | null {
 }
 
 /**
- * SQL: whether an upsert changes a public column. A newer snapshot does, by its event. Other clocks may move
+ * SQL: whether an upsert changes a column that other programs may rely on. A newer snapshot does, by its event. Other clocks may move
  * while the values stay.
  *
  * @see docs/contract.md#4-database-postgresql-schema-public
@@ -148,6 +148,7 @@ export const writeSections = [
   'verification',
   'resource',
   'redactions',
+  'reduced',
 ] as const
 export type WriteSection = (typeof writeSections)[number]
 
@@ -158,12 +159,16 @@ const parameter = (section: WriteSection): string => `$${writeSections.indexOf(s
 /** Why a batch changes rows: deliveries, or what an operator has asked to process again. */
 export type StoreCause = 'event' | 'replay'
 
-/** Announces the rows that {@link upsertSql} changed. A number of `changes` is drawn under the lock of its row. */
+/**
+ * Announces the rows that {@link upsertSql} changed. A number of `changes` is drawn under the lock of its row. A snapshot
+ * that was reduced when it arrived is a redaction.
+ */
 function changesSql(cause: StoreCause): string {
+  const causeSql = `CASE WHEN (w."id", w."event_id") IN (SELECT r."id", r."event_id" FROM reduced r) THEN 'redaction' ELSE '${cause}' END`
   const changed = Object.values(projectionTables).map(
     ({ name, family }) =>
-      `SELECT '${family}', w."id", w."of_inquiry", w."version", '${cause}', w."event_id", w."status", w."previous_status", ` +
-      `feed."slot" FROM ${name}_written w, feed WHERE w."was_changed"`,
+      `SELECT '${family}', w."id", w."of_inquiry", w."version", ${causeSql}, w."event_id", w."status", ` +
+      `w."previous_status", feed."slot" FROM ${name}_written w, feed WHERE w."was_changed"`,
   )
   return `, feed AS MATERIALIZED (SELECT "slot" FROM "change_feed" WHERE "id" = 1
 ), changes_written AS (
@@ -204,6 +209,8 @@ SELECT sent.* FROM gate, jsonb_to_recordset(${parameter('events')}::jsonb) AS se
   "id" text, "environment" text, "name" text, "created_at" timestamptz, "rank" smallint, "resource_type" text,
   "resource_id" text, "inquiry_id" text, "status" text, "payload" jsonb, "original_body" bytea,
   "received_at" timestamptz)
+), reduced AS (
+SELECT sent.* FROM jsonb_to_recordset(${parameter('reduced')}::jsonb) AS sent("id" text, "event_id" text)
 )${announced === 'by-statement' ? changesSql(cause) : ''}`
 }
 

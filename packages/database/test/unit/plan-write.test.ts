@@ -201,7 +201,7 @@ t.test('the parameters are the sections in the order of the statement, then the 
   const parameters = writeParameters(planOf([eventOf({ included })], NOTHING_STORED, raised), '42', NO_KEYS)
   t.equal(parameters.length, writeSections.length + 1)
   t.equal(parameters.at(-1), '42')
-  t.match(writeSql, 'begin_shared_write($9::text::bigint)')
+  t.match(writeSql, 'begin_shared_write($10::text::bigint)')
   const rows = parameters.slice(0, -1).map((text) => JSON.parse(text) as Readonly<Record<string, unknown>>[])
   t.match(rows, [
     [{ id: 'evt_1', payload: {} }],
@@ -212,6 +212,7 @@ t.test('the parameters are the sections in the order of the statement, then the 
     [{ id: 'ver_1', checks: [] }],
     [{ id: 'act_1', type: 'account' }],
     [{ inquiry_id: 'inq_1', event_id: 'evt_5' }],
+    [],
   ])
 })
 

@@ -8,6 +8,7 @@ export { startPostgres, type PostgresServer, type PostgresOptions } from './post
 export { preparePowerCuts, type PowerCut, type PowerCuts } from './power-cut.ts'
 export { acquireLock, killWithOwner, LockHeldError } from './process-owner.ts'
 export { startRedis, throwAwayRedis, type RedisOptions, type RedisServer } from './redis-server.ts'
+export { valuesOf, valuesSql } from './row-values.ts'
 export { spawnApp, type SpawnedApp, type SpawnAppOptions, type AppExit } from './spawn-app.ts'
 export { everyKey, everyRow, marksIn, tableRows } from './stored-text.ts'
 export { type TestScope } from './test-scope.ts'

@@ -1,4 +1,5 @@
 import type { RedisServer, Reply } from './redis-server.ts'
+import { valuesOf } from './row-values.ts'
 
 /** The command that reads a whole value, by its type. */
 const READERS: Readonly<Record<string, (key: string) => readonly (string | number)[]>> = {
@@ -48,17 +49,24 @@ function linesOf(name: string, rows: readonly Record<string, unknown>[]): readon
   return rows.map((row) => `${name}: ${Object.values(row).map(spell).join(' | ')}`)
 }
 
-/** Returns all rows of all tables as one text; equal where nothing has changed. */
+/** Tables of the change feed. */
+const FEED_TABLES = /^public\.(change|removed_objects)/
+
+/** Returns all rows of all tables but those of the change feed as one text; equal where the values are the same. */
 export async function tableRows(sql: Sql): Promise<string> {
   const lines: string[] = []
   for (const { name } of await sql(tablesSql))
-    lines.push(...linesOf(String(name), await sql(`SELECT * FROM ${String(name)}`)))
+    if (!FEED_TABLES.test(String(name)))
+      lines.push(...linesOf(String(name), valuesOf(await sql(`SELECT * FROM ${String(name)}`))))
   return lines.join('\n')
 }
 
 /** Returns all rows of all tables, and the planner's statistics, as one text. */
 export async function everyRow(sql: Sql): Promise<string> {
-  return [await tableRows(sql), ...linesOf('statistics', await sql(statisticsSql))].join('\n')
+  const lines: string[] = []
+  for (const { name } of await sql(tablesSql))
+    lines.push(...linesOf(String(name), await sql(`SELECT * FROM ${String(name)}`)))
+  return [...lines, ...linesOf('statistics', await sql(statisticsSql))].join('\n')
 }
 
 /** Returns the part of a mark's base64 that does not depend on its neighbours; it begins `shift` bytes into a triple. */

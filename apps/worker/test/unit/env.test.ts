@@ -13,6 +13,7 @@ t.test('the defaults are the documented ones', async (t) => {
     MAX_ATTEMPTS: 10,
     PRUNE_EVENTS_AFTER_DAYS: 0,
     PRUNE_DEAD_LETTERS_AFTER_DAYS: 0,
+    CHANGES_KEEP_DAYS: 30,
     METRICS_HOST: '127.0.0.1',
     METRICS_PORT: 9465,
     DRAIN_TIMEOUT_MS: 20_000,
@@ -29,11 +30,12 @@ t.test('every fault is told at once, by name, without values', async (t) => {
     MAX_ATTEMPTS: '1.5',
     PRUNE_EVENTS_AFTER_DAYS: '36501',
     PRUNE_DEAD_LETTERS_AFTER_DAYS: '-1',
+    CHANGES_KEEP_DAYS: '0',
     METRICS_PORT: '70000',
     DRAIN_TIMEOUT_MS: '-1',
     LOG_LEVEL: 'loud',
   }
-  t.throws(() => readEnv(source), { code: 'ENVIRONMENT_INVALID', faults: { length: 9 } })
+  t.throws(() => readEnv(source), { code: 'ENVIRONMENT_INVALID', faults: { length: 10 } })
   for (const name of Object.keys(source)) t.throws(() => readEnv(source), new RegExp(`${name}:`))
   t.throws(() => readEnv(source), /^(?![^]*(secret|70000|loud|36501))/)
 })

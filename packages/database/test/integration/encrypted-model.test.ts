@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { encryptStored, openDatabase } from '../../src/index.ts'
 import t from 'tap'
+import { valuesSql } from '@persona-ingest/testkit'
 import { aDatabase } from '../fixtures/a-database.ts'
 import { give } from '../fixtures/give.ts'
 import { documentsOf } from '../fixtures/opened-rows.ts'
@@ -25,7 +26,7 @@ for (const client of clients) t.teardown(() => client.close())
 /** Every column that is not sealed. */
 async function openColumns({ sql }: typeof plain): Promise<string> {
   const tables = ['inquiries', 'verifications', 'resources', 'objects', 'claims', 'event_objects', 'redactions']
-  const lines = tables.map((name) => `SELECT '${name} ' || (to_jsonb(r) - 'attributes' - 'fields')::text AS line FROM ${name} r`) // prettier-ignore
+  const lines = tables.map((name) => `SELECT '${name} ' || (${valuesSql('r')} - 'attributes' - 'fields')::text AS line FROM ${name} r`) // prettier-ignore
   const events = `SELECT concat_ws(' ', 'events', id, outcome, status, inquiry_id) FROM events`
   const rows = await sql(`${[...lines, events].join(' UNION ALL ')} ORDER BY 1`)
   return rows.map(({ line }) => String(line)).join('\n')

@@ -3,6 +3,7 @@ import t from 'tap'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
 import { openDatabase } from '../../src/index.ts'
 import { emptyTablesSql } from '../fixtures/a-database.ts'
+import { feedFaultsSql } from '../fixtures/a-feed.ts'
 import { aFoldOfTheLog, type Sql } from '../fixtures/fold-of-the-log.ts'
 import { give } from '../fixtures/give.ts'
 import { erasures, history, type AbstractErasure, type AbstractEvent } from '../model/history.ts'
@@ -79,6 +80,8 @@ t.test('any order, repetition, grouping and number of writers ends in the rows o
             throw new Error('a column of its own was erased apart from the attributes')
         const unlike = await unlikeTheFold(sql)
         if (unlike.length > 0) throw new Error(`the tables are no fold of the log:\n${unlike.join('\n')}`)
+        const faults = await sql(feedFaultsSql)
+        if (faults.length > 0) throw new Error(`the change feed:\n${faults.map(({ fault }) => fault).join('\n')}`)
         const log = await sql('SELECT id, payload::text AS payload FROM events ORDER BY id')
         if (log.length !== events.length) throw new Error(`expected ${events.length} events, found ${log.length}`)
         for (const event of events) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { valuesSql } from '@persona-ingest/testkit'
 import { readEvent } from '@persona-ingest/persona'
 import { prune, storeEvents } from '../../src/index.ts'
 import { aDatabase, TABLES } from '../fixtures/a-database.ts'
@@ -18,7 +19,7 @@ const { url, sql } = database
 /** Everything that events leave behind, but for their payloads: a line each. */
 async function contents(): Promise<readonly string[]> {
   const tables = ['inquiries', 'verifications', 'resources', 'objects', 'claims', 'event_objects', 'redactions']
-  const lines = tables.map((name) => `SELECT '${name} ' || to_jsonb(r)::text AS line FROM ${name} r`)
+  const lines = tables.map((name) => `SELECT '${name} ' || ${valuesSql('r')}::text AS line FROM ${name} r`)
   const events = `SELECT concat_ws(' ', 'events', id, outcome, status, inquiry_id) FROM events`
   const rows = await sql(`${[...lines, events].join(' UNION ALL ')} ORDER BY 1`)
   return rows.map(({ line }) => String(line))

@@ -1,4 +1,4 @@
-import { eventually } from '@persona-ingest/testkit'
+import { eventually, valuesOf } from '@persona-ingest/testkit'
 import { Client } from 'pg'
 import t from 'tap'
 import { countPrunable, eraseTargets, MaintenanceBusyError, prune, replayEvent } from '../../src/index.ts'
@@ -34,7 +34,7 @@ function inquiry(status: string, more: Partial<EventParts> = {}): EventParts {
 }
 
 /** All that a reader of the projections sees. */
-const rows = async () => JSON.stringify(await Promise.all(['inquiries', 'verifications', 'resources', 'objects'].map((name) => sql(`SELECT * FROM ${name} ORDER BY id`)))) // prettier-ignore
+const rows = async () => JSON.stringify(await Promise.all(['inquiries', 'verifications', 'resources', 'objects'].map(async (name) => valuesOf(await sql(`SELECT * FROM ${name} ORDER BY id`))))) // prettier-ignore
 const payload = async (id: string) =>
   JSON.stringify(
     await database.row('SELECT payload, original_body, pruned_at IS NULL AS whole FROM events WHERE id = $1', [id]),

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { valuesOf } from '@persona-ingest/testkit'
 import { aDatabase, RECEIVED_AT_MS } from '../fixtures/a-database.ts'
 import { anObject, related, type EventParts } from '../fixtures/an-event.ts'
 import { linesOf, rebuilt, verified } from '../fixtures/rebuilt.ts'
@@ -18,7 +19,7 @@ function event(key: string): EventParts {
   const selfie = anObject('verification/selfie', `ver_${key}`, { attributes: { status: 'passed' } })
   return { id: `evt_${key}`, createdAt: new Date(RECEIVED_AT_MS).toISOString(), data, included: [selfie] }
 }
-const rows = async () => JSON.stringify(await Promise.all(['inquiries', 'verifications', 'resources', 'objects'].map((name) => sql(`SELECT * FROM ${name} ORDER BY id`)))) // prettier-ignore
+const rows = async () => JSON.stringify(await Promise.all(['inquiries', 'verifications', 'resources', 'objects'].map(async (name) => valuesOf(await sql(`SELECT * FROM ${name} ORDER BY id`))))) // prettier-ignore
 
 for (const [change, columns] of [
   [`payload = '{}'`, 'payload'],

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { valuesOf } from '@persona-ingest/testkit'
 import { readEvent } from '@persona-ingest/persona'
 import { storeEvents } from '../../src/index.ts'
 import { aDatabase, TABLES } from '../fixtures/a-database.ts'
@@ -18,7 +19,7 @@ const { url, sql } = database
 async function contents(): Promise<string> {
   const tables = ['inquiries', 'verifications', 'resources', 'objects'].map(async (name) => [
     name,
-    await sql(`SELECT * FROM ${name} ORDER BY id`),
+    valuesOf(await sql(`SELECT * FROM ${name} ORDER BY id`)),
   ])
   return JSON.stringify(await Promise.all(tables), null, 1)
 }

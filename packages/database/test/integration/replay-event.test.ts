@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { eventually, tableRows } from '@persona-ingest/testkit'
+import { eventually, tableRows, valuesOf } from '@persona-ingest/testkit'
 import {
   countSelectedEvents,
   findBehindEvents,
@@ -116,7 +116,7 @@ t.test('large replays leave a connection to other statements', async (t) => {
   await store(
     ...ids.map((id) => ({ ...created, id, data: anObject('inquiry', `inq_${id}`, { attributes: attributes() }) })),
   )
-  const rows = () => sql('SELECT * FROM inquiries ORDER BY id')
+  const rows = async () => valuesOf(await sql('SELECT * FROM inquiries ORDER BY id'))
   const before = await rows()
   await sql('TRUNCATE inquiries')
   await sql(

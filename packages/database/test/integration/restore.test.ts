@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { valuesSql } from '@persona-ingest/testkit'
 import { readEvent } from '@persona-ingest/persona'
 import { storeEvents } from '../../src/index.ts'
 import { aDatabase, TABLES, type ADatabase } from '../fixtures/a-database.ts'
@@ -12,7 +13,10 @@ const LOG = TABLES.filter((table) => !(PROJECTIONS as readonly string[]).include
 const SEED = Number(process.env['PROPERTY_SEED'] ?? Date.now() % 1_000_000)
 
 async function contents({ sql }: ADatabase, tables: readonly string[]): Promise<string> {
-  const all = tables.map(async (name) => [name, await sql(`SELECT to_jsonb(t) AS row FROM ${name} t ORDER BY t::text`)])
+  const all = tables.map(async (name) => [
+    name,
+    await sql(`SELECT ${valuesSql('t')} AS row FROM ${name} t ORDER BY t::text`),
+  ])
   return JSON.stringify(await Promise.all(all), null, 1)
 }
 

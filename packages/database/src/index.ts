@@ -58,6 +58,17 @@ export { tryStoring, tryWriting } from './store/probe.ts'
 export type { OnUndecryptable, UndecryptableRow } from './sql/executor.ts'
 export { storeEvents, type StoreOptions, type StoreOutcome, type StoreOutcomes } from './store/store-events.ts'
 export type { StoreCause } from './store/write-sql.ts'
+export { type ConsumerStatus, type FeedStatus, readFeedStatus } from './changes/feed-status.ts'
+export {
+  type ChangeRow,
+  ConsumerUnknownError,
+  countOldChanges,
+  CursorExpiredError,
+  findStartTick,
+  readChanges,
+  readTickRange,
+} from './changes/reads.ts'
+export { tailChanges } from './changes/tail.ts'
 export { dropOldChanges, makeChangeTick, type TickOutcome } from './changes/ticks.ts'
 export {
   type FailedNotification,

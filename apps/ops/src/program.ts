@@ -1,5 +1,7 @@
 import { createLogger, EnvironmentError } from '@persona-ingest/service'
 import { Command, CommanderError } from 'commander'
+import { addChangesConsumers } from './commands/changes-consumers.ts'
+import { addChangesTail } from './commands/changes-tail.ts'
 import { addDeadLettersDiscard } from './commands/dead-letters-discard.ts'
 import { addDeadLettersList } from './commands/dead-letters-list.ts'
 import { addDeadLettersReplay } from './commands/dead-letters-replay.ts'
@@ -39,6 +41,9 @@ export function buildProgram(deps: OpsDeps): Command {
   addTimeline(program, deps)
   const events = program.command('events').description('the event log')
   addEventsShow(events, deps)
+  const changes = program.command('changes').description('the change feed: what became of rows')
+  addChangesTail(changes, deps)
+  addChangesConsumers(changes, deps)
   const deadLetters = program
     .command('dead-letters')
     .description('deliveries that will not be tried again by themselves')

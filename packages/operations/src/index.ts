@@ -14,7 +14,13 @@ export {
   type FoundErasure,
   type UndecryptedIds,
 } from './erasure.ts'
-export { readIngestStatus, type IngestStatus, type Reachability } from './ingest-status.ts'
+export {
+  consumersDocument,
+  readIngestStatus,
+  type ConsumerDocument,
+  type IngestStatus,
+  type Reachability,
+} from './ingest-status.ts'
 export {
   encryptStored,
   previewPrune,

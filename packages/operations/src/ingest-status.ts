@@ -1,9 +1,28 @@
 import { withDeadline } from '@persona-ingest/core'
-import { countOpenDeadLetters, failureOf, readEventStatistics, type Database } from '@persona-ingest/database'
+import {
+  countOpenDeadLetters,
+  failureOf,
+  readEventStatistics,
+  readFeedStatus,
+  type ConsumerStatus,
+  type Database,
+  type FeedStatus,
+} from '@persona-ingest/database'
 import { QueueUnavailableError, type QueueRestraint, type QueueView } from '@persona-ingest/queue'
 
 /** Whether a server answers; `fault` says why not, else it is null. */
 export type Reachability = { readonly reachable: boolean; readonly fault: string | null }
+
+/** Where a consumer of the change feed stands; lags are null where it has expired. */
+export type ConsumerDocument = {
+  readonly name: string
+  readonly tick: number
+  readonly updated_at: Date
+  readonly expired: boolean
+  readonly lag_changes: number | null
+  readonly lag_is_exact: boolean
+  readonly lag_ms: number | null
+}
 
 /** The state of the service; a part is null where its server is away. The members are those of `ops status --json`. */
 export type IngestStatus = {
@@ -36,10 +55,19 @@ export type IngestStatus = {
     readonly newest_received_at: Date | null
   } | null
   readonly dead_letters: { readonly open: number; readonly by_reason: Readonly<Record<string, number>> } | null
+  /** The change feed. `waiting` changes have no tick yet; above 10,000 it is a lower bound. */
+  readonly changes: {
+    readonly newest_tick: number | null
+    readonly newest_tick_at: Date | null
+    readonly oldest_tick: number
+    readonly waiting: number
+    readonly oldest_waiting_ms: number | null
+    readonly consumers: readonly ConsumerDocument[]
+  } | null
 }
 
 type QueuePart = Pick<IngestStatus, 'redis' | 'queue'>
-type DatabasePart = Pick<IngestStatus, 'database' | 'lag' | 'events' | 'dead_letters'>
+type DatabasePart = Pick<IngestStatus, 'database' | 'lag' | 'events' | 'dead_letters' | 'changes'>
 
 const REACHABLE: Reachability = { reachable: true, fault: null }
 /** Far above the duration of the queries: an operator in an outage needs an answer. */
@@ -76,8 +104,42 @@ async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePar
   }
 }
 
+/** Consumers as commands with `--json` print them. */
+export function consumersDocument(consumers: readonly ConsumerStatus[]): readonly ConsumerDocument[] {
+  return consumers.map(({ name, tick, updatedAt, isExpired, lagChanges, isLagExact, lagMs }) => ({
+    name,
+    tick: Number(tick),
+    updated_at: updatedAt,
+    expired: isExpired,
+    lag_changes: lagChanges,
+    lag_is_exact: isLagExact,
+    lag_ms: lagMs,
+  }))
+}
+
+function feedPart({
+  newestTick,
+  oldestTick,
+  waiting,
+  oldestWaitingMs,
+  consumers,
+}: FeedStatus): DatabasePart['changes'] {
+  return {
+    newest_tick: newestTick === null ? null : Number(newestTick.tick),
+    newest_tick_at: newestTick?.at ?? null,
+    oldest_tick: Number(oldestTick),
+    waiting,
+    oldest_waiting_ms: oldestWaitingMs,
+    consumers: consumersDocument(consumers),
+  }
+}
+
 async function queryDatabase(database: Database): Promise<DatabasePart> {
-  const [statistics, deadLetters] = await Promise.all([readEventStatistics(database), countOpenDeadLetters(database)])
+  const [statistics, deadLetters, feed] = await Promise.all([
+    readEventStatistics(database),
+    countOpenDeadLetters(database),
+    readFeedStatus(database),
+  ])
   const { lag, total, isExact, lastHour, newestReceivedAt } = statistics
   return {
     database: REACHABLE,
@@ -87,12 +149,13 @@ async function queryDatabase(database: Database): Promise<DatabasePart> {
       open: deadLetters.reduce((sum, { count }) => sum + count, 0),
       by_reason: Object.fromEntries(deadLetters.map(({ reason, count }) => [reason, count])),
     },
+    changes: feedPart(feed),
   }
 }
 
 /** Never rejects. */
 async function readDatabaseStatus(database: Database): Promise<DatabasePart> {
-  const nothing = { lag: null, events: null, dead_letters: null }
+  const nothing = { lag: null, events: null, dead_letters: null, changes: null }
   const answer = queryDatabase(database).catch((error: unknown) => {
     return { database: away(failureOf(error).description), ...nothing }
   })

@@ -1,7 +1,11 @@
 import picocolors from 'picocolors'
 import prettyMilliseconds from 'pretty-ms'
 
-type Stream = { write(chunk: string | Uint8Array): unknown; readonly isTTY?: boolean }
+type Stream = {
+  write(chunk: string | Uint8Array): unknown
+  readonly isTTY?: boolean
+  readonly writable?: boolean
+}
 
 /** Where a command writes: its result to stdout, everything else to stderr. */
 export type Output = {
@@ -11,6 +15,8 @@ export type Output = {
   readonly showsProgress: boolean
   readonly colors: ReturnType<typeof picocolors.createColors>
   write(chunk: string | Uint8Array): void
+  /** Whether the reader of stdout has closed it, as `head` does. */
+  isClosed(): boolean
   /** Writes one line to stderr. */
   note(line: string): void
   /** Writes to stderr as it is. */
@@ -26,6 +32,7 @@ export function createOutput(streams: { stdout: Stream; stderr: Stream }, wants:
     showsProgress: stderr.isTTY === true,
     colors: picocolors.createColors(isTerminal && wants.color),
     write: (chunk) => void stdout.write(chunk),
+    isClosed: () => stdout.writable === false,
     note: (line) => void stderr.write(`${line}\n`),
     draw: (text) => void stderr.write(text),
   }

@@ -56,6 +56,12 @@ export function printColumns<Row extends object>(
   )
 }
 
+/** A line of a table whose rows come one by one; a cell that is longer than its column moves the rest of its line. */
+export function rowLine(cells: readonly Cell[], widths: readonly number[]): string {
+  const padded = cells.map((cell, column) => cellText(cell).padEnd(widths[column] ?? 0))
+  return `${padded.join('  ').trimEnd()}\n`
+}
+
 /** Prints pairs of name and value, a line for each. */
 export function printPairs(output: Output, pairs: readonly (readonly [name: string, cell: Cell])[]): void {
   if (pairs.length === 0) return
@@ -74,9 +80,14 @@ function jsonText(document: unknown): string {
   return printable(stringifyExact(document as JsonValue))
 }
 
+/** One JSON document on one line. */
+export function jsonLine(document: unknown): string {
+  return `${jsonText(document)}\n`
+}
+
 /** Prints one JSON document on one line: all that a command with `--json` writes to stdout. */
 export function printJson(output: Output, document: unknown): void {
-  output.write(`${jsonText(document)}\n`)
+  output.write(jsonLine(document))
 }
 
 const MAX_INLINE_CHARACTERS = 100

@@ -1,4 +1,4 @@
-import type { IngestStatus, Reachability } from '@persona-ingest/operations'
+import type { ConsumerDocument, IngestStatus, Reachability } from '@persona-ingest/operations'
 import { formatDuration, type Output } from '../output/output.ts'
 import { printPairs } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
@@ -44,6 +44,32 @@ function deadLettersText({ dead_letters: deadLetters }: IngestStatus): string | 
   return `${deadLetters.open} open${reasons.length === 0 ? '' : `: ${reasons.join(', ')}`}`
 }
 
+function changesText({ changes }: IngestStatus): string | null {
+  if (changes === null) return null
+  const { newest_tick: tick, newest_tick_at: at, waiting, oldest_waiting_ms: waitsMs } = changes
+  const newest = tick === null ? 'no tick yet' : `newest tick ${tick} at ${at?.toISOString()}`
+  const waits =
+    waitsMs === null ? 'none waits for a tick' : `${waiting} wait for a tick, the oldest for ${formatDuration(waitsMs)}`
+  return `${newest}; ${waits}`
+}
+
+function consumerText(consumer: ConsumerDocument): string {
+  const { name, tick, expired, lag_changes: changes, lag_is_exact: isExact, lag_ms: lagMs } = consumer
+  if (expired) return `${name} has EXPIRED at tick ${tick}: it must read all rows`
+  if (lagMs === 0 || lagMs === null) return `${name} is at the newest tick`
+  return `${name} is ${isExact ? '' : 'about '}${changes} changes behind, for ${formatDuration(lagMs)}`
+}
+
+/** Each line is for people on call; `ops changes consumers` lists the others. */
+const MAX_CONSUMERS = 5
+
+function consumerLines({ changes }: IngestStatus): readonly (readonly [string, string])[] {
+  const consumers = changes?.consumers ?? []
+  const lines = consumers.slice(0, MAX_CONSUMERS).map((each) => ['consumer', consumerText(each)] as const)
+  const left = consumers.length - lines.length
+  return left === 0 ? lines : [...lines, ['consumer', `and ${left} more: \`ops changes consumers\``]]
+}
+
 /** Prints the state of the service. */
 export function printStatus(output: Output, status: IngestStatus): void {
   const unencrypted = unencryptedText(status)
@@ -56,6 +82,8 @@ export function printStatus(output: Output, status: IngestStatus): void {
     ['events', eventsText(status)],
     ['newest received', status.events?.newest_received_at],
     ['dead letters', deadLettersText(status)],
+    ['changes', changesText(status)],
+    ...consumerLines(status),
   ])
 }
 

@@ -1,4 +1,6 @@
 import {
+  ConsumerUnknownError,
+  CursorExpiredError,
   failureOf,
   MaintenanceBusyError,
   DecryptionError,
@@ -31,6 +33,8 @@ const ADVICE: Partial<Record<OperationFault, string>> = { ERASURE_SUBJECT_AMBIGU
 /** Turns what an operation threw into a `CommandFailure`; an unknown error is taken for the database's. */
 export function commandFailure(error: unknown): CommandFailure {
   if (error instanceof CommandFailure) return error
+  if (error instanceof CursorExpiredError || error instanceof ConsumerUnknownError)
+    return new CommandFailure(`${error.code}: ${error.message}`, { cause: error })
   if (error instanceof QueueUnavailableError) {
     const advice = 'run the command again: what is in the queue already adds nothing'
     return new CommandFailure(`queue: ${error.code}: ${error.message}; ${advice}`, { cause: error })

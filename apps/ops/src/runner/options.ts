@@ -38,6 +38,12 @@ export function rowId(text: string): string {
   throw new InvalidArgumentError('Expected an id, a whole number.')
 }
 
+/** A tick of the change feed. */
+export function tick(text: string): bigint {
+  if (/^\d{1,18}$/.test(text)) return BigInt(text)
+  throw new InvalidArgumentError('Expected a tick, a whole number.')
+}
+
 export function deadLetterId(text: string): string {
   if (/^\d{1,18}$/.test(text)) return text
   throw new InvalidArgumentError('Expected the id of a dead letter, a whole number.')

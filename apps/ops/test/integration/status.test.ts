@@ -32,13 +32,15 @@ t.test('status tells what waits, how far behind storing is, and what could not b
   t.match(human.stdout, /events +4 stored, 4 received in the last hour\n/)
   t.match(human.stdout, /dead letters +2 open: /)
   t.strictSame([document.code, document.stderr], [0, ''])
-  const { queue, events, ...rest } = JSON.parse(document.stdout)
+  t.match(human.stdout, /changes +no tick yet; 5 wait for a tick, the oldest for /)
+  const { queue, events, changes, ...rest } = JSON.parse(document.stdout)
   t.strictSame(rest, {
     redis: { reachable: true, fault: null },
     database: { reachable: true, fault: null },
     lag: { events: 4, p50_ms: 1000, p99_ms: 1000, max_ms: 1000 },
     dead_letters: { open: 2, by_reason: { EVENT_NAME_INVALID: 1, INVALID_JSON: 1 } },
   })
+  t.match(changes, { newest_tick: null, oldest_tick: 0, oldest_waiting_ms: Number, consumers: [] })
   t.match(queue, { waiting: 2, active: 0, delayed: 0, failed: 0, oldest_waiting_ms: Number })
   t.match(events, { total: 4, total_is_exact: true, last_hour: 4, newest_received_at: /^\d{4}-.*Z$/ })
 })
@@ -51,7 +53,14 @@ t.test('status tells what it can while one of both is away, and exits with 1', a
   ])
   t.match(JSON.parse(noRedis.stdout), { redis: { reachable: false }, queue: null, events: { total: 4 } })
   t.match(noRedis.stderr, /^error: redis is away .+\n$/)
-  const parts = { database: { reachable: false }, queue: { waiting: 2 }, events: null, lag: null, dead_letters: null }
+  const parts = {
+    database: { reachable: false },
+    queue: { waiting: 2 },
+    events: null,
+    lag: null,
+    dead_letters: null,
+    changes: null,
+  }
   t.match(JSON.parse(noDatabase.stdout), parts)
   t.match(noDatabase.stderr, /^error: database is away .+\n$/)
   for (const { code, stdout, stderr, tookMs } of [noRedis, noDatabase]) {

@@ -43,6 +43,10 @@ t.test('wrong usage exits with 2, says why on one line of stderr, and prints not
     ['erase', 'inq_1'],
     ['erase', 'inq_1', '--json'],
     ['erase', 'inq_1', '--yes', '--as', 'person'],
+    ['changes', 'tail', '--since', 'yesterday'],
+    ['changes', 'tail', '--since', '-1'],
+    ['changes', 'tail', '--since', '1', '--consumer', 'crm'],
+    ['changes', 'tail', 'inq_1'],
     ['prune'],
     ['prune', '--yes'],
     ['prune', '--older-than', '30'],
@@ -59,7 +63,7 @@ t.test('wrong usage exits with 2, says why on one line of stderr, and prints not
 })
 
 t.test('no command at all is wrong usage, and shows the help on stderr', async (t) => {
-  for (const args of [[], ['inquiries'], ['events'], ['dead-letters']]) {
+  for (const args of [[], ['inquiries'], ['events'], ['dead-letters'], ['changes']]) {
     const { code, stdout, stderr } = await run(args)
     t.equal(code, 2)
     t.equal(stdout, '')
@@ -84,6 +88,7 @@ t.test('every documented command exists under its name', async (t) => {
     ['events', 'show'],
     ...['list', 'show', 'replay', 'discard'].map((name) => ['dead-letters', name]),
     ['operations', 'list'],
+    ...['tail', 'consumers'].map((name) => ['changes', name]),
   ]
   for (const command of commands) {
     const { code, stdout } = await run([...command, '--help'])

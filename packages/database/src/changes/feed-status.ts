@@ -100,7 +100,14 @@ export async function readFeedStatus(
   const rows = await database.prisma.$queryRawUnsafe<readonly StatusRow[]>(statusSql, maxConsumers)
   const [feed] = rows
   if (feed === undefined) throw new Error('Expected a row of the change feed, got none')
-  const { oldest_tick: oldestTick, newest_tick: tick, newest_at: at, waiting, oldest_waiting_at: waitsSince, now } = feed
+  const {
+    oldest_tick: oldestTick,
+    newest_tick: tick,
+    newest_at: at,
+    waiting,
+    oldest_waiting_at: waitsSince,
+    now,
+  } = feed
   return {
     newestTick: tick === null || at === null ? null : { tick, at, ageMs: ageMs(at, now) },
     oldestTick,

@@ -19,14 +19,16 @@ const { opened, sql, store } = await aDatabase(t)
 /** Stores new inquiries, one change each. */
 const storeInquiries = async (...names: readonly string[]) =>
   store(...names.map((name) => ({ id: `evt_${name}`, data: anObject('inquiry', `inq_${name}`) })))
-const tick = async () =>
-  eventually(async () => (await makeChangeTick(opened)) === 'ticked')
+const tick = async () => eventually(async () => (await makeChangeTick(opened)) === 'ticked')
 const consumer = async (name: string, at: bigint) =>
   sql('INSERT INTO change_consumers (name, tick) VALUES ($1, $2)', [name, String(at)])
+const failOnOutage = (description: string) => void t.fail(description)
 const ids = (changes: readonly ChangeRow[]) => changes.map((change) => change.object_id)
 
 t.beforeEach(async () => {
-  await sql(`TRUNCATE changes, change_ticks, change_consumers, inquiries, resources, events, objects, claims, event_objects`)
+  await sql(
+    `TRUNCATE changes, change_ticks, change_consumers, inquiries, resources, events, objects, claims, event_objects`,
+  )
   await sql(`UPDATE change_feed SET oldest_tick = 0`)
 })
 
@@ -110,7 +112,7 @@ t.test('changes are read in parts, and tailed from a tick as they come', async (
   const stop = new AbortController()
   const seen: string[] = []
   const tailing = (async () => {
-    const options = { from: latest, signal: stop.signal, onOutage: t.fail }
+    const options = { from: latest, signal: stop.signal, onOutage: failOnOutage }
     for await (const changes of tailChanges(opened, options)) seen.push(...ids(changes))
   })()
   await storeInquiries('d', 'e')
@@ -130,13 +132,16 @@ t.test('a tail of more than one part gives each change once, in order', async (t
   await tick()
   const stop = new AbortController()
   const seen: bigint[] = []
-  for await (const changes of tailChanges(opened, { from, signal: stop.signal, onOutage: t.fail })) {
+  for await (const changes of tailChanges(opened, { from, signal: stop.signal, onOutage: failOnOutage })) {
     t.ok(changes.length <= 1000)
     seen.push(...changes.map(({ seq }) => seq))
     if (seen.length >= 2500) stop.abort()
   }
   t.equal(new Set(seen).size, 2500)
-  t.strictSame(seen, seen.toSorted((one, other) => Number(one - other)))
+  t.strictSame(
+    seen,
+    seen.toSorted((one, other) => Number(one - other)),
+  )
 })
 
 t.test('a tail begins at a tick, at the cursor of a consumer, or at the latest tick', async (t) => {
@@ -171,6 +176,6 @@ t.test('old changes are counted before they are dropped, and a cursor on them ha
   const expired = { code: 'PERSONA_CURSOR_EXPIRED', message: /^tick 0 is older than what is kept, from \d+ to \d+$/ }
   await t.rejects(findStartTick(opened, { consumer: 'slow' }), expired)
   await t.rejects(readChanges(opened, { afterTick: 0n, upToTick: latest, afterSeq: 0n, limit: 1 }), expired)
-  const tail = tailChanges(opened, { from: 0n, signal: new AbortController().signal, onOutage: t.fail })
+  const tail = tailChanges(opened, { from: 0n, signal: new AbortController().signal, onOutage: failOnOutage })
   await t.rejects(tail.next(), expired)
 })

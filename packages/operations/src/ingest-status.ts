@@ -22,6 +22,8 @@ export type ConsumerDocument = {
   readonly lag_changes: number | null
   readonly lag_is_exact: boolean
   readonly lag_ms: number | null
+  readonly notifications_pending: number
+  readonly notifications_failed: number
 }
 
 /** The state of the service; a part is null where its server is away. The members are those of `ops status --json`. */
@@ -106,7 +108,7 @@ async function readQueueStatus(view: QueueView, nowMs: number): Promise<QueuePar
 
 /** Consumers as commands with `--json` print them. */
 export function consumersDocument(consumers: readonly ConsumerStatus[]): readonly ConsumerDocument[] {
-  return consumers.map(({ name, tick, updatedAt, isExpired, lagChanges, isLagExact, lagMs }) => ({
+  return consumers.map(({ name, tick, updatedAt, isExpired, lagChanges, isLagExact, lagMs, notifications }) => ({
     name,
     tick: Number(tick),
     updated_at: updatedAt,
@@ -114,6 +116,8 @@ export function consumersDocument(consumers: readonly ConsumerStatus[]): readonl
     lag_changes: lagChanges,
     lag_is_exact: isLagExact,
     lag_ms: lagMs,
+    notifications_pending: notifications.pending,
+    notifications_failed: notifications.failed,
   }))
 }
 

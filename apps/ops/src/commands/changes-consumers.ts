@@ -7,14 +7,19 @@ import type { OpsDeps } from '../runner/ops-deps.ts'
 import { jsonOption } from '../runner/options.ts'
 import { withDatabase } from '../runner/run-command.ts'
 
-function rowOf({ name, tick, isExpired, lagChanges, isLagExact, lagMs, updatedAt }: ConsumerStatus) {
+function rowOf(consumer: ConsumerStatus) {
+  const { name, tick, isExpired, lagChanges, isLagExact, lagMs, updatedAt, notifications } = consumer
   const behind = lagChanges === null ? null : `${isLagExact ? '' : 'about '}${lagChanges}`
-  return [name, String(tick), isExpired ? 'EXPIRED' : 'follows', behind, lagMs && formatDuration(lagMs), updatedAt]
+  const behindFor = lagMs === null ? null : formatDuration(lagMs)
+  const { pending, failed } = notifications
+  return [name, String(tick), isExpired ? 'EXPIRED' : 'follows', behind, behindFor, pending, failed, updatedAt]
 }
+
+const HEAD = ['name', 'tick', 'state', 'changes_behind', 'behind_for', 'to_send', 'failed', 'updated_at']
 
 function print(output: Output, consumers: readonly ConsumerStatus[]): void {
   if (consumers.length === 0) return output.note('no consumers')
-  printTable(output, ['name', 'tick', 'state', 'changes_behind', 'behind_for', 'updated_at'], consumers.map(rowOf))
+  printTable(output, HEAD, consumers.map(rowOf))
 }
 
 /** `changes consumers`: how far each reader of the change feed is. */

@@ -55,9 +55,11 @@ function changesText({ changes }: IngestStatus): string | null {
 
 function consumerText(consumer: ConsumerDocument): string {
   const { name, tick, expired, lag_changes: changes, lag_is_exact: isExact, lag_ms: lagMs } = consumer
-  if (expired) return `${name} has EXPIRED at tick ${tick}: it must read all rows`
-  if (lagMs === 0 || lagMs === null) return `${name} is at the newest tick`
-  return `${name} is ${isExact ? '' : 'about '}${changes} changes behind, for ${formatDuration(lagMs)}`
+  const { notifications_pending: pending, notifications_failed: failed } = consumer
+  const sending = pending + failed === 0 ? '' : `; ${pending} notifications to send, ${failed} failed`
+  if (expired) return `${name} has EXPIRED at tick ${tick}: it must read all rows${sending}`
+  if (lagMs === 0 || lagMs === null) return `${name} is at the newest tick${sending}`
+  return `${name} is ${isExact ? '' : 'about '}${changes} changes behind, for ${formatDuration(lagMs)}${sending}`
 }
 
 /** Each line is for people on call; `ops changes consumers` lists the others. */

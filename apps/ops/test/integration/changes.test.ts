@@ -110,24 +110,38 @@ t.test('changes consumers and status tell how far each reader is', async (t) => 
     'lost',
     'ahead',
   ])
+  await sql(`INSERT INTO notifications (consumer, object_id, version, family, cause, changed_at, state)
+    SELECT 'crm', 'inq_' || i, 1, 'inquiry', 'event', now(), CASE WHEN i = 1 THEN 'failed' ELSE 'pending' END
+    FROM generate_series(1, 3) i`)
   const [human, document, status, statusDocument] = [
     await ops('changes', 'consumers'),
     await ops('changes', 'consumers', '--json'),
     await runHere(['status'], { DATABASE_URL: url, REDIS_URL: 'redis://127.0.0.1:1' }),
     await runHere(['status', '--json'], { DATABASE_URL: url, REDIS_URL: 'redis://127.0.0.1:1' }),
   ]
-  t.match(human.stdout, /^name +tick +state +changes_behind +behind_for +updated_at\nlost +999999 +EXPIRED +- +- /)
-  t.match(human.stdout, /\ncrm +0 +follows +\d+ +[\d.]+ (ms|s|min) /)
+  t.match(
+    human.stdout,
+    /^name +tick +state +changes_behind +behind_for +to_send +failed +updated_at\nlost +999999 +EXPIRED +- +- +0 +0 /,
+  )
+  t.match(human.stdout, /\ncrm +0 +follows +\d+ +[\d.]+ (ms|s|min) .*2 +1 /)
   t.match(human.stdout, /\nahead +\d+ +follows +0 +0/)
   const { consumers } = JSON.parse(document.stdout)
   t.match(consumers, [
     { name: 'lost', tick: 999_999, expired: true, lag_changes: null, lag_ms: null, updated_at: /Z$/ },
-    { name: 'crm', tick: 0, expired: false, lag_changes: Number, lag_is_exact: true, lag_ms: Number },
+    {
+      name: 'crm',
+      tick: 0,
+      expired: false,
+      lag_changes: Number,
+      lag_is_exact: true,
+      lag_ms: Number,
+      notifications_failed: 1,
+    },
     { name: 'ahead', expired: false, lag_changes: 0, lag_ms: 0 },
   ])
   t.match(status.stdout, /\nchanges +newest tick \d+ at \d{4}-\S+Z; none waits for a tick\n/)
   t.match(status.stdout, /\nconsumer +lost has EXPIRED at tick 999999: it must read all rows\n/)
-  t.match(status.stdout, /\nconsumer +crm is \d+ changes behind, for /)
+  t.match(status.stdout, /\nconsumer +crm is \d+ changes behind, for .+; 2 notifications to send, 1 failed\n/)
   t.match(status.stdout, /\nconsumer +ahead is at the newest tick\n/)
   t.match(JSON.parse(statusDocument.stdout).changes, {
     newest_tick: Number,

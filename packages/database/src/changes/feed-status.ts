@@ -1,4 +1,5 @@
 import type { Database } from '../database.ts'
+import { sqlStateOf } from '../sql/failure.ts'
 
 /** Where a consumer of the change feed stands. */
 export type ConsumerStatus = {
@@ -12,6 +13,8 @@ export type ConsumerStatus = {
   readonly isLagExact: boolean
   /** Age in ms of the first tick that it has not read; 0 at the latest tick, null where it has expired. */
   readonly lagMs: number | null
+  /** Objects whose newest change a notifier has still to send, and those that it gave up; at most 10,001 are counted. */
+  readonly notifications: { readonly pending: number; readonly failed: number }
 }
 
 export type FeedStatus = {
@@ -28,6 +31,11 @@ export type FeedStatus = {
 
 const MAX_WAITING = 10_000
 const MAX_COUNTED = 1_000
+
+function notificationsSql(state: string): string {
+  return `(SELECT count(*) FROM (SELECT FROM notifications s WHERE s.consumer = l.name AND s.state = '${state}'
+    LIMIT ${MAX_WAITING + 1}) AS of_state)::int AS ${state}`
+}
 
 /** The age is that of the first tick behind the cursor: after a quiet week, a reader is not a week behind. */
 const statusSql = `
@@ -58,7 +66,8 @@ SELECT f.oldest_tick, f.newest_tick, f.newest_at, f.waiting, clock_timestamp() A
   l.name, l.tick, l.updated_at, l.is_expired, l.unread_at, l.estimate::float8 AS estimate,
   (CASE WHEN l.is_expired THEN NULL
     WHEN l.estimate <= ${MAX_COUNTED}
-    THEN (SELECT count(*) FROM changes_page(l.tick, l.newest_tick, 0, ${MAX_COUNTED + 1})) END)::int AS counted
+    THEN (SELECT count(*) FROM changes_page(l.tick, l.newest_tick, 0, ${MAX_COUNTED + 1})) END)::int AS counted,
+  ${notificationsSql('pending')}, ${notificationsSql('failed')}
 FROM feed f LEFT JOIN lags l ON true ORDER BY l.is_expired DESC, l.tick, l.name`
 
 type FeedColumns = {
@@ -77,6 +86,8 @@ type ConsumerColumns = {
   readonly unread_at: Date | null
   readonly estimate: number | null
   readonly counted: number | null
+  readonly pending: number
+  readonly failed: number
 }
 type StatusRow = FeedColumns & (ConsumerColumns | { readonly name: null })
 
@@ -85,11 +96,21 @@ const ageMs = (from: Date, now: Date): number => Math.max(0, now.getTime() - fro
 
 function consumerOf(row: ConsumerColumns, now: Date): ConsumerStatus {
   const { name, tick, updated_at: updatedAt, is_expired: isExpired, estimate, counted, unread_at: unreadAt } = row
-  const status = { name, tick, updatedAt, isExpired }
+  const notifications = { pending: row.pending, failed: row.failed }
+  const status = { name, tick, updatedAt, isExpired, notifications }
   if (isExpired) return { ...status, lagChanges: null, isLagExact: false, lagMs: null }
   const isLagExact = counted !== null && counted <= MAX_COUNTED
   const lagChanges = isLagExact ? counted : Math.max(estimate ?? 0, counted ?? 0)
   return { ...status, lagChanges, isLagExact, lagMs: unreadAt === null ? 0 : ageMs(unreadAt, now) }
+}
+
+async function readRows(database: Database, maxConsumers: number): Promise<readonly StatusRow[]> {
+  const read = async () => database.prisma.$queryRawUnsafe<readonly StatusRow[]>(statusSql, maxConsumers)
+  return read().catch(async (error: unknown) => {
+    // A cursor that expires while its changes are counted.
+    if (sqlStateOf(error) !== 'PX001') throw error
+    return read()
+  })
 }
 
 /** Reads how far ticks and consumers are, by one statement. Consumers above `maxConsumers` (default 1,000) are left out. */
@@ -97,7 +118,7 @@ export async function readFeedStatus(
   database: Database,
   { maxConsumers = 1_000 }: { readonly maxConsumers?: number } = {},
 ): Promise<FeedStatus> {
-  const rows = await database.prisma.$queryRawUnsafe<readonly StatusRow[]>(statusSql, maxConsumers)
+  const rows = await readRows(database, maxConsumers)
   const [feed] = rows
   if (feed === undefined) throw new Error('Expected a row of the change feed, got none')
   const {

@@ -26,9 +26,9 @@ const failOnOutage = (description: string) => void t.fail(description)
 const ids = (changes: readonly ChangeRow[]) => changes.map((change) => change.object_id)
 
 t.beforeEach(async () => {
-  await sql(
-    `TRUNCATE changes, change_ticks, change_consumers, inquiries, resources, events, objects, claims, event_objects`,
-  )
+  // Triggers announce each row that goes.
+  await sql('TRUNCATE inquiries, resources, verifications')
+  await sql('TRUNCATE changes, change_ticks, change_consumers, removed_objects, events, objects, claims, event_objects')
   await sql(`UPDATE change_feed SET oldest_tick = 0`)
 })
 
@@ -85,6 +85,19 @@ t.test('the lag of a consumer is counted in changes and from the first tick that
   const hours = consumers.map(({ lagMs }) => (lagMs === null ? null : Math.floor(lagMs / 3_600_000)))
   t.strictSame(hours, [null, 24, 1, 0])
   t.equal((await readFeedStatus(opened, { maxConsumers: 2 })).consumers.length, 2)
+})
+
+t.test('notifications that wait and those that failed are counted by consumer', async (t) => {
+  await consumer('notifier', 0n)
+  await consumer('reader', 0n)
+  await sql(`INSERT INTO notifications (consumer, object_id, version, family, cause, changed_at, state)
+    SELECT 'notifier', 'inq_' || i, 1, 'inquiry', 'event', now(), CASE WHEN i = 1 THEN 'failed' ELSE 'pending' END
+    FROM generate_series(1, 3) i`)
+  t.match((await readFeedStatus(opened)).consumers, [
+    { name: 'notifier', notifications: { pending: 2, failed: 1 } },
+    { name: 'reader', notifications: { pending: 0, failed: 0 } },
+  ])
+  await sql('DELETE FROM notifications')
 })
 
 t.test('a large lag is an estimate, and costs no count', async (t) => {

@@ -21,6 +21,10 @@ GRANT USAGE ON SCHEMA public TO ingest_rw;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ingest_rw;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ingest_rw;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ingest_rw;
+-- What a later migration makes is theirs at once: a running worker of the older version writes into it by triggers.
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ingest_rw;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO ingest_rw;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO ingest_rw;
 -- Which migrations were applied is the owner's to say.
 DO $$ BEGIN
     IF to_regclass('public._prisma_migrations') IS NOT NULL THEN

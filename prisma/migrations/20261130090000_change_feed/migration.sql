@@ -1,10 +1,9 @@
--- The change feed: every change of a row of "inquiries", "verifications" or "resources" is announced once
--- (docs/contract.md#6-change-feed-what-a-users-application-reads). Older workers go on: the new
--- columns have defaults, and a trigger announces what they write.
+-- The change feed: every change of a row of "inquiries", "verifications" or "resources" is announced once (docs/feed.md).
+-- Older workers go on: the new columns have defaults, and a trigger announces what they write.
 
 -- "version" rises by one with each announced change. A statement that announces its own changes sets "was_changed" to
--- whether it changed a column that programs may rely on, and keeps the status before it; its RETURNING reads both, since
--- PostgreSQL 15 can't return old values. Null: the row was inserted by another writer, for which the trigger announces.
+-- whether it changed a public column, and keeps the status before it; its RETURNING reads both, since PostgreSQL 15
+-- can't return old values. Null: the row was inserted by another writer, for which the trigger announces.
 ALTER TABLE "inquiries"
     ADD COLUMN "version" BIGINT NOT NULL DEFAULT 1,
     ADD COLUMN "was_changed" BOOLEAN,
@@ -54,6 +53,15 @@ CREATE TABLE "changes_4" PARTITION OF "changes" FOR VALUES IN (4);
 CREATE TABLE "changes_5" PARTITION OF "changes" FOR VALUES IN (5);
 CREATE TABLE "changes_6" PARTITION OF "changes" FOR VALUES IN (6);
 CREATE TABLE "changes_7" PARTITION OF "changes" FOR VALUES IN (7);
+-- Retention deletes rows, which a publication of all tables refuses for a table without an identity.
+ALTER TABLE "changes_0" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_1" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_2" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_3" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_4" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_5" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_6" REPLICA IDENTITY FULL;
+ALTER TABLE "changes_7" REPLICA IDENTITY FULL;
 
 -- Changes of a transaction that may still change the same objects again. They move to "changes" when it commits, so that no
 -- other session ever sees a row of this table.
@@ -129,8 +137,9 @@ $$;
 
 -- Announces changes that the writing statement does not announce itself: redactions, erasures, moves and rebuilds, and
 -- writes of older workers and by hand. The setting persona_ingest.cause tells the cause; 'none' announces nothing. All
--- changes of an object in one transaction are one.
-CREATE FUNCTION "announce_change"() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+-- changes of an object in one transaction are one. It runs with the owner's rights: older workers and people have none on
+-- the feed.
+CREATE FUNCTION "announce_change"() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     "told_cause" CONSTANT TEXT := COALESCE(NULLIF(current_setting('persona_ingest.cause', true), ''), 'rebuild');
     "object" RECORD;
@@ -146,7 +155,7 @@ BEGIN
         "change"."inquiry_id" := "object"."id";
     ELSIF TG_ARGV[0] = 'verification' THEN
         "change"."inquiry_id" := "object"."inquiry_id";
-    ELSIF belongs_to_inquiry("object"."type") THEN
+    ELSIF public.belongs_to_inquiry("object"."type") THEN
         "change"."inquiry_id" := "object"."claim_inquiry_id";
     END IF;
     IF TG_OP <> 'DELETE' THEN
@@ -160,7 +169,7 @@ BEGIN
     FROM public."changes_pending" p WHERE p."object_id" = "object"."id";
     IF FOUND THEN
         "change"."version" := "earlier"."version";
-        "change"."cause" := later_cause("earlier"."cause", "told_cause");
+        "change"."cause" := public.later_cause("earlier"."cause", "told_cause");
         "change"."previous_status" := "earlier"."previous_status";
     ELSIF TG_OP = 'INSERT' THEN
         "change"."version" := 1 + COALESCE((SELECT r."version" FROM public."removed_objects" r WHERE r."id" = NEW."id"), 0);
@@ -184,7 +193,7 @@ BEGIN
 END $$;
 
 -- Runs when a transaction commits, under its locks on the rows: the numbers of an object follow its versions.
-CREATE FUNCTION "publish_change"() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION "publish_change"() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     WITH "ended" AS (
         DELETE FROM public."changes_pending" p WHERE p."object_id" = NEW."object_id" RETURNING p.*
@@ -196,6 +205,25 @@ BEGIN
 END $$;
 CREATE CONSTRAINT TRIGGER "changes_pending_ended" AFTER INSERT ON "changes_pending"
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION publish_change();
+
+-- Removals run alone, since a statement that inserts the row again can't see a version that is written meanwhile. An
+-- exclusive write has moved the epoch already.
+CREATE FUNCTION "begin_removal"() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(723114601);
+    UPDATE "ingest_state" SET "epoch" = "epoch" + 1 WHERE "id" = 1 AND "xmin" <> pg_current_xact_id()::xid;
+    IF TG_OP = 'TRUNCATE' THEN
+        -- Announces each row.
+        EXECUTE format('DELETE FROM public.%I', TG_TABLE_NAME);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER "inquiries_removal" BEFORE DELETE OR TRUNCATE ON "inquiries"
+    FOR EACH STATEMENT EXECUTE FUNCTION begin_removal();
+CREATE TRIGGER "verifications_removal" BEFORE DELETE OR TRUNCATE ON "verifications"
+    FOR EACH STATEMENT EXECUTE FUNCTION begin_removal();
+CREATE TRIGGER "resources_removal" BEFORE DELETE OR TRUNCATE ON "resources"
+    FOR EACH STATEMENT EXECUTE FUNCTION begin_removal();
 
 -- A statement that raised the version, or set "was_changed" of a new row, has announced the change itself.
 CREATE TRIGGER "inquiries_inserted" AFTER INSERT ON "inquiries" FOR EACH ROW
@@ -337,6 +365,13 @@ BEGIN
     IF "after_tick" < "oldest" THEN
         PERFORM public.raise_expired_cursor("after_tick", "oldest", public.latest_change_tick());
     END IF;
+    -- A snapshot of a whole transaction can't see the new "oldest_tick", but an emptied partition has another file.
+    IF current_setting('transaction_isolation') <> 'read committed' AND EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class c ON c."oid" = i."inhrelid"
+        WHERE i."inhparent" = 'public.changes'::regclass AND c."relfilenode" <> pg_relation_filenode(c."oid")
+    ) THEN
+        RAISE EXCEPTION 'changes were dropped since this transaction began' USING ERRCODE = '40001';
+    END IF;
     IF "seen" IS NULL OR "upto" IS NULL THEN
         RAISE EXCEPTION 'expected ticks that exist, got % and %', "after_tick", "up_to_tick" USING ERRCODE = '22023';
     END IF;
@@ -346,6 +381,14 @@ CREATE FUNCTION "changes_between"("after_tick" BIGINT, "up_to_tick" BIGINT)
 RETURNS SETOF "changes" LANGUAGE sql VOLATILE ROWS 1000 AS $$
     SELECT * FROM public.changes_page("after_tick", "up_to_tick", 0, NULL)
 $$;
+
+-- The functions below rely on a snapshot for each statement: one that is taken before a lock misses changes.
+CREATE FUNCTION "expect_read_committed"() RETURNS VOID LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'ticks are made and changes dropped in READ COMMITTED transactions only' USING ERRCODE = 'PI002';
+    END IF;
+END $$;
 
 -- Makes a tick where a change became visible since the last one, and notifies readers. "outcome": 'ticked'; 'nothing' to
 -- announce; 'early': the last tick is younger than 50 ms; 'busy': another session is at it. After a restore or a promotion
@@ -360,6 +403,7 @@ DECLARE
     "seen" PG_SNAPSHOT := '1:1:';
     "is_other" BOOLEAN;
 BEGIN
+    PERFORM expect_read_committed();
     IF NOT pg_try_advisory_xact_lock(723114603) THEN
         "outcome" := 'busy';
         RETURN;
@@ -374,6 +418,8 @@ BEGIN
         ("lineage"."system_identifier", "lineage"."timeline");
     IF "is_other" THEN
         IF "feed"."system_identifier" IS DISTINCT FROM "lineage"."system_identifier" THEN
+            -- Writers wait behind this lock: a session that reads for long must not stop them.
+            PERFORM set_config('lock_timeout', '2s', true);
             TRUNCATE "changes";
         END IF;
         "tick" := COALESCE("last"."tick", 0) + 1000000;
@@ -411,16 +457,20 @@ DECLARE
     "next_slot" SMALLINT;
     "is_there" BOOLEAN;
 BEGIN
+    PERFORM expect_read_committed();
     "is_finished" := true;
     "emptied" := 0;
     SELECT * INTO STRICT "feed" FROM "change_feed" f WHERE f."id" = 1 FOR UPDATE;
     "next_slot" := ("feed"."slot" + 1) % 8;
     EXECUTE format('SELECT EXISTS (SELECT FROM "changes_%s")', "next_slot") INTO "is_there";
-    -- The newest tick before the time: changes that it sees are dropped, and cursors go on from it.
+    -- The newest tick before the time: changes that it sees are dropped, and cursors go on from it. Times in the future were
+    -- given by a clock that ran ahead; they must not stop this.
     SELECT * INTO "base" FROM "change_ticks" t WHERE t."tick" < COALESCE(
-        (SELECT k."tick" FROM "change_ticks" k WHERE k."at" >= "before" ORDER BY k."tick" LIMIT 1), 9223372036854775807
+        (SELECT k."tick" FROM "change_ticks" k WHERE k."at" >= "before" AND k."at" <= clock_timestamp() + interval '1 minute'
+            ORDER BY k."tick" LIMIT 1), 9223372036854775807
     ) ORDER BY t."tick" DESC LIMIT 1;
     IF NOT "is_there" AND ("feed"."slot_since" < clock_timestamp() - "slot_time"
+        OR "feed"."slot_since" > clock_timestamp() + interval '1 minute'
         OR "feed"."slot_since" < "before" AND "base"."tick" > "feed"."oldest_tick") THEN
         UPDATE "change_feed" SET "slot" = "next_slot", "slot_since" = clock_timestamp();
         "feed"."slot" := "next_slot";
@@ -455,6 +505,10 @@ BEGIN
     END IF;
 END $$;
 
--- These two run with the rights of the tables' owner. deploy/postgres/roles.sql grants them to writers.
+-- These run with the rights of the tables' owner. deploy/postgres/roles.sql grants them to writers. A trigger of a table
+-- runs without the grant; without it nobody makes a trigger of a table of their own.
+REVOKE EXECUTE ON FUNCTION "announce_change"() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION "publish_change"() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION "begin_removal"() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION "make_change_tick"() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION "drop_changes"(TIMESTAMPTZ, INTERVAL) FROM PUBLIC;

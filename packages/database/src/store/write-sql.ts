@@ -54,7 +54,7 @@ function columnGroups(table: ProjectionTable): ColumnGroups {
   ]
 }
 
-/** Whether the inquiry that a row shows would change with the claim; null where the row shows no claim. */
+/** Whether the inquiry that a public column names would change with the claim; null where no column shows the claim. */
 function showsClaim({ family, claimColumn }: ProjectionTable): string | null {
   const differs = `excluded.${quoted(claimColumn)} IS DISTINCT FROM stored.${quoted(claimColumn)}`
   if (family === 'inquiry') return null
@@ -62,7 +62,7 @@ function showsClaim({ family, claimColumn }: ProjectionTable): string | null {
 }
 
 /**
- * SQL: whether an upsert changes a column that other programs may rely on. A newer snapshot does, by its event. Other clocks may move
+ * SQL: whether an upsert changes a public column. A newer snapshot does, by its event. Other clocks may move
  * while the values stay.
  *
  * @see docs/contract.md#4-database-postgresql-schema-public

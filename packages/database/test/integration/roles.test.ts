@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
 import { openDatabase, prune, storeDeadLetter, storeEvents, tryWriting } from '../../src/index.ts'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
@@ -76,4 +76,19 @@ t.test('ingest_ro reads statuses, times and links, and no personal column', asyn
   for (const { name } of tables)
     await t.rejects(query(`SELECT * FROM public."${String(name)}"`), /42501/, `public.${String(name)}`)
   await t.rejects(database.prisma.$executeRawUnsafe(`DELETE FROM readable.inquiries`), /42501/)
+})
+
+t.test('a worker of an older version goes on through a migration, without another run of roles.sql', async (t) => {
+  const migrations = new URL('../../../../prisma/migrations/', import.meta.url)
+  const names = (await readdir(migrations, { withFileTypes: true })).filter((each) => each.isDirectory())
+  const feed = '20261130090000_change_feed'
+  const older = names.map(({ name }) => name).filter((name) => name < feed)
+  const own = await throwAwayDatabase(t, { migrate: older.toSorted() })
+  await own.sql(roles)
+  await own.sql(await readFile(new URL(`${feed}/migration.sql`, migrations), 'utf8'))
+  await own.sql(`SET ROLE ingest_rw; INSERT INTO inquiries (id, environment, status, tags, attributes, fields, relationships)
+    VALUES ('inq_1', 'production', 'created', '{}', '{}', '{}', '{}'); SELECT make_change_tick()`)
+  t.match(await own.sql('SELECT object_id, cause FROM changes_between(0, 1)'), [
+    { object_id: 'inq_1', cause: 'rebuild' },
+  ])
 })

@@ -3,9 +3,10 @@
 --
 --   psql "$DATABASE_URL" -f deploy/postgres/roles.sql
 --
--- Both are groups without a login. Give each process a login of its own in one of them:
+-- All are groups without a login. Give each process a login of its own in one of them:
 --
 --   CREATE ROLE worker LOGIN PASSWORD '...' IN ROLE ingest_rw;
+--   CREATE ROLE notifier LOGIN PASSWORD '...' IN ROLE ingest_notify;
 --   CREATE ROLE analyst LOGIN PASSWORD '...' IN ROLE ingest_ro;
 --   ALTER ROLE analyst SET search_path = readable;
 
@@ -21,7 +22,7 @@ GRANT USAGE ON SCHEMA public TO ingest_rw;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ingest_rw;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ingest_rw;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ingest_rw;
--- What a later migration makes is theirs at once: a running worker of the older version writes into it by triggers.
+-- What a later migration makes is theirs at once: workers need not wait for another run of this file.
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ingest_rw;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO ingest_rw;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO ingest_rw;
@@ -65,3 +66,17 @@ SELECT inquiry_id, event_id, event_name, event_created_at, received_at, status, 
 FROM public.inquiry_timeline;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA readable TO ingest_ro;
+
+-- The notifier (docs/deploy.md, The notifier): changes, and of the rows what a change tells. Before the migrations of the
+-- feed there is nothing to grant.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_notify') THEN CREATE ROLE ingest_notify NOLOGIN; END IF;
+    GRANT USAGE ON SCHEMA public TO ingest_notify;
+    IF to_regclass('public.notifications') IS NOT NULL THEN
+        GRANT SELECT ON public.changes, public.change_ticks, public.change_feed TO ingest_notify;
+        GRANT SELECT, INSERT, UPDATE ON public.change_consumers TO ingest_notify;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON public.notifications, public.notification_readers TO ingest_notify;
+        GRANT SELECT (id, version, event_id, status) ON public.inquiries TO ingest_notify;
+        GRANT SELECT (id, version, event_id, status, inquiry_id) ON public.verifications, public.resources TO ingest_notify;
+    END IF;
+END $$;

@@ -1,6 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
-import { openDatabase, prune, storeDeadLetter, storeEvents, tryWriting } from '../../src/index.ts'
+import {
+  beginConsumer,
+  claimNotification,
+  holdReading,
+  keepNotifications,
+  leaveReading,
+  openDatabase,
+  prune,
+  settleSent,
+  storeDeadLetter,
+  storeEvents,
+  tryWriting,
+} from '../../src/index.ts'
 import { throwAwayDatabase } from '@persona-ingest/testkit'
 import { read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
@@ -10,6 +22,7 @@ const roles = await readFile(new URL('../../../../deploy/postgres/roles.sql', im
 await sql(roles)
 await sql(roles)
 await sql(`CREATE ROLE a_worker LOGIN PASSWORD 'w' IN ROLE ingest_rw`)
+await sql(`CREATE ROLE a_notifier LOGIN PASSWORD 'n' IN ROLE ingest_notify`)
 await sql(`CREATE ROLE a_reader LOGIN PASSWORD 'r' IN ROLE ingest_ro`)
 
 function as(user: string, password: string): string {
@@ -87,8 +100,45 @@ t.test('a worker of an older version goes on through a migration, without anothe
   await own.sql(roles)
   await own.sql(await readFile(new URL(`${feed}/migration.sql`, migrations), 'utf8'))
   await own.sql(`SET ROLE ingest_rw; INSERT INTO inquiries (id, environment, status, tags, attributes, fields, relationships)
-    VALUES ('inq_1', 'production', 'created', '{}', '{}', '{}', '{}'); SELECT make_change_tick()`)
+    VALUES ('inq_1', 'production', 'created', '{}', '{}', '{}', '{}')`)
+  await own.sql('SET ROLE ingest_rw; SELECT make_change_tick()')
   t.match(await own.sql('SELECT object_id, cause FROM changes_between(0, 1)'), [
     { object_id: 'inq_1', cause: 'rebuild' },
   ])
+})
+
+t.test('ingest_notify may do all that the notifier does, and reads no personal column', async (t) => {
+  const database = openDatabase({ encryptionKeys: [], url: as('a_notifier', 'n') })
+  t.teardown(() => database.close())
+  const query = (text: string) => database.prisma.$queryRawUnsafe<readonly Record<string, unknown>[]>(text)
+  const consumer = 'notifier'
+  await beginConsumer(database, consumer, 'now')
+  t.ok(await holdReading(database, { consumer, holder: 'h', holdMs: 1_000 }))
+  await query('SELECT count(*)::int AS count FROM changes_between(0, latest_change_tick())')
+  const change = {
+    family: 'inquiry',
+    objectId: 'inq_1',
+    inquiryId: 'inq_1',
+    version: 1n,
+    cause: 'event',
+    eventId: null,
+  } as const
+  const kept = { ...change, status: 'approved', previousStatus: null, changedAt: new Date() }
+  t.same(await keepNotifications(database.sql, consumer, [kept]), ['inq_1'])
+  const claim = { consumer, objectId: 'inq_1', claim: 'c' }
+  t.match(await claimNotification(database, { ...claim, claimMs: 1_000 }), { version: 1n })
+  t.equal(await settleSent(database, claim, 1n), false)
+  await query(`UPDATE change_consumers SET tick = tick WHERE name = 'notifier'`)
+  await leaveReading(database, { consumer, holder: 'h' })
+
+  for (const table of ['inquiries', 'verifications', 'resources']) {
+    await query(`SELECT id, version::text, event_id, status FROM ${table}`)
+    for (const column of ['attributes', 'relationships', '*'])
+      await t.rejects(query(`SELECT ${column} FROM ${table}`), /42501/, `${table}.${column}`)
+    await t.rejects(query(`DELETE FROM ${table}`), /42501/, `DELETE ${table}`)
+  }
+  for (const table of ['events', 'dead_letters', 'claims', 'objects', 'operations'])
+    await t.rejects(query(`SELECT * FROM ${table}`), /42501/, table)
+  for (const statement of ['INSERT INTO changes DEFAULT VALUES', 'DELETE FROM changes', 'SELECT make_change_tick()'])
+    await t.rejects(query(statement), /42501/, statement)
 })

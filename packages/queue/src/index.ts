@@ -1,6 +1,7 @@
 export type { Delivery, DeliveryOutcome, InFlightDelivery, Replay } from './delivery.ts'
 export { createProducer, type Producer, type ProducerOptions } from './producer.ts'
 export { createConsumer, type Consumer, type ConsumerOptions, type UndecryptableBody } from './consumer.ts'
+export { createNotificationQueue, type NotificationQueue, type NotificationQueueOptions } from './notification-queue.ts'
 export type { QueueCounts, QueueDurability, QueueRestraint, QueueView, UnencryptedDeliveries } from './queue-view.ts'
 export { queueFaults, QueueUnavailableError, type QueueFault } from './errors.ts'
 export { redisUrl } from './redis-url.ts'

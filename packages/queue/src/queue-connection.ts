@@ -7,7 +7,7 @@ import { queueUnavailable, QueueUnavailableError, redisFault } from './errors.ts
 import { requireDatabase, sendLongTextAsBytes } from './ioredis-quirks.ts'
 import { readRedisUrl } from './redis-url.ts'
 
-/** The one queue of this service. */
+/** The queue that takes deliveries. */
 const QUEUE_NAME = 'persona-events'
 
 /** First part of every Redis key of the queue; BullMQ's own default, changed by tests that share a server. */
@@ -104,11 +104,15 @@ export function openWorkerConnection(redisUrl: string, onRefused: () => void): W
 
 /** What a queue and its workers have in common: name, keys of Redis, and BullMQ's spans where `isTraced`. */
 export function commonQueueOptions(options: {
+  readonly name?: string | undefined
   readonly prefix?: string | undefined
   readonly isTraced?: boolean | undefined
 }): { readonly name: string; readonly options: Omit<QueueOptions, 'connection'> } {
   const telemetry = options.isTraced === true ? { telemetry: new BullMQOtel({ tracerName: 'persona-ingest' }) } : {}
-  return { name: QUEUE_NAME, options: { prefix: options.prefix ?? DEFAULT_PREFIX, ...noVersionCheck, ...telemetry } }
+  return {
+    name: options.name ?? QUEUE_NAME,
+    options: { prefix: options.prefix ?? DEFAULT_PREFIX, ...noVersionCheck, ...telemetry },
+  }
 }
 
 /** The queue over a fail-fast connection of its own. */
@@ -134,6 +138,8 @@ export type QueueConnection = {
 /** Opens the queue; returns at once, also while Redis is away. */
 export function openQueue(options: {
   readonly redisUrl: string
+  /** Default: the queue that takes deliveries. */
+  readonly name?: string | undefined
   readonly prefix?: string | undefined
   readonly deadlineMs: number
   readonly isTraced?: boolean | undefined

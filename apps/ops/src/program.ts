@@ -1,6 +1,8 @@
 import { createLogger, EnvironmentError } from '@persona-ingest/service'
 import { Command, CommanderError } from 'commander'
 import { addChangesConsumers } from './commands/changes-consumers.ts'
+import { addChangesFailed } from './commands/changes-failed.ts'
+import { addChangesResend } from './commands/changes-resend.ts'
 import { addChangesTail } from './commands/changes-tail.ts'
 import { addDeadLettersDiscard } from './commands/dead-letters-discard.ts'
 import { addDeadLettersList } from './commands/dead-letters-list.ts'
@@ -44,6 +46,8 @@ export function buildProgram(deps: OpsDeps): Command {
   const changes = program.command('changes').description('the change feed: what became of rows')
   addChangesTail(changes, deps)
   addChangesConsumers(changes, deps)
+  addChangesFailed(changes, deps)
+  addChangesResend(changes, deps)
   const deadLetters = program
     .command('dead-letters')
     .description('deliveries that will not be tried again by themselves')

@@ -78,6 +78,7 @@ export {
   type ResendResult,
   type ResendSelection,
 } from './changes/failed-notifications.ts'
+export { keepAllRows } from './changes/keep-all-rows.ts'
 export {
   beginConsumer,
   type BatchClient,
@@ -96,6 +97,7 @@ export {
   countNotifications,
   keepNotifications,
   listDueNotifications,
+  probeNotifications,
   type NotificationCounts,
   releaseNotification,
   settleFailed,

@@ -34,6 +34,7 @@ export {
   type RebuildResult,
 } from './maintenance.ts'
 export { isMembers, MASK, maskEventDocument, maskRow, type Members } from './masking.ts'
+export { resendNotifications } from './notifications.ts'
 export { OperationError, type Actor, type OperationFault } from './operation.ts'
 export { replayEvents, type EventsReplayReport, type ReplayEventsOptions, type ReplayOptions } from './replay-events.ts'
 export { explainReason, showDeadLetter, type ReasonExplanation, type ShownDeadLetter } from './show-dead-letter.ts'

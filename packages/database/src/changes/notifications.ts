@@ -239,3 +239,10 @@ export async function countNotifications(database: Database, consumer: string): 
   const [row] = await database.sql.query<NotificationCounts>(countsSql, [consumer])
   return row ?? { pending: 0, failed: 0, oldestSeconds: 0 }
 }
+
+const probeSql = keepPrepared('SELECT consumer FROM notifications LIMIT 0')
+
+/** Resolves while the table of notifications can be read. */
+export async function probeNotifications(database: Database): Promise<void> {
+  await database.sql.query(probeSql, [])
+}

@@ -11,7 +11,7 @@ import { root } from './structure/source-files.ts'
  *
  * @see docs/contract.md#3-environment-and-processes
  */
-const APPS_WITH_ENV = ['ingress', 'worker', 'ops', 'migrate']
+const APPS_WITH_ENV = ['ingress', 'worker', 'ops', 'migrate', 'notifier']
 
 const example = Object.fromEntries(
   readFileSync(join(root, '.env.example'), 'utf8')

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '@persona-ingest/ingress'
+import { endpointFaults } from '@persona-ingest/notifier'
 import { quarantineReasons } from '@persona-ingest/persona'
 import { queueFaults } from '@persona-ingest/queue'
 import t from 'tap'
@@ -32,6 +33,7 @@ t.test('docs/errors.md lists every quarantine reason, queue fault and dead lette
   t.same(codesBelow('Quarantine reasons'), quarantineReasons)
   t.same(codesBelow('Queue faults'), Object.keys(queueFaults))
   t.same(codesBelow('Dead letter reasons'), deadLetterReasons)
+  t.same(codesBelow('Failures of notifications'), Object.keys(endpointFaults))
 })
 
 t.test('docs/errors.md lists the codes of all other coded errors, both ways', async (t) => {

@@ -17,6 +17,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   ingress: ['core', 'persona', 'queue', 'service'],
   worker: ['core', 'persona', 'queue', 'service', 'database'],
   migrate: ['core', 'service', 'database'],
+  notifier: ['core', 'queue', 'service', 'database'],
   ops: ['core', 'persona', 'queue', 'service', 'database', 'operations', 'simulator'],
   dev: ['core', 'persona', 'queue', 'service', 'database', 'simulator', 'testkit'],
 }
@@ -30,6 +31,7 @@ const KEPT_IN: Readonly<Record<string, readonly string[]>> = {
   fastify: ['ingress'],
   '@fastify/otel': ['ingress'],
   'bullmq-otel': ['queue'],
+  standardwebhooks: ['notifier'],
   '@opentelemetry/sdk-trace-node': ['service'],
 }
 

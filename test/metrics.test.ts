@@ -4,6 +4,10 @@ import { createRegistry, Readiness, type Registry } from '@persona-ingest/servic
 import t from 'tap'
 import { createMetrics as createIngressMetrics } from '../apps/ingress/src/metrics.ts'
 import { createMetrics as createWorkerMetrics, registerGauges } from '../apps/worker/src/metrics.ts'
+import {
+  createMetrics as createNotifierMetrics,
+  registerGauges as registerNotifierGauges,
+} from '../apps/notifier/src/metrics.ts'
 import { root } from './structure/source-files.ts'
 
 const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8')
@@ -25,6 +29,19 @@ function workerRegistry(): Registry {
     openDeadLetters: async () => [],
     bytes: { held: { taken: () => 0, limit: 1 }, read: { taken: () => 0, limit: 1 } },
     driftedEvents: async () => 0,
+  })
+  return registry
+}
+
+function notifierRegistry(): Registry {
+  const registry = createRegistry()
+  createNotifierMetrics(registry)
+  registerNotifierGauges(registry, {
+    readiness,
+    counts: async () => ({ pending: 0, failed: 0, oldestSeconds: 0 }),
+    queued: async () => 0,
+    inFlight: () => 0,
+    isReading: () => true,
   })
   return registry
 }
@@ -62,6 +79,11 @@ t.test('docs/metrics.md lists every metric of the ingress with its type and labe
 t.test('docs/metrics.md lists every metric of the worker with its type and labels, and no other', async (t) => {
   const byName = (a: Row, b: Row) => a.name.localeCompare(b.name)
   t.same(documented('Worker').toSorted(byName), inCode(workerRegistry()).toSorted(byName))
+})
+
+t.test('docs/metrics.md lists every metric of the notifier with its type and labels, and no other', async (t) => {
+  const byName = (a: Row, b: Row) => a.name.localeCompare(b.name)
+  t.same(documented('Notifier').toSorted(byName), inCode(notifierRegistry()).toSorted(byName))
 })
 
 t.test('series that alerts watch begin at 0', async (t) => {

@@ -15,6 +15,7 @@ export { type TestScope } from './test-scope.ts'
 export { noCertificates, throwAwayCertificate, type Certificate } from './throw-away-certificate.ts'
 export {
   noPgBouncer,
+  throwAwayCopy,
   throwAwayDatabase,
   throwAwayPooler,
   type PoolerOptions,

@@ -9,6 +9,7 @@ import { temporaryFolder } from './cache-folder.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
 import { runCommand, serverAccount } from './operating-system.ts'
+import { databaseName } from './postgres-data.ts'
 import { startPostgres, type PostgresOptions, type PostgresServer } from './postgres-server.ts'
 import { killWithOwner } from './process-owner.ts'
 import type { TestScope } from './test-scope.ts'
@@ -77,6 +78,20 @@ export async function throwAwayDatabase(
   t.teardown(() => server.stop())
   if (migrate !== false) await applyMigrations(server, migrate === true ? await allMigrations() : migrate)
   return { url: server.url(), server, sql: (text, params) => server.sql(text, params) }
+}
+
+/**
+ * Copies the database of a server that has no connections, on that server and for one test. A copy takes 0.1 s of
+ * processor time, and a server 0.5 s.
+ */
+export async function throwAwayCopy(
+  t: TestScope,
+  { server }: Pick<ThrowAwayDatabase, 'server'>,
+): Promise<Omit<ThrowAwayDatabase, 'server'>> {
+  const name = `copy_${randomUUID().replaceAll('-', '')}`
+  await server.sql(`CREATE DATABASE ${name} TEMPLATE ${databaseName}`, [], 'postgres')
+  t.teardown(() => server.sql(`DROP DATABASE ${name} WITH (FORCE)`, [], 'postgres'))
+  return { url: server.url(name), sql: (text, params) => server.sql(text, params, name) }
 }
 
 const COMMANDS = ['pgbouncer', '/usr/sbin/pgbouncer']

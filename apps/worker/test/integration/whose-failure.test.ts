@@ -1,5 +1,5 @@
 import { rebuild } from '@persona-ingest/database'
-import { eventually, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
+import { eventually, throwAwayCopy, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
 import { aQueue } from '../fixtures/a-worker.ts'
 import { aDelivery, deliveries } from '../fixtures/an-event.ts'
@@ -7,10 +7,11 @@ import { aDelivery, deliveries } from '../fixtures/an-event.ts'
 // Most of the time is spent in the pauses between attempts.
 t.jobs = 4
 const { url: redisUrl } = await throwAwayRedis(t)
+const original = await throwAwayDatabase(t, { settings: { max_connections: '300' } })
 
 /** A database and a queue of a test's own, in which PostgreSQL refuses what a test tells it to. */
 async function aSystem(t: Test) {
-  const { url: databaseUrl, sql } = await throwAwayDatabase(t)
+  const { url: databaseUrl, sql } = await throwAwayCopy(t, original)
   const queue = aQueue(t, { redisUrl, databaseUrl })
   return {
     ...queue,
@@ -110,14 +111,16 @@ t.test('statements that are really cancelled use up no attempt', options, async 
   let cancelled = 0
   await eventually(
     async () => {
-      const found = await system.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'`)
+      const found = await system.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep' AND datname = current_database()`)
       cancelled += found.length
       return cancelled >= 10
     },
     { deadlineMs: 40_000 },
   )
   await system.sql('DROP TRIGGER hang ON events')
-  await system.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'`)
+  await system.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep' AND datname = current_database()`)
   await system.isEmpty(40_000)
   t.equal(await system.count('dead_letters'), 0)
   t.equal(await system.count('events'), 20)

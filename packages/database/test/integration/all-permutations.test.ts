@@ -1,5 +1,5 @@
 import t from 'tap'
-import { throwAwayDatabase } from '@persona-ingest/testkit'
+import { throwAwayCopy, throwAwayDatabase } from '@persona-ingest/testkit'
 import { openDatabase } from '../../src/index.ts'
 import { give } from '../fixtures/give.ts'
 import { expectedRows, rowsSql } from '../model/expected-rows.ts'
@@ -11,9 +11,11 @@ function permutations<T>(items: readonly T[]): readonly (readonly T[])[] {
   return items.flatMap((first, at) => permutations(items.toSpliced(at, 1)).map((rest) => [first, ...rest]))
 }
 
+const original = await throwAwayDatabase(t)
+
 for (const [name, lifecycle] of Object.entries(lifecycles)) {
   t.test(`all ${permutations(lifecycle).length} orders end in the same rows: ${name}`, async (t) => {
-    const { url, sql } = await throwAwayDatabase(t)
+    const { url, sql } = await throwAwayCopy(t, original)
     const database = openDatabase({ encryptionKeys: [], url, connections: 4 })
     t.teardown(() => database.close())
     const orders = permutations(lifecycle).map((order, index) => order.map((event) => renamed(event, `_${index}`)))

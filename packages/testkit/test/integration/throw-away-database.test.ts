@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises'
 import t from 'tap'
-import { throwAwayDatabase } from '@persona-ingest/testkit'
+import { throwAwayCopy, throwAwayDatabase } from '@persona-ingest/testkit'
 
 const tables = `SELECT count(*)::int AS count FROM information_schema.tables WHERE table_schema = 'public'
   AND table_name IN ('events', 'inquiries', 'verifications', 'resources', 'dead_letters')`
@@ -25,4 +25,18 @@ t.test('two of them share nothing, and without migration there are no tables', a
   t.same(await first.sql(tables), [{ count: 0 }])
   await first.sql('CREATE TABLE mine (id int)')
   await t.rejects(second.sql('SELECT * FROM mine'), { code: '42P01' })
+})
+
+t.test('copies on one server share nothing, and each goes with its test', async (t) => {
+  const original = await throwAwayDatabase(t)
+  const databases = () => original.server.sql('SELECT datname FROM pg_database ORDER BY 1', [], 'postgres')
+  const before = await databases()
+  await t.test('inner', async (t) => {
+    const [first, second] = await Promise.all([throwAwayCopy(t, original), throwAwayCopy(t, original)])
+    t.same(await first.sql(tables), [{ count: 5 }])
+    await first.sql('CREATE TABLE mine (id int)')
+    await t.rejects(second.sql('SELECT * FROM mine'), { code: '42P01' })
+    t.equal((await databases()).length, before.length + 2)
+  })
+  t.same(await databases(), before)
 })

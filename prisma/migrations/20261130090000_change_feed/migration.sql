@@ -104,6 +104,8 @@ CREATE TABLE "change_feed" (
     "slot_since" TIMESTAMPTZ(3) NOT NULL,
     "system_identifier" BIGINT NOT NULL,
     "timeline" INTEGER NOT NULL,
+    -- The table "changes". A dump that is restored on the same server makes another one.
+    "changes_oid" OID NOT NULL,
     CONSTRAINT "change_feed_pkey" PRIMARY KEY ("id"),
     CONSTRAINT "change_feed_single_row_check" CHECK ("id" = 1)
 );
@@ -120,8 +122,8 @@ BEGIN
     END;
 END $$;
 
-INSERT INTO "change_feed" ("id", "oldest_tick", "slot", "slot_since", "system_identifier", "timeline")
-SELECT 1, 0, 0, clock_timestamp(), l."system_identifier", l."timeline" FROM database_lineage() l;
+INSERT INTO "change_feed" ("id", "oldest_tick", "slot", "slot_since", "system_identifier", "timeline", "changes_oid")
+SELECT 1, 0, 0, clock_timestamp(), l."system_identifier", l."timeline", 'changes'::regclass FROM database_lineage() l;
 
 -- Whether an object of a type belongs to an inquiry: the rule of the generated column "resources"."inquiry_id".
 CREATE FUNCTION "belongs_to_inquiry"("type" TEXT) RETURNS BOOLEAN LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -414,8 +416,8 @@ BEGIN
     IF "last"."tick" IS NOT NULL THEN
         "seen" := "last"."snapshot";
     END IF;
-    "is_other" := ("feed"."system_identifier", "feed"."timeline") IS DISTINCT FROM
-        ("lineage"."system_identifier", "lineage"."timeline");
+    "is_other" := ("feed"."system_identifier", "feed"."timeline", "feed"."changes_oid") IS DISTINCT FROM
+        ("lineage"."system_identifier", "lineage"."timeline", 'public.changes'::regclass::oid);
     IF "is_other" THEN
         IF "feed"."system_identifier" IS DISTINCT FROM "lineage"."system_identifier" THEN
             -- Writers wait behind this lock: a session that reads for long must not stop them.
@@ -425,7 +427,8 @@ BEGIN
         "tick" := COALESCE("last"."tick", 0) + 1000000;
         DELETE FROM "change_ticks";
         UPDATE "change_feed" SET "oldest_tick" = make_change_tick."tick",
-            "system_identifier" = "lineage"."system_identifier", "timeline" = "lineage"."timeline";
+            "system_identifier" = "lineage"."system_identifier", "timeline" = "lineage"."timeline",
+            "changes_oid" = 'public.changes'::regclass;
     ELSIF clock_timestamp() - "last"."at" BETWEEN interval '0' AND interval '50 milliseconds' THEN
         "outcome" := 'early';
         RETURN;

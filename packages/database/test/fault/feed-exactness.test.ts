@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually, spawnApp, throwAwayDatabase, type SpawnedApp } from '@persona-ingest/testkit'
 import t, { type Test } from 'tap'
-import { makeChangeTick, openDatabase } from '../../src/index.ts'
+import { makeChangeTick, openDatabase, storeEvents } from '../../src/index.ts'
 import { read } from '../fixtures/a-database.ts'
 import { anEvent, anObject, bodyOf } from '../fixtures/an-event.ts'
 import { announcedSql, controlReaders, foldedRowsSql, Session, tickReaders, type Reader } from '../fixtures/feed-readers.ts' // prettier-ignore
@@ -104,6 +104,23 @@ t.test('a reader by transaction gets two changes of an object the wrong way roun
   await readAll(allReaders)
   t.equal(controls.byTransaction.fold.objects.get('inq_inverted')?.version, '1')
   for (const { fold } of readers) t.equal(fold.objects.get('inq_inverted')?.version, '2')
+})
+
+t.test('a batch that waits for one row numbers another row after the writer that overtook it', async (t) => {
+  const [first, second] = ['inq_waits_1', 'inq_waits_2']
+  await storeEvents(database, [anEventOf(first), anEventOf(second)])
+  const overtaking = anEventOf(second)
+  const foreign = await begun()
+  await foreign.executor.query('SELECT id FROM inquiries WHERE id = $1 FOR UPDATE', [first])
+  const waiting = storeEvents(database, [anEventOf(first), anEventOf(second)])
+  const waitsSql = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%begin_shared_write%'`
+  await eventually(async () => (await sql(waitsSql)).length === 1)
+  await storeEvents(database, [overtaking])
+  await foreign.commit()
+  await waiting
+  await ticked()
+  await readAll(allReaders)
+  for (const { name, fold } of readers) t.equal(fold.objects.get(second)?.version, '3', name)
 })
 
 t.test('a transaction that somebody leaves open holds up both readers of the past, and nobody else', async (t) => {

@@ -136,3 +136,17 @@ t.test('rows that are emptied as a table are announced as removed, and their ver
   const changes = await sql(`SELECT version, status FROM changes ORDER BY seq`)
   t.strictSame(changes, [{ version: '1', status: 'created' }, { version: '2', status: null }, { version: '3', status: 'created' }]) // prettier-ignore
 })
+
+t.test('the cursors of a database that was restored on the same server expire', async (t) => {
+  const { store, sql, opened } = await aDatabase(t)
+  await store(inquiry('inq_1'))
+  await ticked(opened)
+  // As a dump leaves it: the number of the table that was dumped.
+  await sql('UPDATE change_feed SET changes_oid = changes_oid::bigint - 1')
+  await ticked(opened)
+  t.match(await sql('SELECT latest_change_tick() AS tick'), [{ tick: '1000001' }])
+  t.equal(await codeOf(sql('SELECT * FROM changes_between(1, 1000001)')), 'PX001')
+  await store(inquiry('inq_2'))
+  await ticked(opened)
+  t.match(await sql('SELECT object_id FROM changes_between(1000001, 1000002)'), [{ object_id: 'inq_2' }])
+})

@@ -37,7 +37,7 @@ t.test('docs/errors.md lists every quarantine reason, queue fault and dead lette
 })
 
 t.test('docs/errors.md lists the codes of all other coded errors, both ways', async (t) => {
-  const packages = ['core', 'database', 'operations']
+  const packages = ['core', 'database', 'reader', 'operations']
   const codes = readSources()
     .filter(({ path }) => packages.some((name) => path.startsWith(`packages/${name}/src/`)))
     .flatMap(({ path }) => {

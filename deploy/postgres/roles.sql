@@ -8,11 +8,13 @@
 --   CREATE ROLE worker LOGIN PASSWORD '...' IN ROLE ingest_rw;
 --   CREATE ROLE notifier LOGIN PASSWORD '...' IN ROLE ingest_notify;
 --   CREATE ROLE analyst LOGIN PASSWORD '...' IN ROLE ingest_ro;
+--   CREATE ROLE billing LOGIN PASSWORD '...' IN ROLE ingest_feed;
 --   ALTER ROLE analyst SET search_path = readable;
 
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_rw') THEN CREATE ROLE ingest_rw NOLOGIN; END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_ro') THEN CREATE ROLE ingest_ro NOLOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ingest_feed') THEN CREATE ROLE ingest_feed NOLOGIN; END IF;
 END $$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
@@ -78,5 +80,17 @@ DO $$ BEGIN
         GRANT SELECT, INSERT, UPDATE, DELETE ON public.notifications, public.notification_readers TO ingest_notify;
         GRANT SELECT (id, version, event_id, status) ON public.inquiries TO ingest_notify;
         GRANT SELECT (id, version, event_id, status, inquiry_id) ON public.verifications, public.resources TO ingest_notify;
+    END IF;
+END $$;
+
+-- Consumers of the change feed: changes, and their cursors. A consumer that reads rows too, as findInquiry of
+-- @persona-ingest/reader does, sees personal columns. Grant it by itself:
+--
+--   GRANT SELECT ON public.inquiries, public.verifications, public.resources TO billing;
+GRANT USAGE ON SCHEMA public TO ingest_feed;
+DO $$ BEGIN
+    IF to_regclass('public.change_consumers') IS NOT NULL THEN
+        GRANT SELECT ON public.changes, public.change_ticks, public.change_feed TO ingest_feed;
+        GRANT SELECT, INSERT, UPDATE ON public.change_consumers TO ingest_feed;
     END IF;
 END $$;

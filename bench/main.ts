@@ -9,12 +9,13 @@ import { describeMachine } from './harness/machine.ts'
 import type { Answer, Question, Table as Results } from './harness/question.ts'
 import { hostile } from './hostile.ts'
 import { hot } from './hot.ts'
+import { reader } from './reader.ts'
 import { rebuild } from './rebuild.ts'
 import { soak } from './soak.ts'
 import { store } from './store.ts'
 import { workers } from './workers.ts'
 
-const questions: readonly Question[] = [ack, store, cost, hot, workers, hostile, growth, rebuild, soak]
+const questions: readonly Question[] = [ack, store, cost, hot, workers, hostile, reader, growth, rebuild, soak]
 /** Half an hour and more, and a million events: by name only. */
 const ON_DEMAND = new Set(['growth', 'rebuild', 'soak'])
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 3)

@@ -8,7 +8,7 @@ import {
   type ErasureTargets,
   type OnUndecryptable,
 } from '@persona-ingest/database'
-import { OperationError } from './operation.ts'
+import { announceChanges, OperationError } from './operation.ts'
 
 /** Ids per table that are kept of rows that no key decrypts: without a key, that is every row. */
 export const MAX_UNDECRYPTED_IDS = 1_000
@@ -98,12 +98,17 @@ export async function eraseFound(
   { targets, undecrypted }: FoundErasure & { readonly targets: ErasureTargets },
   { reason, isDryRun, onProgress }: EraseOptions,
 ): Promise<ErasureResult> {
-  const report = await eraseTargets(database, targets, {
-    reason: reason ?? undefined,
-    isDryRun,
-    nowMs: 'database',
-    onUndecryptable: undecrypted.add,
-    ...(isDryRun || onProgress === undefined ? {} : { onProgress }),
-  })
-  return { isDryRun, reason, targets, report, undecrypted: undecrypted.byTable() }
+  try {
+    const report = await eraseTargets(database, targets, {
+      reason: reason ?? undefined,
+      isDryRun,
+      nowMs: 'database',
+      onUndecryptable: undecrypted.add,
+      ...(isDryRun || onProgress === undefined ? {} : { onProgress }),
+    })
+    return { isDryRun, reason, targets, report, undecrypted: undecrypted.byTable() }
+  } finally {
+    // Targets that were erased before a failure are committed.
+    if (!isDryRun) await announceChanges(database)
+  }
 }

@@ -30,6 +30,7 @@ export {
   type Differences,
   type MaintenanceContext,
   type PruneRequest,
+  type PruneResult,
   type RebuildRequest,
   type RebuildResult,
 } from './maintenance.ts'

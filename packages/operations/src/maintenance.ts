@@ -1,5 +1,7 @@
 import {
+  countOldChanges,
   countPrunable,
+  dropOldChanges,
   MaintenanceBusyError,
   prune,
   rebuild,
@@ -17,7 +19,7 @@ import {
   type EncryptProgress,
   type EncryptReport,
 } from '@persona-ingest/database'
-import { OperationError, recorded, type Actor } from './operation.ts'
+import { announceChanges, OperationError, recorded, type Actor } from './operation.ts'
 
 /** Long work on a connection of its own; `database` is for the record of the operation. */
 export type MaintenanceContext = {
@@ -84,6 +86,7 @@ export async function rebuildProjections(context: MaintenanceContext, request: R
     ? await work()
     : await recorded(database, operation, async (recordedCounts) => {
         const rebuilt = await work()
+        await announceChanges(database)
         Object.assign(recordedCounts, { events: rebuilt.events, ...counts })
         return rebuilt
       })
@@ -91,13 +94,15 @@ export async function rebuildProjections(context: MaintenanceContext, request: R
   return { report, differences: { named, counts, total } }
 }
 
-export const prunedKinds = ['events', 'dead-letters'] as const
+export const prunedKinds = ['events', 'dead-letters', 'changes'] as const
 
 export type PruneRequest = {
   /** Age in days since the receipt of an event, or since a dead letter was resolved. */
   readonly olderThanDays: number
-  /** Null: both kinds. */
+  /** Null: all kinds. */
   readonly only: (typeof prunedKinds)[number] | null
+  /** Changes of the change feed that are this old go, whatever `olderThanDays` is: readers rely on it. */
+  readonly changesKeepDays: number
   /** Unix milliseconds. */
   readonly nowMs: number
 }
@@ -107,34 +112,57 @@ const DAY_MS = 86_400_000
 function limitsOf({ olderThanDays, only, nowMs }: PruneRequest): RetentionLimits {
   const before = new Date(nowMs - olderThanDays * DAY_MS)
   return {
-    eventsBefore: only === 'dead-letters' ? null : before,
-    deadLettersBefore: only === 'events' ? null : before,
+    eventsBefore: only === null || only === 'events' ? before : null,
+    deadLettersBefore: only === null || only === 'dead-letters' ? before : null,
   }
 }
 
+/** What a prune took. `changes` is an estimate of the changes that can't be read any more. */
+export type PruneResult = PruneReport & { readonly changes: number }
+
+const NOTHING_PRUNED: PruneReport = { events: 0, deadLetters: 0, unreadableIds: [] }
+
+const includesChanges = ({ only }: PruneRequest): boolean => only === null || only === 'changes'
+
 /** Counts what {@link pruneStored} would take. Rejects with `MaintenanceBusyError` or the database's error. */
-export async function previewPrune(databaseUrl: string, request: PruneRequest): Promise<PruneReport> {
-  return await countPrunable(databaseUrl, limitsOf(request))
+export async function previewPrune(
+  { database, databaseUrl }: Pick<MaintenanceContext, 'database' | 'databaseUrl'>,
+  request: PruneRequest,
+): Promise<PruneResult> {
+  const report = request.only === 'changes' ? NOTHING_PRUNED : await countPrunable(databaseUrl, limitsOf(request))
+  const changes = includesChanges(request) ? await countOldChanges(database, request.changesKeepDays) : 0
+  return { ...report, changes }
+}
+
+async function dropChanges(database: Database, keepDays: number): Promise<number> {
+  const changes = await countOldChanges(database, keepDays)
+  await dropOldChanges(database, keepDays)
+  return changes
 }
 
 /**
- * Takes the payloads of old events, and old dead letters that are resolved. Recorded as `prune`, with counts also where
- * it is cut short. Rejects with `OPERATION_INTERRUPTED`, `MaintenanceBusyError`, or the database's error.
+ * Takes the payloads of old events, old dead letters that are resolved, and old changes. Recorded as `prune`, with counts
+ * also where it is cut short. Rejects with `OPERATION_INTERRUPTED`, `MaintenanceBusyError`, or the database's error.
  */
 export async function pruneStored(
   context: MaintenanceContext,
   request: PruneRequest & { readonly onProgress: (progress: PruneProgress) => void },
-): Promise<PruneReport> {
+): Promise<PruneResult> {
   const { database, databaseUrl, encryptionKeys, actor, signal } = context
-  const { olderThanDays, only } = request
-  const operation = { ...actor, command: 'prune', arguments: { older_than_days: olderThanDays, only } }
+  const { olderThanDays, only, changesKeepDays } = request
+  const given = { older_than_days: olderThanDays, only, changes_keep_days: changesKeepDays }
+  const operation = { ...actor, command: 'prune', arguments: given }
   return await recorded(database, operation, async (counts) => {
     const onProgress = (progress: PruneProgress) => {
       counts[progress.phase === 'events' ? 'events' : 'dead_letters'] = progress.done
       request.onProgress(progress)
     }
     const options = { databaseUrl, encryptionKeys, ...limitsOf(request), signal, onProgress }
-    return await untilAborted(signal, async () => await prune(options))
+    // First: it takes no lock for long, and another maintenance does not stop it.
+    const changes = includesChanges(request) ? await dropChanges(database, changesKeepDays) : 0
+    Object.assign(counts, { changes })
+    if (only === 'changes') return { ...NOTHING_PRUNED, changes }
+    return { ...(await untilAborted(signal, async () => await prune(options))), changes }
   })
 }
 

@@ -1,5 +1,6 @@
 import { CodedError } from '@persona-ingest/core'
-import { recordOperation, type Database, type OperationCounts } from '@persona-ingest/database'
+import { makeChangeTick, recordOperation, type Database, type OperationCounts } from '@persona-ingest/database'
+import { setTimeout as pause } from 'node:timers/promises'
 
 /** The operator of an operation and the reason for it, as the table `operations` keeps them. No personal data. */
 export type Actor = { readonly operator: string; readonly reason: string | null }
@@ -17,6 +18,21 @@ export class OperationError extends CodedError<OperationFault> {
 
   constructor(code: OperationFault, options?: { cause?: unknown }) {
     super(code, operationFaults[code], options)
+  }
+}
+
+const TICK_ATTEMPTS = 5
+const TICK_AGAIN_AFTER_MS = 60
+
+/**
+ * Makes a tick for what an operation committed, so that readers of the change feed are told at once. Best effort, since
+ * workers make a tick within seconds anyway. Never rejects.
+ */
+export async function announceChanges(database: Database): Promise<void> {
+  for (let attempt = 1; attempt <= TICK_ATTEMPTS; attempt += 1) {
+    const outcome = await makeChangeTick(database).catch(() => 'nothing' as const)
+    if (outcome === 'ticked' || outcome === 'nothing') return
+    await pause(TICK_AGAIN_AFTER_MS)
   }
 }
 

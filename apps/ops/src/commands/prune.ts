@@ -1,5 +1,4 @@
-import type { PruneReport } from '@persona-ingest/database'
-import { previewPrune, prunedKinds, pruneStored } from '@persona-ingest/operations'
+import { previewPrune, prunedKinds, pruneStored, type PruneResult } from '@persona-ingest/operations'
 import { Option, type Command } from 'commander'
 import { printJson } from '../output/print.ts'
 import { failOnUnreadable, printPrune, pruneDocument } from '../reports/maintenance.ts'
@@ -10,11 +9,14 @@ import { maintain, withDatabase } from '../runner/run-command.ts'
 type Options = AuditOptions &
   ConfirmationOptions & { readonly olderThan: number; readonly only?: (typeof prunedKinds)[number] }
 
-async function prune(deps: OpsDeps, options: Options): Promise<PruneReport> {
+async function prune(deps: OpsDeps, options: Options): Promise<PruneResult> {
   const { olderThan: olderThanDays, only = null, dryRun, yes } = options
-  const request = { olderThanDays, only, nowMs: deps.now() }
+  const { CHANGES_KEEP_DAYS: changesKeepDays } = deps.readEnv(['CHANGES_KEEP_DAYS'])
+  const request = { olderThanDays, only, changesKeepDays, nowMs: deps.now() }
   if (dryRun || !yes) {
-    const prunable = await withDatabase(deps, async (_, { databaseUrl }) => await previewPrune(databaseUrl, request))
+    const prunable = await withDatabase(deps, async (database, { databaseUrl }) =>
+      previewPrune({ database, databaseUrl }, request),
+    )
     if (dryRun) return prunable
     printPrune(deps.output, prunable, true)
     await expectConfirmed(deps, 'Prune this for good?', 'pruned')
@@ -27,11 +29,13 @@ async function prune(deps: OpsDeps, options: Options): Promise<PruneReport> {
   )
 }
 
-/** `prune`: takes payloads of old events, and old resolved dead letters. */
+/** `prune`: takes payloads of old events, old resolved dead letters, and changes older than `CHANGES_KEEP_DAYS`. */
 export function addPrune(program: Command, deps: OpsDeps): void {
   const command = program
     .command('prune')
-    .description('take the payloads of old events, and old dead letters that were replayed or discarded; rows stay')
+    .description(
+      'take the payloads of old events, old resolved dead letters, and changes past CHANGES_KEEP_DAYS; rows stay',
+    )
     .addOption(
       new Option('--older-than <days>', 'events received, dead letters resolved so many days ago, or more')
         .argParser(wholeNumber(1, 36_500))

@@ -1,5 +1,5 @@
-import type { PruneReport, EncryptReport } from '@persona-ingest/database'
-import type { RebuildResult } from '@persona-ingest/operations'
+import type { EncryptReport } from '@persona-ingest/database'
+import type { PruneResult, RebuildResult } from '@persona-ingest/operations'
 import { formatDuration, type Output } from '../output/output.ts'
 import { printPairs, printTable } from '../output/print.ts'
 import { CommandFailure } from '../runner/command-failure.ts'
@@ -53,25 +53,27 @@ export function failOnDifferences({ report, differences }: RebuildResult, isVeri
 }
 
 /** What `prune --json` prints. */
-export function pruneDocument(report: PruneReport, olderThanDays: number, isDryRun: boolean): object {
+export function pruneDocument(report: PruneResult, olderThanDays: number, isDryRun: boolean): object {
   return {
     dry_run: isDryRun,
     older_than_days: olderThanDays,
     events: report.events,
     dead_letters: report.deadLetters,
+    changes: report.changes,
     unreadable_event_ids: report.unreadableIds,
   }
 }
 
-export function printPrune(output: Output, report: PruneReport, isDryRun: boolean): void {
+export function printPrune(output: Output, report: PruneResult, isDryRun: boolean): void {
   printPairs(output, [
     [`events that ${isDryRun ? 'would lose' : 'lost'} their payload`, report.events],
     [`dead letters that ${isDryRun ? 'would go' : 'went'}`, report.deadLetters],
+    [`changes that ${isDryRun ? 'would go' : 'went'}`, report.changes === 0 ? 0 : `about ${report.changes}`],
   ])
 }
 
 /** Throws a `CommandFailure` that names events that stay because they can't be read. */
-export function failOnUnreadable({ unreadableIds }: PruneReport): void {
+export function failOnUnreadable({ unreadableIds }: PruneResult): void {
   if (unreadableIds.length === 0) return
   throw new CommandFailure(
     `${unreadableIds.length} events were changed by hand, can't be read, and stay as they are: ${unreadableIds.slice(0, 5).join(', ')}`,

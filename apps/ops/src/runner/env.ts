@@ -1,6 +1,14 @@
 import { postgresUrl } from '@persona-ingest/database'
 import { redisUrl } from '@persona-ingest/queue'
-import { encryptionKeys, keyFaults, loadEnv, logLevel, secretList, type EnvSource } from '@persona-ingest/service'
+import {
+  encryptionKeys,
+  keyFaults,
+  loadEnv,
+  logLevel,
+  positiveInteger,
+  secretList,
+  type EnvSource,
+} from '@persona-ingest/service'
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 
 /** Every variable that a command may read. @see docs/contract.md#3-environment-and-processes for what each means */
@@ -10,6 +18,7 @@ export const envSchema = Type.Object({
   REDIS_URL: redisUrl(),
   QUEUE_ENCRYPTION_KEYS: encryptionKeys(),
   PERSONA_WEBHOOK_SECRETS: secretList(),
+  CHANGES_KEEP_DAYS: positiveInteger(30, 36_500),
   LOG_LEVEL: logLevel(),
 })
 

@@ -16,7 +16,10 @@ const wholeEvents = async () =>
 t.test('a dry run counts and takes nothing', async (t) => {
   const { code, stdout, stderr } = await ops('prune', '--older-than', '30', '--dry-run')
   t.strictSame([code, stderr], [0, ''])
-  t.match(stdout, /^events that would lose their payload +2\ndead letters that would go +1\n$/)
+  t.match(
+    stdout,
+    /^events that would lose their payload +2\ndead letters that would go +1\nchanges that would go +0\n$/,
+  )
   t.equal((await wholeEvents()).length, 4)
   t.strictSame(await sql('SELECT id FROM operations'), [], 'nothing is recorded')
 })
@@ -41,7 +44,7 @@ t.test('payloads of age go, it is recorded, rows stay, and rebuild still passes'
   t.match(before, MARKER)
   const { code, stdout } = await ops('prune', '--older-than', '30', '--yes', '--json', '--reason', 'policy', '--by', 'zoe') // prettier-ignore
   t.equal(code, 0)
-  t.strictSame(JSON.parse(stdout), { dry_run: false, older_than_days: 30, events: 2, dead_letters: 0, unreadable_event_ids: [] }) // prettier-ignore
+  t.strictSame(JSON.parse(stdout), { dry_run: false, older_than_days: 30, events: 2, dead_letters: 0, changes: 0, unreadable_event_ids: [] }) // prettier-ignore
   t.strictSame(await wholeEvents(), ['evt_created', 'evt_odd'])
   t.equal(await rows(), before)
   t.match(await sql('SELECT command, arguments, operator, reason, outcome, counts FROM operations ORDER BY id DESC LIMIT 1'), [
@@ -49,6 +52,25 @@ t.test('payloads of age go, it is recorded, rows stay, and rebuild still passes'
   ]) // prettier-ignore
   t.equal((await ops('rebuild', '--verify')).code, 0)
   t.match(JSON.parse((await ops('prune', '--older-than', '30', '--yes', '--json')).stdout), { events: 0 }, 'again')
+})
+
+t.test('changes go by CHANGES_KEEP_DAYS, not by --older-than', async (t) => {
+  await sql('SELECT make_change_tick()')
+  await sql(`UPDATE change_ticks SET at = at - interval '31 days'`)
+  const only = ['prune', '--older-than', '1', '--only', 'changes']
+  const kept = await runHere([...only, '--yes', '--json'], { ...env, CHANGES_KEEP_DAYS: '32' })
+  t.match(JSON.parse(kept.stdout), { events: 0, dead_letters: 0, changes: 0 })
+  t.match((await ops(...only, '--dry-run')).stdout, /changes that would go +about 5\n$/)
+  t.match(await sql('SELECT count(*)::int FROM changes'), [{ count: 5 }])
+  t.match(JSON.parse((await ops(...only, '--yes', '--json')).stdout), { events: 0, dead_letters: 0, changes: 5 })
+  t.strictSame(await sql('SELECT count(*)::int FROM changes'), [{ count: 0 }])
+  t.match(await sql('SELECT arguments, counts FROM operations ORDER BY id DESC LIMIT 1'), [
+    { arguments: { only: 'changes', changes_keep_days: 30 }, counts: { changes: 5 } },
+  ])
+  t.match(await runHere(only, { ...env, CHANGES_KEEP_DAYS: '0' }, { confirm: async () => true }), {
+    code: 1,
+    stderr: /CHANGES_KEEP_DAYS/,
+  })
 })
 
 t.test('events show tells of it', async (t) => {

@@ -1,4 +1,4 @@
-import { openDatabase, storeDeadLetter, storeEvents } from '@persona-ingest/database'
+import { openDatabase, readFeedStatus, storeDeadLetter, storeEvents } from '@persona-ingest/database'
 import { readEvent } from '@persona-ingest/persona'
 import { createProducer } from '@persona-ingest/queue'
 import { freePort, throwAwayDatabase, throwAwayRedis } from '@persona-ingest/testkit'
@@ -124,6 +124,13 @@ t.test('dead letters are discarded once', async (t) => {
   })
 })
 
+/** The newest tick, after which no change waits for another. */
+async function tickOfAll(): Promise<bigint> {
+  const { newestTick, waiting } = await readFeedStatus(database)
+  t.equal(waiting, 0, 'readers are told')
+  return newestTick?.tick ?? 0n
+}
+
 t.test('a rebuild tells, and then mends, what is not as the log says', async (t) => {
   await sql(`UPDATE inquiries SET status = 'of nobody' WHERE id = 'inq_of_evt_1'`)
   await sql(`DELETE FROM inquiries WHERE id = 'inq_of_evt_2'`)
@@ -135,7 +142,9 @@ t.test('a rebuild tells, and then mends, what is not as the log says', async (t)
   t.strictSame(await sql('SELECT count(*)::int AS count FROM operations'), before, 'a comparison is not recorded')
   t.match(await rebuildProjections(context, { ...request, isVerifying: false }), { differences: { total: 2 } })
   t.match(await lastRecord(), { command: 'rebuild', counts: { events: 2, missing: 1, different: 1 } })
+  const ticked = await tickOfAll()
   t.match(await rebuildProjections(context, { ...request, isVerifying: true }), { differences: { total: 0 } })
+  t.equal(await tickOfAll(), ticked)
   const interrupted = rebuildProjections({ ...context, signal: AbortSignal.abort() }, { ...request, isVerifying: true })
   await t.rejects(interrupted, { code: 'OPERATION_INTERRUPTED' })
 })
@@ -153,18 +162,25 @@ t.test('an erasure counts first; rows that no key decrypts are named, and all el
   const { targets, undecrypted } = await findErasure(database, 'inq_of_evt_1')
   if (targets === null) throw new Error('Expected targets')
   const found = { targets, undecrypted }
+  const ticked = await tickOfAll()
   const dry = await eraseFound(database, found, { reason: null, isDryRun: true })
   t.match(dry, { isDryRun: true, targets: { inquiryIds: ['inq_of_evt_1'] }, undecrypted: { event_ids: ['evt_1'] } })
   t.strictSame(await sql('SELECT id FROM erasures'), [])
   const done = await eraseFound(database, found, { reason: 'ticket 7', isDryRun: false })
   t.match(done, { report: { erasureIds: { length: 1 } }, undecrypted: { event_ids: ['evt_1'] } })
   t.match(await sql('SELECT object_id, reason FROM erasures'), [{ object_id: 'inq_of_evt_1', reason: 'ticket 7' }])
+  t.ok((await tickOfAll()) > ticked)
   t.match(await findErasure(database, 'inq_of_nobody'), { targets: null })
 })
 
 t.test('a prune is counted, made and recorded', async (t) => {
-  const request = { olderThanDays: 1, only: 'dead-letters' as const, nowMs: Date.now() + 2 * 86_400_000 }
-  t.match(await previewPrune(url, request), { deadLetters: 1 })
+  const request = {
+    olderThanDays: 1,
+    only: 'dead-letters' as const,
+    changesKeepDays: 30,
+    nowMs: Date.now() + 2 * 86_400_000,
+  }
+  t.match(await previewPrune({ database, databaseUrl: url }, request), { deadLetters: 1, changes: 0 })
   const context = { database, databaseUrl: url, encryptionKeys: [], actor, signal }
   t.match(await pruneStored(context, { ...request, onProgress: () => undefined }), { events: 0, deadLetters: 1 })
   t.match(await lastRecord(), {

@@ -11,6 +11,17 @@ import {
 import { root } from './structure/source-files.ts'
 
 const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8')
+const consumer = { tick: 1n, updatedAt: new Date(), isLagExact: true, notifications: { pending: 0, failed: 0 } }
+const feed = {
+  newestTick: { tick: 7n, at: new Date(), ageMs: 3_000 },
+  oldestTick: 1n,
+  waiting: 2,
+  oldestWaitingMs: 1_500,
+  consumers: [
+    { ...consumer, name: 'crm', isExpired: false, lagChanges: 4, lagMs: 2_500 },
+    { ...consumer, name: 'lost', isExpired: true, lagChanges: null, lagMs: null },
+  ],
+}
 const readiness = new Readiness({ checks: {} })
 
 function ingressRegistry(): Registry {
@@ -29,6 +40,7 @@ function workerRegistry(): Registry {
     openDeadLetters: async () => [],
     bytes: { held: { taken: () => 0, limit: 1 }, read: { taken: () => 0, limit: 1 } },
     driftedEvents: async () => 0,
+    feedStatus: async () => feed,
   })
   return registry
 }
@@ -94,6 +106,19 @@ t.test('series that alerts watch begin at 0', async (t) => {
   }
 })
 
+t.test('the lag of consumers is shown by name, and an expired one has none', async (t) => {
+  const text = await workerRegistry().metrics()
+  const lines = text.split('\n').filter((line) => /^persona_worker_changes?_(?!ticks)/.test(line))
+  t.strictSame(lines, [
+    'persona_worker_change_newest_tick_age_seconds 3',
+    'persona_worker_changes_oldest_waiting_seconds 1.5',
+    'persona_worker_change_consumer_lag_changes{consumer="crm"} 4',
+    'persona_worker_change_consumer_lag_seconds{consumer="crm"} 2.5',
+    'persona_worker_change_consumer_expired{consumer="crm"} 0',
+    'persona_worker_change_consumer_expired{consumer="lost"} 1',
+  ])
+})
+
 t.test('what cannot be asked is not told as 0', async (t) => {
   const registry = createRegistry()
   const away = async (): Promise<never> => Promise.reject(new Error('away'))
@@ -103,10 +128,13 @@ t.test('what cannot be asked is not told as 0', async (t) => {
     openDeadLetters: away,
     bytes: { held: { taken: () => 0, limit: 1 }, read: { taken: () => 0, limit: 1 } },
     driftedEvents: away,
+    feedStatus: away,
   })
   const text = await registry.metrics()
   t.match(text, /^persona_worker_queue_oldest_waiting_seconds Nan$/m)
   t.match(text, /^persona_worker_drifted_events Nan$/m)
+  t.match(text, /^persona_worker_change_newest_tick_age_seconds Nan$/m)
+  t.match(text, /^persona_worker_changes_oldest_waiting_seconds Nan$/m)
   t.match(text, /^persona_worker_redis_up 0$/m)
   t.match(text, /^persona_worker_database_up 0$/m)
   t.notMatch(text, /^persona_worker_queue_jobs\{/m)

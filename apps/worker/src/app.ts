@@ -6,6 +6,7 @@ import {
   makeChangeTick,
   openDatabase,
   readDatabaseIdentity,
+  readFeedStatus,
   type Database,
   type DatabaseOptions,
 } from '@persona-ingest/database'
@@ -13,7 +14,8 @@ import { createConsumer, type Consumer } from '@persona-ingest/queue'
 import { Readiness, type Logger, type Registry } from '@persona-ingest/service'
 import { BATCHES_IN_FLIGHT, createCommit, memoryBounds } from './commit.ts'
 import type { WorkerEnv } from './env.ts'
-import { createMetrics, registerGauges } from './metrics.ts'
+import { MAX_CONSUMERS } from './feed-metrics.ts'
+import { createMetrics, registerGauges, type GaugeSources, type WorkerMetrics } from './metrics.ts'
 import { Outage } from './outage.ts'
 import { deliveryHandler, InFlightDeliveries, processDelivery, type ProcessContext } from './process-delivery.ts'
 import { eventStore, type EventStore } from './store-batch.ts'
@@ -74,6 +76,14 @@ async function withinScrape<T>(answer: Promise<T>): Promise<T> {
   )
 }
 
+function databaseSources(database: Database): Pick<GaugeSources, 'openDeadLetters' | 'driftedEvents' | 'feedStatus'> {
+  return {
+    openDeadLetters: () => withinScrape(countOpenDeadLetters(database)),
+    driftedEvents: () => withinScrape(countDriftedEvents(database)),
+    feedStatus: () => withinScrape(readFeedStatus(database, { maxConsumers: MAX_CONSUMERS })),
+  }
+}
+
 function logOutages(logger: Logger) {
   return (isOut: boolean, description: string): void => {
     if (isOut) logger.warn({ description }, 'database takes no writes, holding deliveries until it does')
@@ -91,9 +101,13 @@ async function warnIfUnusable(store: EventStore, logger: Logger, shutdown: Abort
   }
 }
 
-function changeTicker(database: Database, logger: Logger): Ticker {
+function changeTicker(database: Database, logger: Logger, metrics: WorkerMetrics): Ticker {
   return createTicker({
-    makeTick: () => makeChangeTick(database),
+    async makeTick() {
+      const outcome = await makeChangeTick(database)
+      if (outcome === 'ticked') metrics.changeTicks.inc()
+      return outcome
+    },
     onError: (error) => logger.debug({ description: failureOf(error).description }, 'no tick of the change feed'),
   })
 }
@@ -133,9 +147,9 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
   const shutdown = new AbortController()
   const { maxInFlightBytes, memory } = memoryBounds()
   const database = openEventDatabase(env, sessionSettings)
-  const ticker = changeTicker(database, logger)
-  const store = eventStore(database, () => ticker.wake())
   const metrics = createMetrics(registry)
+  const ticker = changeTicker(database, logger, metrics)
+  const store = eventStore(database, () => ticker.wake())
   const outage = new Outage({ shutdown: shutdown.signal, onChange: logOutages(logger) })
   const commit = createCommit({ store, outage, metrics, memory })
   const context: ProcessContext = { store, outage, memory, commit, maxAttempts: env.MAX_ATTEMPTS, logger, metrics }
@@ -156,8 +170,7 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
     queue: consumer,
     readiness,
     bytes: { held: { taken: () => consumer.inFlightBytes(), limit: maxInFlightBytes }, read: memory },
-    openDeadLetters: () => withinScrape(countOpenDeadLetters(database)),
-    driftedEvents: () => withinScrape(countDriftedEvents(database)),
+    ...databaseSources(database),
   })
   const works = frequentWork({ context, consumer, readiness, database, end, stuckAfterMs })
   const slowWorks = [unkeyedDigestRemoval(database, env, logger), changesRetention(database, env, logger)]

@@ -1,5 +1,7 @@
+import type { FeedStatus } from '@persona-ingest/database'
 import type { QueueView } from '@persona-ingest/queue'
 import { Counter, Gauge, Histogram, type Readiness, type Registry } from '@persona-ingest/service'
+import { feedGauges } from './feed-metrics.ts'
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86_400]
 const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500]
@@ -86,6 +88,11 @@ export function createMetrics(registry: Registry) {
       labelNames: ['environment'] as const,
       registers,
     }),
+    changeTicks: new Counter({
+      name: 'persona_worker_change_ticks_total',
+      help: 'Ticks of the change feed that this worker made',
+      registers,
+    }),
     ...histograms(registers),
   }
   for (const reason of DEFERRED_REASONS) metrics.deferred.inc({ reason, key_id: '' }, 0)
@@ -105,6 +112,7 @@ export type GaugeSources = {
   readonly openDeadLetters: () => Promise<readonly { readonly reason: string; readonly count: number }[]>
   /** How many of the newest stored events are newer than the row of their object. */
   readonly driftedEvents: () => Promise<number>
+  readonly feedStatus: () => Promise<FeedStatus>
 }
 
 /** prom-client can't omit a sample. With NaN, alerts compare false and graphs show a gap. */
@@ -203,6 +211,7 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
   const registers = [registry]
   queueGauges(registers, sources)
   databaseGauges(registers, sources)
+  feedGauges(registers, sources.feedStatus)
   readinessGauges(registers, sources.readiness)
   byteGauges(registers, sources.bytes)
 }

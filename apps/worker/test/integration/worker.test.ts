@@ -34,6 +34,22 @@ t.test('an idle worker stores an event at once, alone, and says so in one line',
   }) // prettier-ignore
 })
 
+t.test('a worker makes ticks of what it stored, and its metrics tell how far each consumer is', async (t) => {
+  const { enqueue, startWorker, isEmpty } = aQueue(t, servers)
+  await sql('INSERT INTO change_consumers (name, tick) SELECT $1, latest_change_tick()', ['crm'])
+  const { registry } = startWorker()
+  await enqueue([aDelivery({ id: 'evt_ticked' })])
+  await isEmpty()
+  const ticks = async () => await registry.getSingleMetric('persona_worker_change_ticks_total')?.get()
+  await eventually(async () => ((await ticks())?.values[0]?.value ?? 0) > 0)
+  const text = await registry.metrics()
+  t.match(text, /^persona_worker_change_newest_tick_age_seconds [\d.]+$/m)
+  t.match(text, /^persona_worker_changes_oldest_waiting_seconds 0$/m)
+  t.match(text, /^persona_worker_change_consumer_lag_changes\{consumer="crm"\} [1-9]/m)
+  t.match(text, /^persona_worker_change_consumer_expired\{consumer="crm"\} 0$/m)
+  await sql('DELETE FROM change_consumers')
+})
+
 t.test('a loaded worker lets events share a transaction', async (t) => {
   const { enqueue, startWorker, isEmpty } = aQueue(t, servers)
   await enqueue(deliveries(500))

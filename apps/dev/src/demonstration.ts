@@ -2,7 +2,11 @@ import {
   findEvent,
   findInquiry,
   openDatabase,
+  readChanges,
+  readFeedStatus,
+  readTickRange,
   readTimeline,
+  type ChangeRow,
   type Database,
   type EventRow,
   type VerificationRow,
@@ -16,13 +20,33 @@ import type { Session } from './session.ts'
 type StoredIn = { readonly url: string; readonly encryptionKeys: readonly string[] }
 
 const storedWithinMs = 30_000
+const tickedWithinMs = 5_000
+/** Changes of the feed that are printed. */
+const maxChanges = 10
 
 /**
- * Sends the events of one inquiry per scenario, out of order and with duplicates, and prints the stored rows. The ids are
+ * Sends the events of one inquiry per scenario, out of order and with duplicates, and prints the stored rows and the first
+ * changes of the feed. The ids are
  * new each time. Gives the ids of the inquiries; throws when the session stops.
  */
 export async function demonstrate(target: Target, stored: StoredIn, session: Session): Promise<string[]> {
-  const report = await simulate({
+  const database = openDatabase(stored)
+  try {
+    const { latest: before } = await readTickRange(database)
+    const report = await sendEvents(target, session)
+    const events = await storedEvents(database, report.acknowledgedEventIds, session)
+    session.signal.throwIfAborted()
+    const ids = [...new Set(events.flatMap(({ inquiry_id: id }) => (id === null ? [] : [id])))]
+    session.say(`\n${summary(report, events)}\n\n${await storedInquiries(database, ids)}`)
+    session.say(`\n${changesText(await firstChanges(database, before, session))}`)
+    return ids
+  } finally {
+    await database.close()
+  }
+}
+
+async function sendEvents(target: Target, session: Session): Promise<SimulationReport> {
+  return await simulate({
     url: target.webhookUrl,
     secrets: [target.secret],
     inquiries: scenarios.length,
@@ -35,16 +59,6 @@ export async function demonstrate(target: Target, stored: StoredIn, session: Ses
     seed: `dev/${randomUUID()}`,
     signal: session.signal,
   })
-  const database = openDatabase(stored)
-  try {
-    const events = await storedEvents(database, report.acknowledgedEventIds, session)
-    session.signal.throwIfAborted()
-    const ids = [...new Set(events.flatMap(({ inquiry_id: id }) => (id === null ? [] : [id])))]
-    session.say(`\n${summary(report, events)}\n\n${await storedInquiries(database, ids)}`)
-    return ids
-  } finally {
-    await database.close()
-  }
 }
 
 /** Waits until the worker has stored the events, 30 seconds at most, and gives the stored ones. */
@@ -56,6 +70,30 @@ async function storedEvents(database: Database, ids: readonly string[], { signal
     if (stored.length === ids.length || signal.aborted || performance.now() > endsAtMs) return stored
     await wait(100)
   }
+}
+
+/** The first changes behind a tick that are of inquiries; waits until a tick shows what was stored. */
+async function firstChanges(database: Database, afterTick: bigint, { signal }: Session): Promise<readonly ChangeRow[]> {
+  const endsAtMs = performance.now() + tickedWithinMs
+  while (!signal.aborted && performance.now() < endsAtMs && (await readFeedStatus(database)).waiting > 0)
+    await wait(100)
+  signal.throwIfAborted()
+  const { latest: upToTick } = await readTickRange(database)
+  const changes = await readChanges(database, { afterTick, upToTick, afterSeq: 0n, limit: 500 })
+  return changes.filter(({ family }) => family === 'inquiry').slice(0, maxChanges)
+}
+
+const changeHead = ['inquiry', 'version', 'status', 'cause', 'event']
+
+/** Changes as `ops changes tail` shows them: ids and statuses. */
+export function changesText(changes: readonly ChangeRow[]): string {
+  const rows = changes.map(
+    ({ object_id: id, version, status, previous_status: previous, cause, event_id: eventId }) => {
+      const told = previous === null || previous === status ? (status ?? '-') : `${previous} → ${status ?? '-'}`
+      return [id, String(version), told, cause, eventId ?? '-']
+    },
+  )
+  return `What the change feed tells your application of it, the first ${rows.length} changes of inquiries:\n\n${textTable([changeHead, ...rows])}`
 }
 
 function summary(report: SimulationReport, events: readonly EventRow[]): string {
@@ -119,6 +157,7 @@ Ask the command line (in another terminal):
   npx pnpm@12 ops inquiries list
   npx pnpm@12 ops timeline ${inquiryId}
   npx pnpm@12 ops status
+  npx pnpm@12 ops changes tail   # follows what changes, until Ctrl-C
 
 Ask the database:
   psql '${databaseUrl}'

@@ -49,6 +49,11 @@ t.test('demonstrates, goes on where a killed run ended, and stops on Ctrl-C', as
   t.match(output, /The demonstration: (\d+) events in \d+ deliveries[^]*\n\1 are stored, each once/)
   t.equal(output.match(/^inq_\w+ +(approved|declined) /gm)?.length, 6)
   t.match(output, /redacted/)
+  const [, told = '', changes = ''] =
+    /the first (\d+) changes of inquiries:\n\ninquiry .*\n-.*\n((?:inq_.*\n)+)/.exec(output) ?? []
+  t.equal(changes.match(/^inq_\w+ +\d+ +\S.* (event|redaction) +(evt_\w+|-)$/gm)?.length, Number(told), changes)
+  t.ok(Number(told) >= 6)
+  t.match(output, 'npx pnpm@12 ops changes tail')
 
   const other = await startDev(t, folder)
   t.same(await other.exit, { code: 1, signal: null })

@@ -49,6 +49,8 @@ t.test('a change waits until a tick shows it, also one whose transaction is olde
   await storeInquiries('a')
   await opened.sql.transaction(async (executor) => {
     await executor.query(`UPDATE inquiries SET status = 'by hand'`, [])
+    // A transaction that is newer and ends first: the snapshot of the tick then lists the open one.
+    await storeInquiries('b')
     await tick()
     t.match(await readFeedStatus(opened), { newestTick: { ageMs: Number }, waiting: 0, oldestWaitingMs: null })
   })

@@ -11,7 +11,8 @@ const worker = queue.startWorker()
 
 const TABLES = ['events', 'inquiries', 'verifications', 'resources', 'objects', 'claims', 'event_objects', 'redactions']
 /** Set by us, whatever an event tells; numbers are ranks of ours. */
-const OURS = /\.(environment|outcome|processed_at|pruned_at|received_at|family|.*_?rank|claim_strength)$/
+const OURS =
+  /\.(environment|outcome|processed_at|pruned_at|received_at|family|.*_?rank|claim_strength|version|was_changed|previous_status)$/
 /** The bytes kept beside the payload (a bytea refuses nothing), and the type that decides which table is reached. */
 const NEVER_MARKED = ['events.original_body', 'events.resource_type']
 /** Reached by redactions alone. */

@@ -7,7 +7,7 @@ import {
 } from '@persona-ingest/persona'
 import { families, projectionTables, type ProjectionTable } from '../tables.ts'
 import { encodeRows, isoTime, RawJson, type Row } from '../sql/row-values.ts'
-import type { SqlExecutor } from '../sql/executor.ts'
+import { inPages, type SqlExecutor } from '../sql/executor.ts'
 
 /** The skeleton of a row that holds the snapshot of the named event. */
 export type RowSkeleton = {
@@ -36,6 +36,9 @@ function redactRowsSql(family: ObjectFamily): string {
   )
 }
 
+/** One statement of more rows may come near the time limit of a statement: a trigger announces each row. */
+const ROWS_PER_STATEMENT = 5_000
+
 /** Reduces rows that still hold the snapshot of the named event. Returns the rows that held more. */
 export async function redactRows(
   executor: SqlExecutor,
@@ -50,9 +53,10 @@ export async function redactRows(
         event_id: eventId,
         relationships: new RawJson(stringifyExact(relationships)),
       }))
-    if (rows.length === 0) continue
-    const reduced = await executor.query<{ id: string }>(redactRowsSql(family), [encodeRows(rows, executor.keys)])
-    for (const { id } of reduced) redactedRows.push({ table: projectionTables[family].name, id })
+    for (const page of inPages(rows, ROWS_PER_STATEMENT)) {
+      const reduced = await executor.query<{ id: string }>(redactRowsSql(family), [encodeRows(page, executor.keys)])
+      for (const { id } of reduced) redactedRows.push({ table: projectionTables[family].name, id })
+    }
   }
   return redactedRows
 }

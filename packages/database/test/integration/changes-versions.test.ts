@@ -100,6 +100,29 @@ t.test('an object is announced once in a transaction, however many statements ch
   t.strictSame(await announced(), ['inquiry inq_1 2 rebuild - created>d inq_1'])
 })
 
+t.test('what a savepoint takes back is not announced, what follows it is', async (t) => {
+  await store(told(1, { status: 'created' }, { included: [selfie('ver_1')] }))
+  await announced()
+  await sql(`BEGIN; SAVEPOINT here; UPDATE inquiries SET status = 'a'; ROLLBACK TO here; UPDATE verifications SET status = 'b';
+    UPDATE inquiries SET status = 'c'; COMMIT`)
+  t.strictSame(await announced(), [
+    'verification ver_1 2 rebuild evt_1 ->b inq_1',
+    'inquiry inq_1 2 rebuild evt_1 created>c inq_1',
+  ])
+})
+
+t.test('changes are announced too where constraints are checked at once', async (t) => {
+  await store(told(1, { status: 'created' }, { included: [selfie('ver_1')] }))
+  await announced()
+  await sql(
+    `BEGIN; SET CONSTRAINTS ALL IMMEDIATE; UPDATE inquiries SET status = 'a'; UPDATE verifications SET status = 'b'; COMMIT`,
+  )
+  t.strictSame(await announced(), [
+    'inquiry inq_1 2 rebuild evt_1 created>a inq_1',
+    'verification ver_1 2 rebuild evt_1 ->b inq_1',
+  ])
+})
+
 t.test('the inquiry of each family is told: its own, a claim of a type that belongs to one, or none', async (t) => {
   const objects = [
     selfie('ver_1'),

@@ -115,6 +115,19 @@ t.test('dead letters are replayed by id, by code and all; success marks them', a
   )
 })
 
+t.test('the change feed tells what an operator replays', async (t) => {
+  const { ops, startWorker } = opsWithQueue(t, servers)
+  startWorker()
+  const causeOf = async (eventId: string) => (await sql('SELECT cause FROM changes WHERE event_id = $1 ORDER BY seq DESC LIMIT 1', [eventId]))[0]?.['cause'] // prettier-ignore
+  const id = await aDeadLetter('evt_told', eventText('evt_told'))
+  t.match(await json(t, ops('dead-letters', 'replay', id, '--wait', '--json')), { applied: [id] })
+  t.equal(await causeOf('evt_told'), 'replay', 'a dead letter')
+  t.equal(await causeOf('evt_approved'), 'event')
+  await sql(`DELETE FROM inquiries WHERE id = 'inq_1'`)
+  t.match(await json(t, ops('replay', 'evt_approved', '--wait', '--json')), { applied: 1 })
+  t.equal(await causeOf('evt_approved'), 'replay', 'an event of the log')
+})
+
 t.test('a dead letter that fails again stays open, and --wait says so', async (t) => {
   const { ops, startWorker } = opsWithQueue(t, servers)
   startWorker()

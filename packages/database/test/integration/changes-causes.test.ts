@@ -53,6 +53,16 @@ t.test('events and replays are told apart where both are stored', async (t) => {
   ])
 })
 
+t.test('a replay that moves a row or redacts is announced as such', async (t) => {
+  await store({ ...created, data: anObject('report/x', 'inq_1') }, told(2, { data: inquiry({ status: 'approved' }) }))
+  await sql(`DELETE FROM inquiries`)
+  await sql(bareRowSql('resource', 'inq_1', 'lost'))
+  await sql(`UPDATE objects SET family = 'resource' WHERE id = 'inq_1'`)
+  await announced()
+  t.equal(await replayEvent(opened, 'evt_2'), 'applied')
+  t.strictSame(await announced(), ['inquiry inq_1 4 replay evt_2 lost>approved inq_1'])
+})
+
 t.test('a redaction tells its cause for the rows that it reduces and for its own', async (t) => {
   await store(created, approved)
   await announced()
@@ -118,6 +128,14 @@ t.test('a row that a rebuild removes has a null status, and its version goes on 
   t.strictSame((await announced()).slice(1), ['verification ver_1 3 event evt_1 ->- inq_1'])
   await store(told(4, { name: 'document.x', data: anObject('document/x', 'doc_1', { attributes: { status: 'a' } }) }))
   t.strictSame(await announced(), ['resource doc_1 3 event evt_4 ->a -'])
+})
+
+t.test('a row that a rebuild brings back goes on with its version', async (t) => {
+  await store(created)
+  await sql('DELETE FROM verifications')
+  await announced()
+  await rebuilt(url)
+  t.strictSame(await announced(), ['verification ver_1 3 rebuild evt_1 ->- inq_1'])
 })
 
 t.test('a row that a rebuild moves is one change of the new family', async (t) => {

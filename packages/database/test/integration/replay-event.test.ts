@@ -28,26 +28,31 @@ const approved: EventParts = {
   createdAt: '2026-02-03T10:00:01.000Z',
   data: anObject('inquiry', 'inq_1', { attributes: { status: 'approved' } }),
 }
+/** All rows but the counter of exclusive writes, which removals raise too. */
+async function contents(): Promise<string> {
+  const lines = (await tableRows(database.sql)).split('\n')
+  return lines.filter((line) => !line.startsWith('public.ingest_state')).join('\n')
+}
 const status = async () => (await sql('SELECT status FROM inquiries')).map((row) => row['status'])
 
 t.test('a replay changes nothing where nothing is missing, neither in the rows nor in the log', async (t) => {
   await store(created, approved)
-  const before = await tableRows(database.sql)
+  const before = await contents()
   t.equal(await replayEvent(database.opened, 'evt_2'), 'unchanged')
   t.equal(await replayEvent(database.opened, 'evt_1'), 'unchanged')
-  t.equal(await tableRows(database.sql), before)
+  t.equal(await contents(), before)
 })
 
 t.test('a replay brings back rows and links that are gone; the newest event still wins', async (t) => {
   await store(created, approved)
-  const before = await tableRows(database.sql)
+  const before = await contents()
   for (const table of ['inquiries', 'verifications', 'objects', 'claims', 'event_objects'])
     await sql(`TRUNCATE ${table}`)
   t.strictSame(await findBehindEvents(database.opened, ['evt_1', 'evt_2']), ['evt_1', 'evt_2'])
   t.equal(await replayEvent(database.opened, 'evt_2'), 'applied')
   t.equal(await replayEvent(database.opened, 'evt_1'), 'unchanged', 'its inquiry is newer, its verification comes back')
   t.strictSame(await status(), ['approved'])
-  t.equal(await tableRows(database.sql), before)
+  t.equal(await contents(), before)
   t.strictSame(await findBehindEvents(database.opened, ['evt_1', 'evt_2']), [])
 })
 
@@ -64,19 +69,19 @@ t.test('a row that fell behind is brought forward', async (t) => {
 })
 
 t.test('an event that is not in the log is missing, and nothing is written', async (t) => {
-  const before = await tableRows(database.sql)
+  const before = await contents()
   t.equal(await replayEvent(database.opened, 'evt_unknown'), 'missing')
-  t.equal(await tableRows(database.sql), before)
+  t.equal(await contents(), before)
 })
 
 t.test('a replay brings back nothing of what a redaction took', async (t) => {
   await store(created, approved)
   await store({ id: 'evt_3', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:02.000Z' })
-  const before = await tableRows(database.sql)
+  const before = await contents()
   t.notMatch(before, 'Marked')
   for (const table of ['inquiries', 'verifications']) await sql(`TRUNCATE ${table}`)
   for (const id of ['evt_1', 'evt_2', 'evt_3']) await replayEvent(database.opened, id)
-  t.equal(await tableRows(database.sql), before)
+  t.equal(await contents(), before)
 })
 
 t.test('a lost claim on a redacted inquiry that a replay restores erases what it claims', async (t) => {
@@ -84,7 +89,7 @@ t.test('a lost claim on a redacted inquiry that a replay restores erases what it
   await store({ ...created, included: [selfie] }, { id: 'evt_9', name: 'verification.passed', data: selfie })
   await sql('TRUNCATE claims, event_objects')
   await store({ id: 'evt_3', name: 'inquiry.redacted', createdAt: '2026-02-03T10:00:02.000Z' })
-  t.match(await tableRows(database.sql), 'Marked')
+  t.match(await contents(), 'Marked')
   await replayEvent(database.opened, 'evt_1')
   const [log] = await sql(`SELECT payload::text AS payload FROM events WHERE id = 'evt_9'`)
   t.notMatch(String(log?.['payload']), 'Marked')

@@ -31,9 +31,9 @@ export type FollowOptions = {
 }
 
 /** A process that died is replaced after this time. */
-const HOLD_MS = 10_000
-const RENEW_EVERY_MS = 3_000
-const RETRY_MS = 1_000
+const HOLD_MS = 5_000
+const RENEW_EVERY_MS = 1_500
+const RETRY_MS = 500
 
 const isExpiry = (error: unknown): boolean =>
   (error as { readonly code?: unknown } | null)?.code === 'PERSONA_CURSOR_EXPIRED'

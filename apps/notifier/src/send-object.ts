@@ -34,7 +34,7 @@ export type SendContext = {
 }
 
 /** Time for an outcome to be stored before the claim of its attempt ends. */
-const SETTLE_MS = 5_000
+const SETTLE_MS = 2_500
 const SETTLE_RETRY_MS = 200
 const REPEATED_LINE_MS = 10_000
 

@@ -137,6 +137,27 @@ t.test('what Redis has lost is sent all the same', async (t) => {
   await eventually(() => isEmpty(consumer))
 })
 
+t.test('a Redis that loses its locks brings no second request about an object', async (t) => {
+  const receiver = await aReceiver(t)
+  const held: (() => void)[] = []
+  receiver.answers((response) => void held.push(() => response.writeHead(200).end()))
+  const { consumer, prefix, start } = aConsumer(t, servers)
+  const apps = [start(receiver.url), start(receiver.url)]
+  await store({ id: 'inq_unlocked', status: 'pending' })
+  await eventually(() => receiver.versionsOf('inq_unlocked').length === 1)
+  for (const key of (await redis.command('KEYS', `${prefix}*`)) as string[]) await redis.command('DEL', key)
+  await store({ id: 'inq_unlocked', status: 'approved' })
+  await eventually(async () => (await sql('SELECT version FROM notifications WHERE consumer = $1 AND object_id = $2', [consumer, 'inq_unlocked']))[0]?.['version'] === '2') // prettier-ignore
+  // Its job is taken, and finds the object claimed.
+  await eventually(async () => /^persona_notifier_queue_jobs 0$/m.test((await apps[0]?.registry.metrics()) ?? ''))
+  t.equal(receiver.versionsOf('inq_unlocked').length, 1)
+  receiver.answers((response) => void response.writeHead(200).end())
+  for (const release of held) release()
+  await eventually(() => isEmpty(consumer))
+  t.strictSame(receiver.versionsOf('inq_unlocked'), [1, 2])
+  t.equal(receiver.mostPerObject(), 1)
+})
+
 t.test('a cursor that expired brings every row', async (t) => {
   const receiver = await aReceiver(t)
   await store({ id: 'inq_kept', status: 'pending' }, { id: 'ver_kept', status: 'passed', type: 'verification/selfie' })

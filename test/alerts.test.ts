@@ -58,7 +58,7 @@ t.test('rules and dashboard ask for metrics that exist', async (t) => {
   const queries = parsed.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
   t.ok(queries.length > 20)
   for (const text of [...alerts.map((alert) => alert.text), ...queries]) {
-    for (const [name] of text.matchAll(/\bpersona_(?:ingress|worker)_\w+/g)) {
+    for (const [name] of text.matchAll(/\bpersona_(?:ingress|notifier|worker)_\w+/g)) {
       t.ok(documented.has(name) || documented.has(name.replace(/_(bucket|sum|count)$/, '')), name)
     }
   }

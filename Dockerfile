@@ -1,4 +1,4 @@
-# One file for every image; the targets are `ingress`, `worker`, `ops` and `migrate`.
+# One file for every image; the targets are `ingress`, `worker`, `notifier`, `ops` and `migrate`.
 # Nothing in here depends on the processor: linux/amd64 and linux/arm64 build alike.
 
 # Manifests alone, so that a change of source does not install again.
@@ -14,10 +14,10 @@ RUN npx --yes pnpm@12 install --frozen-lockfile --ignore-scripts
 COPY . .
 # Generating needs no schema engine, but Prisma looks for one and would download it.
 RUN PRISMA_SCHEMA_ENGINE_BINARY=/bin/true node_modules/.bin/prisma generate --no-hints \
- && node_modules/.bin/tsc -b apps/ingress apps/worker apps/ops apps/migrate \
- && for app in ingress worker ops migrate; do sh deploy/image/assemble-app.sh "$app" || exit 1; done
+ && node_modules/.bin/tsc -b apps/ingress apps/worker apps/notifier apps/ops apps/migrate \
+ && for app in ingress worker notifier ops migrate; do sh deploy/image/assemble-app.sh "$app" || exit 1; done
 
-# The four trees alone: what is copied from is small.
+# The five trees alone: what is copied from is small.
 FROM scratch AS assembled
 COPY --from=build /out /
 
@@ -47,6 +47,14 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
   CMD ["node", "/app/health-check.mjs", "9465", "/livez"]
 # Room for what a batch makes and drops: it saves a sixth of the processor time (docs/performance.md).
 ENTRYPOINT ["node", "--max-semi-space-size=64", "/app/apps/worker/dist/main.js"]
+
+FROM runtime AS notifier
+COPY --from=assembled /notifier /app
+COPY deploy/image/health-check.mjs /app/
+EXPOSE 9467
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
+  CMD ["node", "/app/health-check.mjs", "9467", "/livez"]
+ENTRYPOINT ["node", "/app/apps/notifier/dist/main.js"]
 
 # The commands below end by themselves and leave signals to the default, which process 1 does not have: run them with an
 # init process (`docker run --init`).

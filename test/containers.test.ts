@@ -12,6 +12,9 @@ import { root } from './structure/source-files.ts'
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 type Service = {
+  readonly profiles?: readonly string[]
+  readonly networks?: readonly string[]
+  readonly stop_grace_period?: string
   readonly ports?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   readonly healthcheck?: { readonly test: readonly string[] }
@@ -35,16 +38,57 @@ t.test('Compose publishes every port on loopback unless it is configured', async
 t.test('every service that uses the queue or the database has the keys of it', async (t) => {
   const keysFor = { REDIS_URL: 'QUEUE_ENCRYPTION_KEYS', DATABASE_URL: 'STORAGE_ENCRYPTION_KEYS' }
   for (const [name, { environment = {} }] of Object.entries(services)) {
-    // A migration reads no encrypted value.
-    if (name === 'migrate') continue
+    // A migration reads no encrypted value, and the notifier has a queue of its own and reads changes.
+    if (name === 'migrate' || name === 'notifier') continue
     for (const [url, keys] of Object.entries(keysFor))
       if (url in environment) t.ok(keys in environment, `${name}: ${keys}`)
   }
 })
 
+t.test('the notifier runs with its profile alone, and only it joins the network to the outside', async (t) => {
+  t.same(services['notifier']?.profiles, ['notify'])
+  const outside = Object.entries(services).filter(([, { networks = [] }]) => networks.includes('egress'))
+  t.same(
+    outside.map(([name]) => name),
+    ['notifier'],
+  )
+})
+
+t.test('Compose gives each process longer than its drain', async (t) => {
+  for (const name of ['ingress', 'worker', 'notifier']) {
+    const grace = withDefaults(services[name]?.stop_grace_period ?? '')
+    t.ok(Number(/^(\d+)s$/.exec(grace)?.[1]) > 20, `${name}: ${grace}`)
+  }
+})
+
+t.test('Prometheus asks each process at its own port', async (t) => {
+  const config = parse(read('deploy/observability/prometheus.yml')) as {
+    scrape_configs: { job_name: string; dns_sd_configs: { names: string[]; port: number }[] }[]
+  }
+  t.same(
+    config.scrape_configs.map(({ job_name: job, dns_sd_configs: [target] }) => [job, target?.names, target?.port]),
+    [
+      ['persona-ingress', ['ingress'], 9464],
+      ['persona-worker', ['worker'], 9465],
+      ['persona-notifier', ['notifier'], 9467],
+    ],
+  )
+})
+
+t.test('the override for secrets leaves no secret in an environment', async (t) => {
+  const override = parse(read('deploy/compose/secrets.yml'), { merge: true }) as {
+    services: Readonly<Record<string, Service>>
+  }
+  const secret = /^(REDIS_URL|DATABASE_URL|POSTGRES_PASSWORD|REDISCLI_AUTH|\w+_SECRETS?)$/
+  for (const [name, { environment = {} }] of Object.entries(services))
+    for (const variable of Object.keys(environment).filter((each) => secret.test(each)))
+      t.equal(override.services[name]?.environment?.[variable], '', `${name}: ${variable}`)
+})
+
 t.test('in the images the metrics port is reached from outside of the container', async (t) => {
   t.match(read('Dockerfile'), /^ENV .*\bMETRICS_HOST=0\.0\.0\.0\b/m)
-  for (const name of ['ingress', 'worker']) t.equal(services[name]?.environment?.['METRICS_HOST'], '0.0.0.0', name)
+  for (const name of ['ingress', 'worker', 'notifier'])
+    t.equal(services[name]?.environment?.['METRICS_HOST'], '0.0.0.0', name)
 })
 
 t.test('the development secret is given with a NODE_ENV that allows it', async (t) => {
@@ -56,7 +100,7 @@ t.test('the development secret is given with a NODE_ENV that allows it', async (
 
 t.test('README and docs/deploy.md name the commands that the scripts run, for supervisors', async (t) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Readonly<Record<string, string>> }
-  for (const name of ['start:ingress', 'start:worker'])
+  for (const name of ['start:ingress', 'start:worker', 'start:notifier'])
     for (const page of ['README.md', 'docs/deploy.md']) t.ok(read(page).includes(scripts[name] ?? '?'), name)
   for (const name of ['db:migrate', 'ops']) t.ok(read('docs/deploy.md').includes(scripts[name] ?? '?'), name)
 })
@@ -67,8 +111,8 @@ const run = promisify(execFile)
 t.test('the health checks of the images and of Compose ask where the metrics are served', async (t) => {
   const dockerfile = read('Dockerfile')
   const target = '/app/health-check.mjs'
-  t.equal(dockerfile.split(`COPY ${HEALTH_CHECK} /app/`).length - 1, 2)
-  for (const [name, port] of Object.entries({ ingress: '9464', worker: '9465' })) {
+  t.equal(dockerfile.split(`COPY ${HEALTH_CHECK} /app/`).length - 1, 3)
+  for (const [name, port] of Object.entries({ ingress: '9464', worker: '9465', notifier: '9467' })) {
     t.ok(dockerfile.includes(`CMD ["node", "${target}", "${port}", "/livez"]`), name)
     t.same(services[name]?.healthcheck?.test, ['CMD', 'node', target, port, '/readyz'])
   }

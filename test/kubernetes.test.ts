@@ -52,13 +52,13 @@ function manifestsIn(name: string): readonly (readonly [file: string, resource: 
     )
 }
 
-const manifests = [...manifestsIn('base'), ...manifestsIn('keda')]
+const manifests = [...manifestsIn('base'), ...manifestsIn('keda'), ...manifestsIn('notifier')]
 const workloads = manifests
   .map(([, resource]) => resource as Workload)
   .filter(({ kind }) => kind === 'Deployment' || kind === 'Job')
 
 t.test('every manifest fits the schema of its kind', async (t) => {
-  t.ok(manifests.length >= 15)
+  t.ok(manifests.length >= 19)
   for (const [file, resource] of manifests) {
     const Model = MODELS[resource.kind]
     if (Model === undefined) {
@@ -78,7 +78,7 @@ t.test('the check can fail', async (t) => {
 })
 
 t.test('each kustomization lists every file beside it, and nothing that is not there', async (t) => {
-  for (const name of ['base', 'keda']) {
+  for (const name of ['base', 'keda', 'notifier']) {
     const { resources } = parse(readFileSync(join(folder, name, 'kustomization.yaml'), 'utf8')) as {
       resources: string[]
     }
@@ -88,7 +88,7 @@ t.test('each kustomization lists every file beside it, and nothing that is not t
 })
 
 t.test('no pod runs as root, writes to its image, has a capability, or talks to the cluster', async (t) => {
-  t.equal(workloads.length, 3)
+  t.equal(workloads.length, 4)
   for (const { metadata, spec } of workloads) {
     const pod = spec.template.spec
     t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, metadata.name)
@@ -128,6 +128,30 @@ t.test('a pod is given longer than its drain', async (t) => {
   }
 })
 
+type Policy = Resource & {
+  readonly spec: {
+    readonly egress?: { readonly ports: { readonly port: number | string }[]; readonly to?: unknown[] }[]
+  }
+}
+
+t.test(
+  'the notifier reaches names, Redis, PostgreSQL and public addresses at 443, and no other pod the internet',
+  async (t) => {
+    const policies = manifests
+      .map(([, resource]) => resource as Policy)
+      .filter(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name !== 'deny-all')
+    const portsOf = ({ spec }: Policy) => (spec.egress ?? []).flatMap(({ ports }) => ports.map(({ port }) => port))
+    t.equal(policies.length, 4)
+    for (const policy of policies) t.equal(portsOf(policy).includes(443), policy.metadata.name === 'notifier')
+    const notifier = policies.find(({ metadata }) => metadata.name === 'notifier') as Policy
+    t.same(portsOf(notifier), [53, 53, 6379, 6380, 5432, 443])
+    const rule = notifier.spec.egress?.find(({ ports }) => ports[0]?.port === 443)
+    const [ipv4] = (rule?.to ?? []) as { ipBlock: { except: string[] } }[]
+    for (const range of ['10.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'])
+      t.ok(ipv4?.ipBlock.except.includes(range), range)
+  },
+)
+
 t.test('every variable is one that .env.example knows, and the ingress is not told of the database', async (t) => {
   const known = new Set(
     [...readFileSync(join(root, '.env.example'), 'utf8').matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name),
@@ -136,14 +160,16 @@ t.test('every variable is one that .env.example knows, and the ingress is not to
     const names = spec.template.spec.containers.flatMap(({ env = [] }) => env.map(({ name }) => name))
     for (const name of names) t.ok(known.has(name), `${metadata.name}: ${name}`)
     if (metadata.name === 'ingress') t.notOk(names.includes('DATABASE_URL'))
+    if (metadata.name === 'notifier') t.notOk(names.some((name) => name.includes('ENCRYPTION')))
   }
 })
 
-t.test('kustomize builds both', async (t) => {
+t.test('kustomize builds all', async (t) => {
   const build = async (name: string) => run('kubectl', ['kustomize', join(folder, name)])
   const first = await build('base').catch((error: NodeJS.ErrnoException) => error)
   if (first instanceof Error && first.code === 'ENOENT') return t.comment('no kubectl here: not run')
   if (first instanceof Error) throw first
   t.match(first.stdout, /kind: HorizontalPodAutoscaler/)
   t.match((await build('keda')).stdout, /kind: ScaledObject/)
+  t.match((await build('notifier')).stdout, /name: persona-ingest-notifier/)
 })

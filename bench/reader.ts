@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ConsumerFigures } from './contestants/feed-consumer.ts'
 import { untilDrained } from './harness/backlog.ts'
 import { fillOneTick, fillSmallTicks } from './harness/fill-feed.ts'
@@ -51,6 +52,8 @@ async function follow(seconds: number, round: number): Promise<ConsumerFigures> 
     await untilDrained(servers)
     const consumer = startConsumer(servers, { FROM: 'now' })
     await consumer.ready
+    // It begins to listen.
+    await pause(2_000)
     const bodies = bodiesOf(Math.ceil(RATE * seconds), `${round}`)
     await runLoad({ port: ingress.port, bodies, ratePerSecond: RATE, connections: 64 })
     await untilDrained(servers)

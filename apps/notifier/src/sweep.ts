@@ -7,10 +7,25 @@ export const MAX_QUEUED = 1_000
 /** Retries and what Redis has lost are found so often. */
 const SWEEP_EVERY_MS = 1_000
 
+/** An object that is due for longer has a job that nobody takes, or only waits long: a second job does no harm. */
+const STUCK_AFTER_MS = 30_000
+
+/** Tells which objects are due for too long; each is told again after the same time. */
+function createStuckFinder(): (due: readonly string[]) => readonly string[] {
+  let dueSince = new Map<string, number>()
+  return (due) => {
+    const nowMs = performance.now()
+    const isStuck = (id: string) => nowMs - (dueSince.get(id) ?? nowMs) > STUCK_AFTER_MS
+    const stuck = due.filter(isStuck)
+    dueSince = new Map(due.map((id) => [id, isStuck(id) ? nowMs : (dueSince.get(id) ?? nowMs)]))
+    return stuck
+  }
+}
+
 export type SweepOptions = {
   readonly database: Database
   readonly consumer: string
-  readonly queue: Pick<NotificationQueue, 'add' | 'count'>
+  readonly queue: Pick<NotificationQueue, 'add' | 'count' | 'forget'>
   readonly outage: DatabaseOutage
   readonly onQueueError: (error: unknown) => void
 }
@@ -25,6 +40,7 @@ export interface Sweep {
 
 /** Makes the sweep. It begins at `start`, and then looks every second for objects that are due and not in the queue. */
 export function createSweep({ database, consumer, queue, outage, onQueueError }: SweepOptions): Sweep {
+  const stuckOf = createStuckFinder()
   let isStopped = false
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
@@ -37,7 +53,11 @@ export function createSweep({ database, consumer, queue, outage, onQueueError }:
     })
     if (due === undefined) return
     outage.end()
-    await queue.add(due).catch(onQueueError)
+    const stuck = stuckOf(due)
+    await queue
+      .forget(stuck)
+      .then(async () => await queue.add(due))
+      .catch(onQueueError)
   }
   const schedule = (): void => {
     if (isStopped) return

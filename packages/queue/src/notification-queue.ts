@@ -42,6 +42,11 @@ export interface NotificationQueue {
    * once more after that. Rejects with a `QueueUnavailableError`, after which some may have been added.
    */
   add(objectIds: readonly string[]): Promise<void>
+  /**
+   * Lets objects be added although a job stands for them that is lost: where Redis drops single keys, its list may be gone
+   * and its mark stay. Rejects with a `QueueUnavailableError`.
+   */
+  forget(objectIds: readonly string[]): Promise<void>
   /** Counts the objects that wait or are being sent. Rejects with a `QueueUnavailableError`. */
   count(): Promise<number>
   /** Writes a tiny key that expires by itself; rejects when Redis is away, too slow or refuses writes. */
@@ -112,6 +117,11 @@ export function createNotificationQueue(options: NotificationQueueOptions): Noti
     },
     count: async () =>
       await onQueue(connection, async () => await connection.queue.getJobCountByTypes('wait', 'active')),
+    async forget(objectIds) {
+      if (objectIds.length === 0) return
+      const { queue } = connection
+      await onQueue(connection, async () => await Promise.all(objectIds.map((id) => queue.removeDeduplicationKey(id))))
+    },
     async probe() {
       const probeKey = `${connection.queue.toKey('')}probe`
       await onQueue(connection, async () => await connection.client.set(probeKey, '1', 'PX', 10_000))

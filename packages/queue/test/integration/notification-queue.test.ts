@@ -61,6 +61,19 @@ t.test('an object that is added while it is sent is sent once more after that, a
   t.strictSame([releases.length, most], [2, 1])
 })
 
+t.test('an object whose job is lost by half can be added again once it is forgotten', async (t) => {
+  const sent: string[] = []
+  const queue = aQueue('half').open(async (objectId) => void sent.push(objectId))
+  await queue.add(['inq_1'])
+  await redis.command('DEL', 'persona:notify:half:wait')
+  await queue.add(['inq_1'])
+  t.equal(await queue.count(), 0, 'a job that nobody takes stands for it')
+  await queue.forget(['inq_1'])
+  await queue.add(['inq_1'])
+  queue.start()
+  await eventually(() => sent.length === 1)
+})
+
 t.test('a send that throws is reported, and holds nothing up', async (t) => {
   let calls = 0
   const { open, errors } = aQueue()

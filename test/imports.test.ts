@@ -18,7 +18,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   ingress: ['core', 'persona', 'queue', 'service'],
   worker: ['core', 'persona', 'queue', 'service', 'database'],
   migrate: ['core', 'service', 'database'],
-  notifier: ['core', 'queue', 'service', 'database'],
+  notifier: ['core', 'queue', 'reader', 'service', 'database'],
   ops: ['core', 'persona', 'queue', 'service', 'database', 'operations', 'simulator'],
   dev: ['core', 'persona', 'queue', 'service', 'database', 'simulator', 'testkit'],
 }

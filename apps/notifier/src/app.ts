@@ -98,7 +98,7 @@ function assemble(dependencies: NotifierDependencies, interruption: AbortSignal)
   const onQueueError = queueErrorLine(logger)
   const connections = Math.min(MAX_CONNECTIONS, concurrency + OTHER_CONNECTIONS)
   const database = openDatabase({ url: env.DATABASE_URL, encryptionKeys: [], connections })
-  const source = openFeedSource({ url: env.DATABASE_URL })
+  const source = openFeedSource({ url: env.DATABASE_URL, logger })
   const { NOTIFIER_URL: url, NOTIFIER_ALLOW_PRIVATE: isPrivateAllowed } = env
   const endpoint = openEndpoint({ url, isPrivateAllowed, concurrency, resolve })
   const send = async (objectId: string) => await sender(objectId)

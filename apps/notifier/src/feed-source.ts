@@ -1,9 +1,11 @@
-import { openDatabase, sqlStateOf, type BatchClient, type Change } from '@persona-ingest/database'
+import type { BatchClient, Change } from '@persona-ingest/database'
+import { openReader } from '@persona-ingest/reader'
+import type { Logger } from '@persona-ingest/service'
 
-/** A batch of the feed, as `@persona-ingest/reader` gives it. */
+/** A batch of the feed, as a reader gives it. */
 export type FeedBatch = {
-  readonly tick: bigint
   readonly changes: readonly Change[]
+  /** Moves the cursor in the transaction of the client. */
   commit(client: BatchClient): Promise<void>
 }
 
@@ -17,25 +19,11 @@ export interface FeedSource {
   close(): Promise<void>
 }
 
-/** A stand-in. */
-export function openFeedSource({ url }: { readonly url: string }): FeedSource {
-  const database = openDatabase({ url, encryptionKeys: [], connections: 1 })
-  const ask = async <Row>(sql: string, ...values: unknown[]) => await database.sql.query<Row>(sql, values)
-  return {
-    async *changes({ consumer, signal }) {
-      const [start] = await ask<{ tick: string }>('SELECT tick::text FROM change_consumers WHERE name = $1', consumer)
-      let at = start?.tick ?? '0'
-      while (!signal.aborted) {
-        const [latest] = await ask<{ tick: string }>('SELECT latest_change_tick()::text AS tick')
-        const tick = latest?.tick ?? '0'
-        const rows = await ask<Record<string, never>>('SELECT family, object_id AS "objectId", inquiry_id AS "inquiryId", version::text AS version, cause, event_id AS "eventId", status, previous_status AS "previousStatus", changed_at AS "changedAt" FROM changes_between($1::text::bigint, $2::text::bigint)', at, tick).catch((error: unknown) => { throw sqlStateOf(error) === 'PX001' ? Object.assign(new Error('expired'), { code: 'PERSONA_CURSOR_EXPIRED' }) : error }) // prettier-ignore
-        at = tick
-        const changes = rows.map((row) => ({ ...row, version: BigInt(row['version'] ?? 0) })) as unknown as Change[]
-        if (changes.length > 0)
-          yield { tick: BigInt(tick), changes, commit: async (client) => void (await client.query('UPDATE change_consumers SET tick = $2::text::bigint WHERE name = $1', [consumer, tick])) } // prettier-ignore
-        else await new Promise((resolve) => setTimeout(resolve, 100))
-      }
-    },
-    close: async () => await database.close(),
-  }
+/** Opens the change feed. It waits while PostgreSQL is away, and never throws for that. */
+export function openFeedSource({ url, logger }: { readonly url: string; readonly logger: Logger }): FeedSource {
+  const reader = openReader({
+    url,
+    onOutage: (error) => logger.debug({ err: error }, 'the change feed waits for the database'),
+  })
+  return { changes: (options) => reader.changes(options), close: async () => await reader.close() }
 }

@@ -61,6 +61,7 @@ t.test(
     }
     const olderWorkers = [olderWorker(names.slice(0, 4)), olderWorker(names.slice(4, 7))]
     await migrate({ databaseUrl: url })
+    const migrated = new Set((await sql(toldSql)).map(({ id }) => id))
     const newestBefore = count
     for (let round = 0; round < 10; round += 1) {
       await storeEvents(database, [event('inq_0', `newer ${round}`), event('inq_5', `newer ${round}`)])
@@ -75,13 +76,13 @@ t.test(
     t.ok(rows.length > 20)
     for (const { id, version, status, told, told_status: toldStatus } of rows) {
       if (told === null) {
-        t.equal(version, 1, `${String(id)} is as it was before the feed`)
+        t.ok(version === 1 && migrated.has(id), `${String(id)} is as it was before the feed`)
         continue
       }
       const versions = told as readonly number[]
       // A row from before the feed has version 1, which is not announced.
       const from = versions[0] ?? 0
-      t.ok(from === 1 || from === 2)
+      t.ok(from === 1 || (from === 2 && migrated.has(id)))
       t.strictSame(
         versions,
         Array.from({ length: Number(version) - from + 1 }, (_, index) => from + index),

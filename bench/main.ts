@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import Table from 'cli-table3'
 import { ack } from './ack.ts'
 import { cost } from './cost.ts'
+import { feed } from './feed.ts'
 import { growth } from './growth.ts'
 import { describeMachine } from './harness/machine.ts'
 import type { Answer, Question, Table as Results } from './harness/question.ts'
@@ -15,7 +16,7 @@ import { soak } from './soak.ts'
 import { store } from './store.ts'
 import { workers } from './workers.ts'
 
-const questions: readonly Question[] = [ack, store, cost, hot, workers, hostile, reader, growth, rebuild, soak]
+const questions: readonly Question[] = [ack, store, cost, hot, workers, hostile, feed, reader, growth, rebuild, soak]
 /** Half an hour and more, and a million events: by name only. */
 const ON_DEMAND = new Set(['growth', 'rebuild', 'soak'])
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 3)

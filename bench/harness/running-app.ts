@@ -22,6 +22,9 @@ function answers(port: number, path: string): Promise<boolean> {
   })
 }
 
+/** Of a benchmark; it signs nothing that matters. */
+const NOTIFIER_SECRET = `whsec_${Buffer.alloc(24, 'bench').toString('base64')}`
+
 /** As the worker is shipped (`start:worker`, Dockerfile). */
 const WORKER_FLAGS = ['--max-semi-space-size=64']
 
@@ -60,6 +63,14 @@ export async function startWorker(servers: Servers, env: Record<string, string> 
   const own = { HOST: '127.0.0.1', METRICS_PORT: String(metrics) }
   const shared = { REDIS_URL: servers.redis.url, DATABASE_URL: servers.databaseUrl }
   return start('apps/worker/dist/main.js', { ...own, ...shared, ...env }, 0, [metrics, '/readyz'], WORKER_FLAGS)
+}
+
+/** Our notifier, as built. */
+export async function startNotifier(servers: Servers, env: Record<string, string>): Promise<RunningApp> {
+  const metrics = await freePort()
+  const own = { METRICS_HOST: '127.0.0.1', METRICS_PORT: String(metrics), NOTIFIER_SECRET }
+  const shared = { REDIS_URL: servers.redis.url, DATABASE_URL: servers.databaseUrl }
+  return start('apps/notifier/dist/main.js', { ...own, ...shared, ...env }, 0, [metrics, '/livez'])
 }
 
 /** A contestant of `bench/contestants`. */

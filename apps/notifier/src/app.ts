@@ -2,6 +2,7 @@ import { withDeadline } from '@persona-ingest/core'
 import { countNotifications, openDatabase, probeNotifications } from '@persona-ingest/database'
 import { createNotificationQueue, QueueUnavailableError, type NotificationQueue } from '@persona-ingest/queue'
 import { Readiness, RepeatedLine, type Logger, type Registry } from '@persona-ingest/service'
+import { EndpointHealth } from './endpoint-health.ts'
 import { openEndpoint, type Resolve } from './endpoint.ts'
 import type { NotifierEnv } from './env.ts'
 import { openFeedSource } from './feed-source.ts'
@@ -101,13 +102,14 @@ function assemble(dependencies: NotifierDependencies, interruption: AbortSignal)
   const source = openFeedSource({ url: env.DATABASE_URL, logger })
   const { NOTIFIER_URL: url, NOTIFIER_ALLOW_PRIVATE: isPrivateAllowed } = env
   const endpoint = openEndpoint({ url, isPrivateAllowed, concurrency, resolve })
+  const health = new EndpointHealth()
   const send = async (objectId: string) => await sender(objectId)
   const queue = openOwnQueue(dependencies, { send, onError: onQueueError })
   const common = { database, consumer, metrics, logger, outage }
-  const sweep = createSweep({ database, consumer, queue, outage, onQueueError })
+  const sweep = createSweep({ database, consumer, queue, outage, health, onQueueError })
   const sendAgain = (objectId: string) => void sweep.add([objectId])
   const signer = createSigner(env.NOTIFIER_SECRET)
-  const sender = createSender({ ...common, endpoint, signer, timeoutMs, schedule, sendAgain, interruption })
+  const sender = createSender({ ...common, endpoint, health, signer, timeoutMs, schedule, sendAgain, interruption })
   const { NOTIFIER_FROM: from, NOTIFIER_FAMILIES: families } = env
   const onDue = (objectIds: readonly string[]) => void sweep.add(objectIds)
   const follower = new FeedFollower({ ...common, source, from, families, onDue })

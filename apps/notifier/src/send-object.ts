@@ -10,6 +10,7 @@ import {
 import { RepeatedLine, type Logger } from '@persona-ingest/service'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { EndpointHealth } from './endpoint-health.ts'
 import type { Endpoint } from './endpoint.ts'
 import { EndpointError } from './endpoint-error.ts'
 import { bodyOf, messageIdOf, type Signer } from './message.ts'
@@ -20,6 +21,7 @@ import { retryMs, type Schedule } from './schedule.ts'
 export type SendContext = {
   readonly database: Database
   readonly endpoint: Endpoint
+  readonly health: Pick<EndpointHealth, 'noteSent' | 'noteFailed'>
   readonly signer: Signer
   readonly consumer: string
   readonly timeoutMs: number
@@ -94,6 +96,7 @@ async function attempt(context: SendContext, notification: ClaimedNotification, 
     const { isCut, status } = await endpoint.post({ headers, body, timeoutMs, signal })
     if (isCut) metrics.cutAnswers.inc()
     metrics.requests.inc({ outcome: 'sent' })
+    context.health.noteSent()
     metrics.changedToSent.observe(Math.max(0, Date.now() - notification.changedAt.getTime()) / 1000)
     logger.debug({ objectId, version: Number(version), messageId: id, status, isCut, attempts }, 'notification sent')
     return { kind: 'sent' }
@@ -103,6 +106,7 @@ async function attempt(context: SendContext, notification: ClaimedNotification, 
     const error = thrown instanceof EndpointError ? thrown : new EndpointError('ENDPOINT_UNREACHABLE')
     const { code, status, causeCode } = error
     metrics.requests.inc({ outcome: code })
+    if (code !== 'NOTIFICATION_INTERRUPTED') context.health.noteFailed()
     const about = { objectId, version: Number(version), messageId: id, code, status, causeCode, attempts }
     logger.debug(about, 'notification failed')
     return { kind: 'failed', error }

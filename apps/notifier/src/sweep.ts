@@ -1,5 +1,6 @@
 import { listDueNotifications, type Database } from '@persona-ingest/database'
 import type { NotificationQueue } from '@persona-ingest/queue'
+import type { EndpointHealth } from './endpoint-health.ts'
 import type { DatabaseOutage } from './outages.ts'
 
 /** Jobs in Redis at most: an endpoint that is away fills PostgreSQL, and never a Redis. */
@@ -27,6 +28,7 @@ export type SweepOptions = {
   readonly consumer: string
   readonly queue: Pick<NotificationQueue, 'add' | 'count' | 'forget'>
   readonly outage: DatabaseOutage
+  readonly health: Pick<EndpointHealth, 'isDead' | 'limit'>
   readonly onQueueError: (error: unknown) => void
 }
 
@@ -39,7 +41,7 @@ export interface Sweep {
 }
 
 /** Makes the sweep. It begins at `start`, and then looks every second for objects that are due and not in the queue. */
-export function createSweep({ database, consumer, queue, outage, onQueueError }: SweepOptions): Sweep {
+export function createSweep({ database, consumer, queue, outage, health, onQueueError }: SweepOptions): Sweep {
   const stuckOf = createStuckFinder()
   let isStopped = false
   let timer: NodeJS.Timeout | undefined
@@ -48,7 +50,8 @@ export function createSweep({ database, consumer, queue, outage, onQueueError }:
     const queued = await queue.count().catch(onQueueError)
     // What waits there is due longest, and would be found again.
     if (queued === undefined || queued > MAX_QUEUED / 2) return
-    const due = await listDueNotifications(database, consumer, MAX_QUEUED - queued).catch((error: unknown) => {
+    const limit = health.limit(MAX_QUEUED - queued)
+    const due = await listDueNotifications(database, consumer, limit).catch((error: unknown) => {
       outage.note(error)
     })
     if (due === undefined) return
@@ -70,7 +73,8 @@ export function createSweep({ database, consumer, queue, outage, onQueueError }:
       running = sweep().finally(schedule)
     },
     async add(objectIds) {
-      if (objectIds.length === 0 || isStopped) return
+      // What is due stays so: the sweep tries some of it.
+      if (objectIds.length === 0 || isStopped || health.isDead) return
       try {
         const room = objectIds.length === 1 ? 1 : MAX_QUEUED - (await queue.count())
         if (room > 0) await queue.add(objectIds.slice(0, room))

@@ -132,7 +132,7 @@ t.test('an outage of PostgreSQL or Redis costs time only', async (t) => {
   await eventually(() => receiver.versionsOf('inq_out').at(-1) === 3, { deadlineMs: 30_000 })
   await eventually(() => isEmpty(consumer))
   t.strictSame(receiver.versionsOf('inq_out'), [1, 2, 3])
-  t.strictSame(await notifier.readiness.missing(), [])
+  await eventually(async () => (await notifier.readiness.missing()).length === 0)
 })
 
 t.test('a 2xx during an outage of PostgreSQL is not sent again', async (t) => {
@@ -150,4 +150,20 @@ t.test('a 2xx during an outage of PostgreSQL is not sent again', async (t) => {
   await server.restart()
   await eventually(() => isEmpty(consumer), { deadlineMs: 30_000 })
   t.strictSame(receiver.versionsOf('inq_unsettled'), [1])
+})
+
+t.test('objects that a dead endpoint has kept waiting all arrive once it answers', async (t) => {
+  const receiver = await aReceiver(t, status(503))
+  const { consumer, start } = aConsumer(t, servers)
+  await sql(
+    `INSERT INTO notifications (consumer, object_id, version, family, cause, changed_at)
+     SELECT $1, 'inq_waits_' || i, 1, 'inquiry', 'event', now() FROM generate_series(1, 300) i`,
+    [consumer],
+  )
+  start(receiver.url)
+  await eventually(() => receiver.received.length > 60)
+  receiver.answers(ok)
+  await eventually(() => isEmpty(consumer))
+  const arrived = new Set(receiver.received.map(({ data }) => data.id).filter((id) => id.startsWith('inq_waits_')))
+  t.equal(arrived.size, 300)
 })

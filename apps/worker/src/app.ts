@@ -29,6 +29,8 @@ const REQUEUE_AFTER = 0.5
 /** Part of DRAIN_TIMEOUT_MS after which the queue is closed, whatever is in flight. */
 const CLOSE_WITHIN = 0.85
 const DATABASE_CLOSE_MS = 500
+/** Readers wait for the poll of another worker, or for the next start, where the last tick takes longer. */
+const LAST_TICK_MS = 200
 const SCRAPE_DEADLINE_MS = 2_000
 
 export type WorkerDependencies = {
@@ -112,7 +114,8 @@ function changeTicker(database: Database, logger: Logger, metrics: WorkerMetrics
   })
 }
 
-const closeInTime = async (close: () => Promise<unknown>) => withDeadline(DATABASE_CLOSE_MS, close, () => undefined)
+const closeInTime = async (close: () => Promise<unknown>, ms = DATABASE_CLOSE_MS) =>
+  withDeadline(ms, close, () => undefined)
 
 /** The work that is repeated every few seconds, from the start to the shutdown. */
 function frequentWork({
@@ -197,8 +200,10 @@ export function buildWorker(dependencies: WorkerDependencies): WorkerApp {
       setTimeout(() => inFlight.requeueAll(), env.DRAIN_TIMEOUT_MS * REQUEUE_AFTER).unref()
       const isFinished = await consumer.close({ timeoutMs: env.DRAIN_TIMEOUT_MS * CLOSE_WITHIN })
       if (!isFinished) logger.warn('closed with deliveries held; they come back when their locks run out')
+      ticker.stop()
       await closeInTime(() => pruning.stop())
-      await closeInTime(() => ticker.stop())
+      // A database that does not answer has committed nothing since.
+      if (!outage.isOut) await closeInTime(() => ticker.finish(), LAST_TICK_MS)
       await closeInTime(() => database.close())
     },
   }

@@ -13,8 +13,9 @@ export type Ticker = {
   /** Asks for a tick, after a commit. Safe to call often. */
   wake(): void
   start(): void
-  /** Makes a last tick for what was committed, and stops. Never rejects. */
-  stop(): Promise<void>
+  stop(): void
+  /** Makes a last tick for what was committed, after `stop`. Never rejects. */
+  finish(): Promise<void>
 }
 
 const pause = async (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms))
@@ -69,9 +70,11 @@ export function createTicker(options: {
       isStopped = false
       wake()
     },
-    async stop() {
+    stop() {
       isStopped = true
       clearTimeout(timer)
+    },
+    async finish() {
       await running
       for (let attempts = 0; attempts < LAST_ATTEMPTS; attempts += 1) {
         const outcome = await options.makeTick().catch(() => 'nothing' as const)

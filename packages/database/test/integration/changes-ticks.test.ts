@@ -54,8 +54,7 @@ t.test('ticks rise by one, none is made where nothing changed, and each is told 
   const told: string[] = []
   listener.on('notification', ({ channel, payload }) => told.push(`${channel} ${payload ?? ''}`))
   await listener.query('LISTEN persona_changes')
-  const twice = await sql('SELECT (make_change_tick()).outcome FROM generate_series(1, 2)')
-  t.strictSame(twice, [{ outcome: 'ticked' }, { outcome: 'early' }], 'within 50 ms')
+  await eventually(async () => (await makeChangeTick(opened)) === 'ticked')
   await eventually(async () => (await makeChangeTick(opened)) === 'nothing')
   await change('b', 'c')
   await tick()
@@ -167,4 +166,13 @@ t.test('on another server the changes of the older one are gone too', async (t) 
   await change('j')
   await tick()
   t.strictSame(await between(2_000_008, 2_000_009), ['j'])
+})
+
+t.test('a tick that is younger than 50 ms makes the next one wait', async () => {
+  // A busy machine may need 50 ms from the one call to the other.
+  await eventually(async () => {
+    await change('e')
+    const outcomes = await sql('SELECT (make_change_tick()).outcome FROM generate_series(1, 2)')
+    return outcomes[0]?.['outcome'] === 'ticked' && outcomes[1]?.['outcome'] === 'early'
+  })
 })

@@ -14,9 +14,9 @@ import { SCHEDULE, type Schedule } from './schedule.ts'
 import { createSender } from './send-object.ts'
 import { createSweep } from './sweep.ts'
 
-/** Part of DRAIN_TIMEOUT_MS after which requests under way are interrupted. */
+/** Share of DRAIN_TIMEOUT_MS after which requests under way are interrupted. */
 const INTERRUPT_AFTER = 0.6
-/** Part of DRAIN_TIMEOUT_MS after which the queue is closed, whatever is in flight. */
+/** Share of DRAIN_TIMEOUT_MS after which the queue is closed, also with jobs in flight. */
 const CLOSE_WITHIN = 0.85
 const CLOSE_DEADLINE_MS = 1_000
 const SCRAPE_DEADLINE_MS = 2_000

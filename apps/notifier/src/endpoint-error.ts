@@ -50,7 +50,7 @@ export function faultOfRequest(error: unknown): EndpointError {
   return new EndpointError('ENDPOINT_UNREACHABLE', { causeCode })
 }
 
-/** Names the failure that a status tells; null for 2xx. */
+/** Gives the error code of an HTTP status; null for 2xx. */
 export function faultOfStatus(status: number): EndpointError | null {
   if (status >= 200 && status < 300) return null
   if (status >= 300 && status < 400) return new EndpointError('ENDPOINT_REDIRECTED', { status })

@@ -4,8 +4,8 @@ const DEAD_AFTER = 50
 const TRIED_WHILE_DEAD = 10
 
 /**
- * Tells whether the endpoint answers. While it is dead few objects are tried, since each attempt costs about as much
- * processor time as storing an event, and would take it from ingestion on the same machine.
+ * Counts failed requests in a row. While the endpoint is dead, few objects are tried: a request costs about as much
+ * processor time as storing an event, which ingestion on the same machine needs.
  */
 export class EndpointHealth {
   #failuresInRow = 0

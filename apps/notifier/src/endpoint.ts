@@ -30,7 +30,7 @@ export type Post = {
   readonly signal: AbortSignal
 }
 
-/** An answer of 2xx. `isCut`: its body was longer than what is read, so that the connection was ended. */
+/** A successful answer. `isCut`: its body was longer than the limit, so that the connection was closed. */
 export type Accepted = { readonly status: number; readonly isCut: boolean }
 
 /** The one URL that notifications go to. */
@@ -41,7 +41,7 @@ export interface Endpoint {
   close(): void
 }
 
-/** Nothing of a body is used; what is short is read, so that the connection can be used again. */
+/** Bytes of an answer's body that are read and dropped. A short body is read to its end: the connection is used again. */
 const MAX_ANSWER_BYTES = 65_536
 const MAX_HEADER_BYTES = 16_384
 const READ_ANSWER_MS = 1_000

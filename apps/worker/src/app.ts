@@ -24,9 +24,9 @@ import { changesRetention, reduceResting, repeatedly, scheduledPrune, unkeyedDig
 import { announceDatabase, createWatchdog, queueListeners } from './watchdog.ts'
 
 const UPKEEP_EVERY_MS = 5_000
-/** Part of DRAIN_TIMEOUT_MS after which deliveries that can't be stored are requeued. */
+/** Share of DRAIN_TIMEOUT_MS after which deliveries that can't be stored are requeued. */
 const REQUEUE_AFTER = 0.5
-/** Part of DRAIN_TIMEOUT_MS after which the queue is closed, whatever is in flight. */
+/** Share of DRAIN_TIMEOUT_MS after which the queue is closed, also with jobs in flight. */
 const CLOSE_WITHIN = 0.85
 const DATABASE_CLOSE_MS = 500
 /** Readers wait for the poll of another worker, or for the next start, where the last tick takes longer. */

@@ -194,15 +194,10 @@ export function createConsumer(options: ConsumerOptions): Consumer {
   const worker = new InFlightWorker(common.name, jobProcessor(options, { connection, state, backoff, onError }), {
     ...common.options,
     connection: workerConnection.client,
-    autorun: false,
     concurrency: options.concurrency,
     maxInFlightBytes: options.maxInFlightBytes,
-    lockDuration: options.lockDurationMs ?? 10_000,
-    stalledInterval: options.stalledIntervalMs ?? 5000,
-    // BullMQ's default of 1 gives a job up when its process was killed twice.
-    maxStalledCount: 1_000_000,
-    // How soon an outcome is tried again when the connection broke; BullMQ's 15 s would outlast the lock.
-    runRetryDelay: 1000,
+    lockDurationMs: options.lockDurationMs,
+    stalledIntervalMs: options.stalledIntervalMs,
     settings: { backoffStrategy: (made, _type, _error, job) => backoff(made + attemptsBefore(job?.data)) },
   })
   worker.on('error', onError)

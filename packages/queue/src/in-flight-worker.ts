@@ -7,6 +7,14 @@ import type { WorkerConnection } from './queue-connection.ts'
 /** Size that is assumed of a job before one was seen: the ingress' body limit of 2 MiB, encrypted. */
 const ASSUMED_JOB_BYTES = 2_900_000
 
+type InFlightWorkerOptions = WorkerOptions & {
+  readonly maxInFlightBytes: number
+  /** How long the lock of a job lives that its worker does not renew, in ms; default 10,000. */
+  readonly lockDurationMs?: number | undefined
+  /** How often jobs of dead processes are looked for, in ms; default 5000. */
+  readonly stalledIntervalMs?: number | undefined
+}
+
 /** BullMQ's worker, with bounds on the deliveries and the bytes in flight. */
 export class InFlightWorker extends PatchedWorker {
   /** The jobs in flight, each with the size of its data. */
@@ -24,13 +32,18 @@ export class InFlightWorker extends PatchedWorker {
   #assumedBytes = ASSUMED_JOB_BYTES
   #lastFinishedAtMs = Date.now()
 
-  constructor(
-    name: string,
-    processor: (job: Job, token: string) => Promise<void>,
-    options: WorkerOptions & { readonly maxInFlightBytes: number },
-  ) {
-    const { maxInFlightBytes, ...workerOptions } = options
-    super(name, async (job, token = '') => await processor(job, token), workerOptions)
+  constructor(name: string, processor: (job: Job, token: string) => Promise<void>, options: InFlightWorkerOptions) {
+    const { maxInFlightBytes, lockDurationMs = 10_000, stalledIntervalMs = 5000, ...workerOptions } = options
+    super(name, async (job, token = '') => await processor(job, token), {
+      ...workerOptions,
+      autorun: false,
+      lockDuration: lockDurationMs,
+      stalledInterval: stalledIntervalMs,
+      // BullMQ's default of 1 gives a job up when its process was killed twice.
+      maxStalledCount: 1_000_000,
+      // How soon an outcome is tried again when the connection broke; BullMQ's 15 s would outlast the lock.
+      runRetryDelay: 1000,
+    })
     this.#maxDeliveries = options.concurrency ?? 1
     this.#maxBytes = maxInFlightBytes
   }

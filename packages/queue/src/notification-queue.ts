@@ -96,14 +96,10 @@ export function createNotificationQueue(options: NotificationQueueOptions): Noti
   const worker = new InFlightWorker(common.name, process, {
     ...common.options,
     connection: workerConnection.client,
-    autorun: false,
     concurrency: options.concurrency,
     maxInFlightBytes: Number.POSITIVE_INFINITY,
-    lockDuration: options.lockDurationMs ?? 10_000,
-    stalledInterval: options.stalledIntervalMs ?? 5000,
-    // BullMQ's default of 1 gives a job up when its process was killed twice.
-    maxStalledCount: 1_000_000,
-    runRetryDelay: 1000,
+    lockDurationMs: options.lockDurationMs,
+    stalledIntervalMs: options.stalledIntervalMs,
   })
   worker.on('error', onError)
   let closed: Promise<boolean> | undefined

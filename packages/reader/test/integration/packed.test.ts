@@ -32,7 +32,8 @@ try {
   }
   const { rows } = await reader.listInquiries({ status: ['pending'], order: 'id' })
   const first: Inquiry | undefined = rows[0]
-  // @ts-expect-error a family that is none
+  // The expected error is the check: the packed types know the families.
+  // @ts-expect-error There is no family 'case'.
   console.log(first?.createdAt?.getTime() ?? null, seen[0]?.family === 'case')
 } catch (error) {
   if (error instanceof CursorExpiredError) console.error(error.code satisfies 'PERSONA_CURSOR_EXPIRED')
